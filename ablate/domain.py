@@ -1,0 +1,256 @@
+"""The words of the product as values: states, metric points, studies, variants, runs, attempts.
+
+Everything here is frozen and imports nothing heavy. What a value means is in ``docs/glossary.md``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+Json = Any
+"""A value that JSON can hold: None, bool, int, float, str, list, dict with string keys."""
+
+Config = Mapping[str, Json]
+"""A full trainer config, nested as the trainer declares it."""
+
+
+class RunState(StrEnum):
+    """Where a run is in its life."""
+
+    QUEUED = "queued"
+    """Waits for a worker; also a run that was preempted or paused and can be resumed."""
+    RUNNING = "running"
+    """An attempt holds its lease."""
+    SUCCEEDED = "succeeded"
+    """Trained to its last step."""
+    FAILED = "failed"
+    """The trainer raised, or its process died more often than is retried."""
+    DIVERGED = "diverged"
+    """The trainer reported that the loss is no longer a number."""
+    STOPPED = "stopped"
+    """A guard or a gate ended it."""
+    CANCELLED = "cancelled"
+    """A user ended it."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether only an explicit command can change this state."""
+        return self not in (RunState.QUEUED, RunState.RUNNING)
+
+
+class AttemptState(StrEnum):
+    """How one process execution of a run stands or ended."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    DIVERGED = "diverged"
+    STOPPED = "stopped"
+    CANCELLED = "cancelled"
+    PAUSED = "paused"
+    """Ended at a step boundary with a checkpoint: Ctrl-C, SIGTERM or a step limit."""
+    LOST = "lost"
+    """Its process or its runner died; what it had acknowledged was kept."""
+
+    @property
+    def run_state(self) -> RunState:
+        """The state that the run takes when its attempt ends like this."""
+        if self in (AttemptState.PAUSED, AttemptState.LOST):
+            return RunState.QUEUED
+        return RunState(self.value)
+
+
+class Kind(StrEnum):
+    """Which kind of number a value is; SQL holds the value itself only when it is finite."""
+
+    FINITE = "finite"
+    NAN = "nan"
+    POSITIVE_INFINITY = "+inf"
+    NEGATIVE_INFINITY = "-inf"
+
+    @classmethod
+    def of(cls, value: float) -> Kind:
+        """Return the kind of ``value``."""
+        if math.isfinite(value):
+            return cls.FINITE
+        if math.isnan(value):
+            return cls.NAN
+        return cls.POSITIVE_INFINITY if value > 0 else cls.NEGATIVE_INFINITY
+
+    def restore(self, value: float | None) -> float:
+        """Return the float that was logged, given the stored value (None unless finite)."""
+        if self is Kind.FINITE:
+            if value is None:
+                raise ValueError("a finite value must not be None")
+            return value
+        return {"nan": math.nan, "+inf": math.inf, "-inf": -math.inf}[self.value]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One logged value: (attempt, key, step) -> value. The attempt is known from the context."""
+
+    key: str
+    step: int
+    value: float
+    time: float
+    """Unix seconds at which it was logged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something with a step that explains a curve."""
+
+    name: str
+    step: int
+    data: Mapping[str, Json]
+    time: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """A verified checkpoint of a run."""
+
+    step: int
+    path: str
+    """Relative to the run's folder, with forward slashes."""
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Variant:
+    """One full assignment of config values, resolved by the trainer."""
+
+    name: str
+    identity: str
+    """SHA-256, 64 hex digits; the same config under another name has the same identity."""
+    config: Config
+    """Resolved: no default is left open. Without the seed."""
+    factors: Mapping[str, Json]
+    """Factor name -> level label, for variants made by the design; empty for phases."""
+    is_phase: bool
+    """True when the study names it by hand, False when the design generated it."""
+    is_baseline: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """One place of a study: a variant at a seed. Equal cells of two studies share one run."""
+
+    variant: str
+    identity: str
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What a study wants: its variants and, for each, its seeds. Pure; made by `ablate.planning`."""
+
+    study: str
+    question: str
+    trainer: str
+    """What the study file says: a registered name or ``module:function``."""
+    trainer_version: str
+    spec: Mapping[str, Json]
+    """The study as parsed, JSON-ready; enough to make the plan again."""
+    variants: tuple[Variant, ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """Every variant at every seed, seed by seed, so that a stopped study has whole seeds."""
+        return tuple(
+            Cell(variant=v.name, identity=v.identity, seed=s)
+            for s in self.seeds
+            for v in self.variants
+        )
+
+    @property
+    def baseline(self) -> Variant:
+        """The one variant that the others are compared with."""
+        return next(v for v in self.variants if v.is_baseline)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Study:
+    """A stored study."""
+
+    id: int
+    name: str
+    plan: Plan
+    created_at: float
+    updated_at: float
+    is_archived: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """A stored run: variant x seed of one study, as that study sees it.
+
+    A run that two studies share appears once for each, with the same ``id``.
+    """
+
+    id: str
+    """16 hex digits, random; any unique prefix names it."""
+    study: str
+    variant: str
+    seed: int
+    identity: str
+    config: Config
+    trainer: str
+    state: RunState
+    attempts: int
+    """How many attempts were made."""
+    step: int | None
+    """The largest step stored, None before the first point."""
+    checkpoint_step: int | None
+    """The step of the newest checkpoint, None before the first."""
+    reason: str | None
+    """Why it failed, diverged or was stopped, in one line."""
+    wall_s: float
+    """Seconds that its attempts ran, added up."""
+
+    @property
+    def label(self) -> str:
+        """``phase_a-s0``: how a run is shown and how MLflow names it."""
+        return f"{self.variant}-s{self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """One process execution of a run, as stored."""
+
+    id: int
+    run_id: str
+    number: int
+    """1 for the first; attempts are appended, never overwritten."""
+    state: AttemptState
+    runner: str
+    started_at: float
+    finished_at: float | None
+    start_step: int
+    """The step of the checkpoint it resumed from; 0 from the beginning. It logs steps after that."""
+    spool_offset: int
+    """Bytes of its spool that are in SQL."""
+    error: str | None
+    traceback: str | None
+    inexact: str | None
+    """Why its resume was not exact, None when it was."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """A lease on a run: who holds it may write for its attempt, until it expires."""
+
+    attempt_id: int
+    attempt: int
+    run: Run
+    token: int
+    """Fencing token: larger than that of every claim before it on the same run."""
+    resume_from: tuple[Checkpoint, ...] = field(default=())
+    """Checkpoints of earlier attempts, newest first."""

@@ -1,0 +1,112 @@
+"""Every error that `ablate` raises on purpose.
+
+    AblateError                     exit code 1
+    ├─ UsageError                   2   what was typed cannot be done
+    │  └─ StudyFileError            2   a study file is wrong; carries file, line, column
+    ├─ NotFoundError                3   a study, phase, run or metric of that name does not exist
+    ├─ StoreError                   4   the database cannot be used
+    │  ├─ SchemaVersionError        4   its schema is older or newer than this code
+    │  └─ StoreUnavailableError     4   it cannot be reached, opened or written
+    ├─ HeldError                    5   another process holds what is needed
+    └─ TrainerError                 1   a trainer cannot be loaded or refuses its config
+
+Only `ablate.cli` turns these into text and exit codes. A library's own exception is translated
+once, where it enters, with ``raise ... from``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AblateError(Exception):
+    """Something that the user can understand and mend.
+
+    Args:
+        message: One sentence, without a final full stop, naming the value that was wrong.
+        hint: The next command or edit that helps, or None.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(AblateError):
+    """What was typed cannot be done."""
+
+    exit_code = 2
+
+
+class StudyFileError(UsageError):
+    """A study file is wrong at a place that can be named.
+
+    Args:
+        message: What is wrong, naming the value.
+        file: Path as the user would type it, or None for a study made in Python.
+        line: 1-based, or None when the fault has no place (a key that is missing).
+        column: 1-based, or None.
+        source: The text of that line, for the caret.
+        hint: What to write instead.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str | None = None,
+        line: int | None = None,
+        column: int | None = None,
+        source: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.file = file
+        self.line = line
+        self.column = column
+        self.source = source
+
+
+class NotFoundError(AblateError, LookupError):
+    """A study, phase, run, metric or file of that name does not exist."""
+
+    exit_code = 3
+
+
+class StoreError(AblateError):
+    """The database cannot be used."""
+
+    exit_code = 4
+
+
+class SchemaVersionError(StoreError):
+    """The database's schema is not the one that this code reads and writes."""
+
+
+class StoreUnavailableError(StoreError):
+    """The database cannot be reached, opened or written."""
+
+
+class HeldError(AblateError):
+    """Another process holds what is needed."""
+
+    exit_code = 5
+
+
+class TrainerError(AblateError):
+    """A trainer cannot be loaded, or refuses the config it was given."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """Return a hint that names the closest known name, or all of them when none is close."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    if not names:
+        return None
+    return "known: " + ", ".join(names)

@@ -1,0 +1,127 @@
+"""The seam between `ablate` and a trainer. All that a trainer may import from this package.
+
+A trainer is a function ``train(config, run)``. It trains from ``run.resume()`` or from the
+beginning, logs, saves, and returns when it is done or when ``run.should_stop`` is true. It talks
+to ``run`` alone: no database, no network. Torch is not imported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Diverged(Exception):
+    """Raised by a trainer whose loss is no longer a number; the run ends as ``diverged``.
+
+    Args:
+        step: The step at which it was seen.
+        key: The metric key that is not finite.
+    """
+
+    def __init__(self, step: int, key: str) -> None:
+        super().__init__(f"{key} is not finite at step {step}")
+        self.step = step
+        self.key = key
+
+
+class ConfigError(ValueError):
+    """Raised by a trainer's ``resolve`` for a config that it refuses.
+
+    Args:
+        key: Dotted path of the key that is wrong, for example ``losses.l1.weight``.
+        message: What is wrong, naming the value and the allowed range.
+        hint: What to write instead, or None.
+    """
+
+    def __init__(self, key: str, message: str, *, hint: str | None = None) -> None:
+        super().__init__(f"{key}: {message}")
+        self.key = key
+        self.message = message
+        self.hint = hint
+
+
+class Run(Protocol):
+    """What a trainer is given beside its config."""
+
+    @property
+    def device(self) -> str:
+        """``cpu`` or ``cuda``; the worker has already narrowed which GPU is visible."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """CPU threads this run may use, at least 1. Part of exactness: keep to it."""
+        ...
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether to save, then return, at the next step boundary. Reading it costs nothing."""
+        ...
+
+    def seed(self, stream: str) -> int:
+        """Return the seed of a named random stream, in ``[0, 2**63)``.
+
+        Streams are independent of each other, so that switching one part off does not shift the
+        others' draws. The same run always gets the same number for the same name.
+        """
+        ...
+
+    def log(self, metrics: Mapping[str, Any], step: int) -> None:
+        """Record the values of one step. Safe against SIGKILL once this returned (CPU numbers).
+
+        Args:
+            metrics: ``split/group/name`` -> number, numpy scalar or 0-d tensor.
+            step: How many steps have been trained; 0 is the untrained model. A key may be logged
+                again at the same step; the last value counts.
+
+        Raises:
+            TypeError: If a value is not a number; it names the key.
+            ValueError: If a step or an integer is out of range, or a key is malformed.
+        """
+        ...
+
+    def event(self, name: str, step: int, **data: Any) -> None:
+        """Record something that explains a curve: a quantizer activated, a warm-up ended."""
+        ...
+
+    def save(self, step: int, state: Any) -> None:
+        """Write a verified checkpoint: what ``torch.load(weights_only=True)`` can read back."""
+        ...
+
+    def resume(self) -> Any | None:
+        """Return the state of the last good checkpoint, or None to start from the beginning."""
+        ...
+
+    def artifact(self, path: Path | str) -> None:
+        """Keep a file with the run: it is copied, the original may be deleted."""
+        ...
+
+
+class Trainer(Protocol):
+    """What an entry point of the group ``ablate.trainers`` names: a torch-free description.
+
+    It is loaded when a study is planned, so importing it must stay cheap.
+    """
+
+    version: str
+    """Part of every run's identity: change it when the same config trains differently."""
+    train: str
+    """``module:function`` of ``train(config, run)``, imported in the worker alone."""
+    preload: tuple[str, ...]
+    """Modules that the fork server imports once for all workers."""
+    not_identity: frozenset[str]
+    """Dotted keys of the config that cannot change the result (where checkpoints go, how often)."""
+
+    def resolve(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the full nested config for dotted-key overrides, every default filled in.
+
+        Args:
+            overrides: Dotted key -> value, for example ``{"steps": 700, "losses.l1.weight": 0}``.
+
+        Raises:
+            ConfigError: For an unknown key, a wrong type, a value out of range, a combination
+                that cannot work.
+        """
+        ...

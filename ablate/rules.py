@@ -1,0 +1,215 @@
+"""Rules that a study declares before it runs: which step counts, what is good, when to stop.
+
+All pure: text in, frozen rule out; numbers in, judgement out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+
+
+class RuleError(ValueError):
+    """A rule's text cannot be read; the message says what would be."""
+
+
+class Status(StrEnum):
+    """How a value stands against its target."""
+
+    GOOD = "good"
+    DEGRADING = "degrading"
+    """Missed by at most as much again as the target allows."""
+    CRITICAL = "critical"
+    NO_DATA = "no data"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a metric must satisfy.
+
+    Written ``0.075 +-20%``, ``1.0 +-0.1``, ``>= 8``, ``<= 1.2``, or ``drift < 10%`` (relative
+    change from the run's first value).
+    """
+
+    text: str
+    kind: Literal["band", "at_least", "at_most", "drift"]
+    value: float
+    """The centre of a band, the bound of an inequality; 0 for a drift."""
+    allowance: float
+    """Half width of the band in the metric's unit; for a drift, the fraction allowed."""
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """Read a target.
+
+        Raises:
+            RuleError: If it is not of one of the four forms, or allows nothing.
+        """
+        clean = text.strip()
+        if found := re.fullmatch(rf"drift\s*<=?\s*({_NUMBER})\s*%", clean):
+            return cls(clean, "drift", 0.0, _positive(float(found[1]) / 100, clean))
+        if found := re.fullmatch(rf"(>=?|<=?|≥|≤)\s*({_NUMBER})", clean):
+            kind = "at_least" if found[1] in (">", ">=", "≥") else "at_most"
+            return cls(clean, kind, float(found[2]), abs(float(found[2])))
+        if found := re.fullmatch(rf"({_NUMBER})\s*(?:\+-|±|\+/-)\s*({_NUMBER})\s*(%?)", clean):
+            centre, width = float(found[1]), float(found[2])
+            half = abs(centre) * width / 100 if found[3] else width
+            return cls(clean, "band", centre, _positive(half, clean))
+        raise RuleError(
+            f"cannot read the target '{text}'; write '0.075 +-20%', '>= 8', '<= 1.2' or 'drift < 10%'"
+        )
+
+    def judge(self, value: float | None, initial: float | None = None) -> Status:
+        """Return how ``value`` stands.
+
+        A miss of at most the allowance again is ``degrading``, more is ``critical``: a norm that
+        may drift 10% is degrading up to 20%, a floor of 8 down to 4. A value that is not a number
+        is critical; one that was never logged is ``no data``.
+
+        Args:
+            value: The metric, or None when there is none.
+            initial: The run's first value; needed for a drift alone.
+        """
+        if value is None or (self.kind == "drift" and not initial):
+            return Status.NO_DATA
+        if not math.isfinite(value):
+            return Status.CRITICAL
+        excess = self._excess(value, initial)
+        if excess <= 0:
+            return Status.GOOD
+        return Status.DEGRADING if excess <= self.allowance else Status.CRITICAL
+
+    def _excess(self, value: float, initial: float | None) -> float:
+        """Return by how much the target is missed, in units of the allowance; <= 0 is met."""
+        match self.kind:
+            case "band":
+                return abs(value - self.value) - self.allowance
+            case "at_least":
+                # Half the floor is where "degrading" ends.
+                return 2 * (self.value - value)
+            case "at_most":
+                return value - self.value
+            case "drift":
+                assert initial is not None
+                return abs(value / initial - 1) - self.allowance
+
+
+def _positive(value: float, text: str) -> float:
+    if not value > 0:
+        raise RuleError(f"the target '{text}' allows nothing; give it a width above 0")
+    return value
+
+
+Goal = Literal["min", "max", "target"]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRule:
+    """Which number stands for a run's curve, declared before the run.
+
+    ``last``: the value at the compared step. ``mean_last_10%``: the mean of the points in the last
+    tenth of the steps up to it. ``mean_last_50``: of the points in its last 50 steps. ``min`` and
+    ``max``: the extreme up to it.
+    """
+
+    text: str
+    kind: Literal["last", "mean", "min", "max"]
+    fraction: float = 0.0
+    """Of the compared step, for a mean written with a per cent sign; in (0, 1]."""
+    steps: int = 0
+    """Width in steps, for a mean written without."""
+
+    @classmethod
+    def parse(cls, text: str) -> MetricRule:
+        """Read a rule.
+
+        Raises:
+            RuleError: If it is none of the forms above.
+        """
+        clean = text.strip()
+        if clean in ("last", "min", "max"):
+            return cls(clean, clean)  # pyright: ignore[reportArgumentType]
+        if found := re.fullmatch(r"mean_last_(\d+)(%?)", clean):
+            width = int(found[1])
+            if found[2] and 0 < width <= 100:
+                return cls(clean, "mean", fraction=width / 100)
+            if not found[2] and width > 0:
+                return cls(clean, "mean", steps=width)
+        raise RuleError(
+            f"cannot read the rule '{text}'; write last, mean_last_10%, mean_last_50, min or max"
+        )
+
+    def window(self, at_step: int) -> tuple[int, int]:
+        """Return the steps that count, first and last inclusive, when compared at ``at_step``."""
+        if self.kind == "mean":
+            width = self.steps or max(1, round(self.fraction * at_step))
+            return max(0, at_step - width + 1), at_step
+        if self.kind == "last":
+            return at_step, at_step
+        return 0, at_step
+
+
+DEFAULT_RULE = MetricRule.parse("mean_last_10%")
+
+GuardAction = Literal["stop", "flag", "checkpoint"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Guard:
+    """A rule evaluated while a run trains: ``when`` has held over ``for_steps`` steps -> ``do``."""
+
+    name: str
+    key: str
+    operator: Literal["<", "<=", ">", ">="]
+    threshold: float
+    for_steps: int
+    """How many steps the condition must hold without a break; 0 fires at the first."""
+    after_step: int
+    """Not judged before this step: a warm-up, in which healthy runs may look ill."""
+    do: GuardAction
+
+    @classmethod
+    def parse(
+        cls, name: str, when: str, *, for_steps: int = 0, after_step: int = 0, do: GuardAction
+    ) -> Guard:
+        """Read ``when``, for example ``train/audio/rms < 0.0075``.
+
+        Raises:
+            RuleError: If it is not ``<metric key> <operator> <number>``.
+        """
+        found = re.fullmatch(rf"\s*(\S+)\s*(<=?|>=?)\s*({_NUMBER})\s*", when)
+        if not found:
+            raise RuleError(
+                f"cannot read the condition '{when}'; write 'train/audio/rms < 0.0075'"
+            )
+        return cls(
+            name=name,
+            key=found[1],
+            operator=found[2],  # pyright: ignore[reportArgumentType]
+            threshold=float(found[3]),
+            for_steps=for_steps,
+            after_step=after_step,
+            do=do,
+        )
+
+    @property
+    def when(self) -> str:
+        """The condition as text."""
+        return f"{self.key} {self.operator} {self.threshold:g}"
+
+    def holds(self, value: float) -> bool:
+        """Return whether ``value`` satisfies the condition. NaN satisfies none."""
+        match self.operator:
+            case "<":
+                return value < self.threshold
+            case "<=":
+                return value <= self.threshold
+            case ">":
+                return value > self.threshold
+            case ">=":
+                return value >= self.threshold
