@@ -233,8 +233,10 @@ class Attempt:
     runner: str
     started_at: float
     finished_at: float | None
-    start_step: int
-    """The step of the checkpoint it resumed from; 0 from the beginning. It logs steps after that."""
+    start_step: int | None
+    """The step of the checkpoint it resumed from, None from the beginning. It logs later steps."""
+    exit_code: int | None
+    """Of its process, negative for a signal; None while it runs or when its runner died."""
     spool_offset: int
     """Bytes of its spool that are in SQL."""
     error: str | None

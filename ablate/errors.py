@@ -8,6 +8,7 @@
     │  ├─ SchemaVersionError        4   its schema is older or newer than this code
     │  └─ StoreUnavailableError     4   it cannot be reached, opened or written
     ├─ HeldError                    5   another process holds what is needed
+    │  └─ LeaseLostError            5   a run was taken over by another runner
     └─ TrainerError                 1   a trainer cannot be loaded or refuses its config
 
 Only `ablate.cli` turns these into text and exit codes. A library's own exception is translated
@@ -95,6 +96,10 @@ class HeldError(AblateError):
     """Another process holds what is needed."""
 
     exit_code = 5
+
+
+class LeaseLostError(HeldError):
+    """A run was taken over by another runner; nothing more may be written for this attempt."""
 
 
 class TrainerError(AblateError):

@@ -1,0 +1,270 @@
+"""The contract of a store: where truth lives.
+
+Sharing. A store object belongs to one process and one thread; open another for another. Any number
+of processes may work on one database.
+
+Snapshots. What a method returns are frozen values read in one transaction; they do not change
+under the caller.
+
+Who may write. Points, events, checkpoints and the end of an attempt are written with a `Claim`.
+Every such write is guarded by the claim's fencing token and by the state ``running``: when the run
+was taken over, nothing is written and `LeaseLostError` is raised. Leases are judged by the
+database's clock alone.
+
+One row for each (run, key, step). An attempt that resumed from step s replaces what earlier
+attempts logged after s (one that began from the beginning replaces all); the replaced points stay
+readable by attempt in the tables and are absent from every method here and from the view
+``run_metrics``.
+
+Idempotence. `ingest` moves the spool offset in the transaction that writes the points, so that a
+batch that was written before, by an ambiguous commit or another process, changes nothing.
+`apply_plan` twice with one plan changes nothing the second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ablate.domain import (
+    Attempt,
+    AttemptState,
+    Checkpoint,
+    Claim,
+    Event,
+    Plan,
+    Point,
+    Run,
+    Study,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpoolBatch:
+    """Whole frames of one attempt's spool, in the order in which they were written."""
+
+    start_offset: int
+    end_offset: int
+    """Bytes; ``end_offset`` of one batch is ``start_offset`` of the next."""
+    points: tuple[Point, ...] = ()
+    events: tuple[Event, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
+    has_started: bool = False
+    """Whether the frame that says from where the attempt starts is among them."""
+    start_step: int | None = None
+    """What that frame says: the step resumed from, None for the beginning."""
+    inexact: str | None = None
+    """What that frame says: why the resume is not exact."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ending:
+    """How an attempt ended."""
+
+    state: AttemptState
+    reason: str | None = None
+    """One line; it becomes the run's reason."""
+    traceback: str | None = None
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Curve:
+    """One metric of one run over its steps, without what was replaced by a resume."""
+
+    run_id: str
+    key: str
+    steps: tuple[int, ...]
+    """Ascending, no step twice."""
+    values: tuple[float, ...]
+    """As logged: NaN and infinities included."""
+    times: tuple[float, ...]
+    """Unix seconds."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MirrorCursor:
+    """How far a run was copied to a mirror."""
+
+    run_id: str
+    remote_id: str
+    """The mirror's own id of the run."""
+    attempt: int
+    """Number of the newest attempt that was copied from."""
+    step: int
+    """All points up to this step were copied; -1 for none."""
+    is_finished: bool
+    """Whether the run's end was copied too."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClaimFilter:
+    """Which queued runs a runner wants."""
+
+    studies: frozenset[str] = field(default=frozenset())
+    """Names; empty for any study that is not archived."""
+    only: frozenset[str] = field(default=frozenset())
+    """Variant names or run ids; empty for all."""
+    below_step: int | None = None
+    """Only runs whose newest checkpoint is before this step, None for all."""
+    excluded_runs: frozenset[str] = field(default=frozenset())
+
+
+class Store(Protocol):
+    """See the module's docstring."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, without a password."""
+        ...
+
+    def close(self) -> None:
+        """Give connections back."""
+        ...
+
+    # Studies
+
+    def apply_plan(self, plan: Plan) -> None:
+        """Make the study what the plan says: all or nothing.
+
+        Missing variants and runs are added as ``queued``; a cell whose (identity, seed) exists,
+        in this study or another, is linked to the run that exists. Cells that the plan no longer
+        wants are orphaned: their runs stay readable by id, and only a run that no study wants any
+        more is no longer claimed.
+        """
+        ...
+
+    def studies(self, *, with_archived: bool = False) -> tuple[Study, ...]:
+        """Return the studies, oldest first."""
+        ...
+
+    def study(self, name: str) -> Study:
+        """Return one study.
+
+        Raises:
+            NotFoundError: With the closest name.
+        """
+        ...
+
+    def set_archived(self, name: str, is_archived: bool) -> None:
+        """Hide a study from lists and claims, or bring it back."""
+        ...
+
+    def runs(self, study: str | None = None) -> tuple[Run, ...]:
+        """Return the runs that the study (or any study) wants, in the order of its plan's cells."""
+        ...
+
+    def run(self, prefix: str) -> Run:
+        """Return the run whose id starts with ``prefix``.
+
+        Raises:
+            NotFoundError: If there is none, or more than one (the message lists them).
+        """
+        ...
+
+    def attempts(self, run_id: str) -> tuple[Attempt, ...]:
+        """Return a run's attempts, first to last."""
+        ...
+
+    def checkpoints(self, run_id: str) -> tuple[Checkpoint, ...]:
+        """Return a run's checkpoints, newest first."""
+        ...
+
+    # Execution
+
+    def claim(self, runner: str, wanted: ClaimFilter, *, lease_s: float) -> Claim | None:
+        """Take a queued run, first in plan order of the oldest study, or None if there is none.
+
+        The attempt, its fencing token and its lease are written in the same transaction.
+        """
+        ...
+
+    def renew(self, claims: Sequence[Claim], *, lease_s: float) -> frozenset[int]:
+        """Extend the leases; return the attempt ids of claims that are no longer held."""
+        ...
+
+    def take_over(
+        self, runner: str, dead_runners: Collection[str], *, lease_s: float
+    ) -> tuple[Claim, ...]:
+        """Claim the running attempts whose lease has expired or whose runner is known to be dead.
+
+        The same attempt gets a new token, so that whoever held it can no longer write; the caller
+        ingests what is left in its spool and ends it as ``lost``.
+        """
+        ...
+
+    def running_runners(self) -> frozenset[str]:
+        """Return the runners that hold a lease, expired or not."""
+        ...
+
+    def ingest(self, claim: Claim, batch: SpoolBatch) -> int:
+        """Write a batch; return the spool offset up to which all is stored.
+
+        A batch that does not start at the stored offset writes nothing, so that the caller reads
+        again from the returned offset. Of one (key, step) twice the later value counts.
+
+        Raises:
+            LeaseLostError: If the run was taken over.
+        """
+        ...
+
+    def finish(self, claim: Claim, ending: Ending) -> None:
+        """End the attempt and move its run to the state that follows from it.
+
+        Raises:
+            LeaseLostError: If the run was taken over.
+        """
+        ...
+
+    def requeue(self, run_ids: Sequence[str], *, by: str) -> tuple[str, ...]:
+        """Put finished runs (not succeeded ones) back into the queue; return those that were moved.
+
+        Who and when is kept in the table ``transitions``.
+        """
+        ...
+
+    def cancel(self, run_ids: Sequence[str], *, by: str) -> tuple[str, ...]:
+        """End queued and running runs as ``cancelled``; return those that were moved.
+
+        A running attempt loses its lease, so its runner stops it.
+        """
+        ...
+
+    # Reading
+
+    def metric_keys(self, run_ids: Sequence[str]) -> tuple[str, ...]:
+        """Return the keys that any of the runs has logged, sorted."""
+        ...
+
+    def curves(
+        self,
+        run_ids: Sequence[str],
+        keys: Sequence[str],
+        *,
+        first_step: int = 0,
+        last_step: int | None = None,
+    ) -> tuple[Curve, ...]:
+        """Return the curves of the runs, ordered by run as given, then by key as given.
+
+        A (run, key) without a point in the range has no curve.
+        """
+        ...
+
+    def events(self, run_ids: Sequence[str]) -> tuple[tuple[str, Event], ...]:
+        """Return (run id, event), by run as given, then by step."""
+        ...
+
+    # Mirrors
+
+    def mirror_cursors(self, mirror: str) -> tuple[MirrorCursor, ...]:
+        """Return how far each run was copied to the mirror of that name."""
+        ...
+
+    def move_mirror_cursor(self, mirror: str, cursor: MirrorCursor) -> None:
+        """Remember how far a run was copied."""
+        ...
+
+    def forget_mirror(self, mirror: str, run_ids: Sequence[str] | None = None) -> None:
+        """Drop the cursors of these runs, or of all, so that the next sync copies them anew."""
+        ...
