@@ -132,7 +132,7 @@ class Variant:
     config: Config
     """Resolved: no default is left open. Without the seed."""
     factors: Mapping[str, Json]
-    """Factor name -> level label, for variants made by the design; empty for phases."""
+    """Factor name -> level label: what the design set, or the levels that a phase stands for."""
     is_phase: bool
     """True when the study names it by hand, False when the design generated it."""
     is_baseline: bool = False

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 
-class Diverged(Exception):
+class Diverged(Exception):  # noqa: N818 - an outcome, as the run's state, not a mistake
     """Raised by a trainer whose loss is no longer a number; the run ends as ``diverged``.
 
     Args:
@@ -105,14 +105,30 @@ class Trainer(Protocol):
     It is loaded when a study is planned, so importing it must stay cheap.
     """
 
-    version: str
-    """Part of every run's identity: change it when the same config trains differently."""
-    train: str
-    """``module:function`` of ``train(config, run)``, imported in the worker alone."""
-    preload: tuple[str, ...]
-    """Modules that the fork server imports once for all workers."""
-    not_identity: frozenset[str]
-    """Dotted keys of the config that cannot change the result (where checkpoints go, how often)."""
+    @property
+    def version(self) -> str:
+        """Part of every run's identity: change it when the same config trains differently."""
+        ...
+
+    @property
+    def train(self) -> str:
+        """``module:function`` of ``train(config, run)``, imported in the worker alone."""
+        ...
+
+    @property
+    def preload(self) -> tuple[str, ...]:
+        """Modules that the fork server imports once for all workers."""
+        ...
+
+    @property
+    def not_identity(self) -> frozenset[str]:
+        """Dotted keys of the config that cannot change the result (where checkpoints go, how often)."""
+        ...
+
+    @property
+    def absent_means(self) -> Mapping[str, Any]:
+        """Dotted key -> what its absence meant, for keys that were added after the first release."""
+        ...
 
     def resolve(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
         """Return the full nested config for dotted-key overrides, every default filled in.

@@ -1,0 +1,96 @@
+"""What makes two runs the same run: SHA-256 over canonical JSON.
+
+The identity of a variant is its resolved config without the keys that the trainer declares as not
+part of identity, the trainer's name and version, and the guards that stop. A guard that stops
+changes what a run becomes, so two studies share a run only when they would stop it alike. The
+seed stands beside the identity, never inside. See ADR 0002.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from ablate.domain import Config, Json
+from ablate.rules import Guard
+
+_FORMAT = 1
+"""Raised when canonical JSON itself changes, which makes every run a new one."""
+
+
+def canonical_json(value: Json) -> str:
+    """Return the one text for a value: sorted keys, no spaces, ``1.0`` written as ``1``.
+
+    Raises:
+        ValueError: For a number that is not finite, or a type that JSON does not have.
+    """
+    return json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def identity(
+    config: Config,
+    *,
+    trainer: str,
+    version: str,
+    not_identity: Collection[str] = (),
+    absent_means: Mapping[str, Json] | None = None,
+    guards: Sequence[Guard] = (),
+) -> str:
+    """Return 64 hex digits that are equal exactly for runs that would train alike.
+
+    Args:
+        config: The resolved config, nested.
+        trainer: Its registered name or ``module:function``.
+        version: The trainer's declared version.
+        not_identity: Dotted keys to leave out.
+        absent_means: Dotted key -> the value that configs had in effect before the key existed.
+            A key with that value is left out, so that runs made before it keep their identity.
+        guards: The study's guards; only those that stop count.
+    """
+    kept = {
+        key: value
+        for key, value in flatten(config).items()
+        if key not in not_identity and not _is_absent(key, value, absent_means or {})
+    }
+    stops = sorted(
+        [g.key, g.operator, g.threshold, g.for_steps, g.after_step]
+        for g in guards
+        if g.do == "stop"
+    )
+    parts = {"config": kept, "trainer": trainer, "version": version, "stops": stops}
+    text = f"ablate/{_FORMAT}:{canonical_json(parts)}"
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def flatten(config: Config) -> dict[str, Json]:
+    """Return dotted key -> value for a nested config. An empty mapping stays a value."""
+    flat: dict[str, Json] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            flat |= {f"{key}.{inner}": leaf for inner, leaf in flatten(value).items()}
+        else:
+            flat[key] = value
+    return flat
+
+
+def _is_absent(key: str, value: Json, absent_means: Mapping[str, Json]) -> bool:
+    return key in absent_means and canonical_json(absent_means[key]) == canonical_json(value)
+
+
+def _canonical(value: Any) -> Json:
+    match value:
+        case None | bool() | str() | int():
+            return value
+        case float():
+            if not math.isfinite(value):
+                raise ValueError(f"a config value must be finite, not {value}")
+            return int(value) if value.is_integer() else value
+        case Mapping():
+            return {str(key): _canonical(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_canonical(inner) for inner in value]
+        case _:
+            raise ValueError(f"a config value must be JSON, not {type(value).__name__}")

@@ -1,0 +1,257 @@
+"""What a study file may say, as pydantic models; the same models serve a study made in Python."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from ablate.rules import DEFAULT_RULE, Guard, MetricRule, RuleError, Target
+
+KEY_PATTERN = r"[^/\s]+(/[^/\s]+)+"
+"""``split/group/name``: parts without blanks, joined by slashes."""
+
+_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+_NAME = r"[^\s/\\@,:*?\[\]\"'<>|-][^\s/\\@,:*?\[\]\"'<>|]*"
+
+
+def _check_name(name: str) -> str:
+    if not re.fullmatch(_NAME, name) or name in (".", ".."):
+        raise ValueError(
+            "a name has no blanks, no leading - and none of / \\ @ , : * ? [ ] \" ' < > |"
+        )
+    if len(name) > 100:
+        raise ValueError("a name has at most 100 characters")
+    return name
+
+
+def _check_key(key: str) -> str:
+    if not re.fullmatch(KEY_PATTERN, key):
+        raise ValueError(f"'{key}' is not a metric key; write split/group/name, as train/audio/rms")
+    return key
+
+
+def _check_json(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"a config value must be finite, not {value}")
+    try:
+        json.dumps(value)
+    except TypeError as error:
+        raise ValueError(
+            "a config value is a number, a text, true, false, null or a list"
+        ) from error
+    return value
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
+MetricKey = Annotated[str, AfterValidator(_check_key)]
+ConfigValue = Annotated[JsonValue, BeforeValidator(_check_json)]
+ConfigKey = Annotated[str, StringConstraints(min_length=1)]
+Settings = dict[ConfigKey, ConfigValue]
+
+
+class PhaseSpec(BaseModel):
+    """A variant named by hand: its difference to its parent."""
+
+    model_config = _STRICT
+
+    parent: str | None = Field(default=None, alias="from")
+    """The phase it starts from; without one it starts from ``base``."""
+    baseline: bool = False
+    """Whether the others are compared with this one."""
+    set: Settings = Field(default_factory=dict)
+    """Dotted config keys and their values."""
+
+
+class FactorSpec(BaseModel):
+    """What is varied: one key and its levels, or named levels that each set several keys."""
+
+    model_config = _STRICT
+
+    key: ConfigKey | None = None
+    """The dotted config key whose values are the levels."""
+    levels: list[ConfigValue] | dict[str, Settings]
+    """Values of ``key``, or level name -> dotted keys and values."""
+
+    @model_validator(mode="after")
+    def _key_fits_levels(self) -> Self:
+        if isinstance(self.levels, dict) and self.key is not None:
+            raise ValueError(
+                "named levels set their own keys; remove 'key' or write levels as a list"
+            )
+        if isinstance(self.levels, list) and self.key is None:
+            raise ValueError("a list of levels needs 'key', the config key that takes the values")
+        if not self.levels:
+            raise ValueError("a factor needs at least one level")
+        labels = list(self.settings())
+        if isinstance(self.levels, list) and len(labels) < len(self.levels):
+            raise ValueError("a level is there twice")
+        return self
+
+    def settings(self) -> dict[str, Settings]:
+        """Return level label -> dotted keys and values."""
+        if isinstance(self.levels, dict):
+            return dict(self.levels)
+        assert self.key is not None
+        return {level_label(value): {self.key: value} for value in self.levels}
+
+
+class DesignSpec(BaseModel):
+    """How the factors' levels are combined into variants."""
+
+    model_config = _STRICT
+
+    kind: str = "one_at_a_time"
+    parent: str | None = Field(default=None, alias="from")
+    """The phase on which the levels are set; the baseline when it is not given."""
+
+
+class MetricSpec(BaseModel):
+    """Which way is better, and which step counts."""
+
+    model_config = _STRICT
+
+    goal: Literal["min", "max", "target"]
+    rule: str = DEFAULT_RULE.text
+
+    @field_validator("rule")
+    @classmethod
+    def _rule_reads(cls, text: str) -> str:
+        return _read(MetricRule.parse, text).text
+
+
+class GuardSpec(BaseModel):
+    """A rule evaluated while a run trains."""
+
+    model_config = _STRICT
+
+    when: str
+    """``<metric key> <operator> <number>``."""
+    for_steps: Annotated[int, Field(ge=0)] = Field(default=0, alias="for")
+    """Steps over which it must hold without a break."""
+    after_step: Annotated[int, Field(ge=0)] = Field(default=0, alias="after")
+    """Not judged before this step."""
+    do: Literal["stop", "flag", "checkpoint"] = "flag"
+
+    @field_validator("when")
+    @classmethod
+    def _when_reads(cls, text: str) -> str:
+        return _read(partial(Guard.parse, "", do="flag"), text).when
+
+
+class BudgetSpec(BaseModel):
+    """What the study may cost."""
+
+    model_config = _STRICT
+
+    gpu_hours: Annotated[float, Field(gt=0)]
+
+
+def _expand_metric(value: Any) -> Any:
+    return {"goal": value} if isinstance(value, str) else value
+
+
+class StudySpec(BaseModel):
+    """One question: base config, phases and factors, design, seeds, metrics, targets, guards."""
+
+    model_config = _STRICT
+
+    study: Name
+    question: str = ""
+    trainer: str = "bundled"
+    """A registered trainer, or ``module:function``."""
+    base: Settings = Field(default_factory=dict)
+    """Dotted config keys that every variant starts from."""
+    phases: dict[Name, PhaseSpec] = Field(default_factory=dict)
+    factors: dict[Name, FactorSpec] = Field(default_factory=dict)
+    design: DesignSpec = Field(default_factory=DesignSpec)
+    seeds: Annotated[int, Field(ge=1, le=1000)] | list[Annotated[int, Field(ge=0, lt=2**31)]] = 1
+    """How many seeds, counted from 0, or the seeds themselves."""
+    metrics: dict[MetricKey, Annotated[MetricSpec, BeforeValidator(_expand_metric)]] = Field(
+        default_factory=dict
+    )
+    targets: dict[MetricKey, str] = Field(default_factory=dict)
+    gates: list[Annotated[int, Field(ge=1)]] = Field(default_factory=list)
+    guards: dict[Name, GuardSpec] = Field(default_factory=dict)
+    budget: BudgetSpec | None = None
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: int | list[int]) -> int | list[int]:
+        if isinstance(seeds, list) and (not seeds or len(set(seeds)) < len(seeds)):
+            raise ValueError("seeds are a number, or a list without repeats")
+        return seeds
+
+    @field_validator("targets")
+    @classmethod
+    def _targets_read(cls, targets: dict[str, str]) -> dict[str, str]:
+        return {key: _read(Target.parse, text, key).text for key, text in targets.items()}
+
+    @field_validator("gates")
+    @classmethod
+    def _gates_rise(cls, gates: list[int], info: ValidationInfo) -> list[int]:
+        if gates != sorted(set(gates)):
+            raise ValueError("gates are steps in rising order")
+        return gates
+
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds, in the order in which they are run."""
+        return tuple(range(self.seeds) if isinstance(self.seeds, int) else self.seeds)
+
+    @property
+    def guard_rules(self) -> tuple[Guard, ...]:
+        """The guards, ready to be evaluated."""
+        return tuple(
+            Guard.parse(name, g.when, for_steps=g.for_steps, after_step=g.after_step, do=g.do)
+            for name, g in self.guards.items()
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the study with its defaults filled in, as JSON values under the file's own names."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def level_label(value: Any) -> str:
+    """Return how a level is named: YAML's spelling of the value, without blanks."""
+    if isinstance(value, str):
+        return value
+    return re.sub(r"\s+", "", json.dumps(value))
+
+
+def json_schema() -> Mapping[str, Any]:
+    """Return the JSON Schema of a study file, for editors."""
+    return StudySpec.model_json_schema(by_alias=True)
+
+
+class _PlaceError(ValueError):
+    """A rule that cannot be read, at a key below the field."""
+
+    def __init__(self, message: str, key: str | None) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+def _read(parse: Any, text: str, key: str | None = None) -> Any:
+    try:
+        return parse(text)
+    except RuleError as error:
+        raise _PlaceError(str(error), key) from error

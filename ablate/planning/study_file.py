@@ -1,0 +1,130 @@
+"""Study file -> `StudySpec`: every fault is reported with its place, nothing is half-read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from ablate.errors import StudyFileError, did_you_mean
+from ablate.planning.document import Document, read_document
+from ablate.planning.spec import DesignSpec, FactorSpec, GuardSpec, MetricSpec, PhaseSpec, StudySpec
+
+
+def read_study(path: Path) -> tuple[StudySpec, Document]:
+    """Read and check a study file.
+
+    Raises:
+        NotFoundError: If there is no such file.
+        StudyFileError: At the first fault, with its line and column.
+    """
+    document = read_document(path)
+    return check_study(document), document
+
+
+def check_study(document: Document) -> StudySpec:
+    """Turn a parsed document into a spec.
+
+    Raises:
+        StudyFileError: At the first fault, with its line and column.
+    """
+    try:
+        spec = StudySpec.model_validate(document.data)
+    except ValidationError as error:
+        raise _first_fault(document, error) from error
+    if not spec.phases and not spec.factors:
+        raise document.error(
+            "the study has neither phases nor factors, so there is nothing to compare",
+            ("study",),
+            hint="add 'phases:' or 'factors:'; see: ablate study templates",
+        )
+    return spec
+
+
+_MODEL_OF = {
+    "phases": PhaseSpec,
+    "factors": FactorSpec,
+    "metrics": MetricSpec,
+    "guards": GuardSpec,
+}
+
+
+def _first_fault(document: Document, error: ValidationError) -> StudyFileError:
+    faults = sorted(error.errors(), key=lambda fault: _place_order(document, fault))
+    fault = faults[0]
+    path = _document_path(document, fault["loc"])
+    kind = fault["type"]
+    if kind == "extra_forbidden":
+        known = _known_keys(path)
+        return document.error(
+            f"unknown key '{path[-1]}'", path, hint=did_you_mean(str(path[-1]), known)
+        )
+    if kind == "missing":
+        return document.error(f"the key '{fault['loc'][-1]}' is missing", path)
+    cause = fault.get("ctx", {}).get("error")
+    place = getattr(cause, "key", None)
+    if place is not None:
+        path = [*path, place]
+    if fault["loc"] and fault["loc"][-1] == "[key]":
+        return document.error(f"'{path[-1]}': {cause}", path)
+    message = str(cause) if cause is not None else _expected(fault)
+    label = ".".join(str(part) for part in path) or "the file"
+    return document.error(f"{label}: {message}", path, at_value=True)
+
+
+def _place_order(document: Document, fault: Any) -> tuple[int, int]:
+    # pydantic tries both arms of a union; the arm's fault that lies deepest says the most.
+    path = _document_path(document, fault["loc"])
+    place = document.error("", path)
+    is_key = fault["type"] == "extra_forbidden"
+    return (0 if is_key else 1, (place.line or 10**9) * 1000 - len(path))
+
+
+def _document_path(document: Document, loc: tuple[Any, ...]) -> list[str | int]:
+    """Return the part of a pydantic location that exists in the file."""
+    path: list[str | int] = []
+    node: Any = document.data
+    for part in loc:
+        inside = (isinstance(node, dict) and part in node) or (
+            isinstance(node, list) and isinstance(part, int) and part < len(node)
+        )
+        if inside:
+            path.append(part)
+            node = node[part]
+    return path
+
+
+def _known_keys(path: list[str | int]) -> list[str]:
+    if len(path) == 1:
+        return _keys_of(StudySpec)
+    model = DesignSpec if path[0] == "design" else _MODEL_OF.get(str(path[0]))
+    return _keys_of(model) if model else []
+
+
+def _keys_of(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _expected(fault: Any) -> str:
+    given = fault.get("input")
+    shown = (
+        repr(given)
+        if isinstance(given, (str, int, float, bool, type(None)))
+        else type(given).__name__
+    )
+    message = str(fault["msg"]).replace("Input should be", "should be")
+    for technical, plain in _PLAIN_WORDS:
+        message = re.sub(technical, plain, message)
+    return f"{message}, not {shown}"
+
+
+_PLAIN_WORDS = (
+    (r"a valid dictionary( or instance of \w+)?", "a mapping of keys"),
+    (r"a valid string", "text"),
+    (r"a valid list", "a list"),
+    (r"a valid integer", "a whole number"),
+    (r"a valid boolean", "true or false"),
+    (r"a valid number", "a number"),
+)
