@@ -1,1 +1,1 @@
-""""""
+"""The results store: contract, SQL store, spool, migrations."""

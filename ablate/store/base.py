@@ -23,7 +23,7 @@ batch that was written before, by an ambiguous commit or another process, change
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -40,22 +40,17 @@ from ablate.domain import (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SpoolBatch:
-    """Whole frames of one attempt's spool, in the order in which they were written."""
+@dataclass(frozen=True, slots=True)
+class StepValues:
+    """What one call of ``log`` recorded; the points of a step without an object for each."""
 
-    start_offset: int
-    end_offset: int
-    """Bytes; ``end_offset`` of one batch is ``start_offset`` of the next."""
-    points: tuple[Point, ...] = ()
-    events: tuple[Event, ...] = ()
-    checkpoints: tuple[Checkpoint, ...] = ()
-    has_started: bool = False
-    """Whether the frame that says from where the attempt starts is among them."""
-    start_step: int | None = None
-    """What that frame says: the step resumed from, None for the beginning."""
-    inexact: str | None = None
-    """What that frame says: why the resume is not exact."""
+    step: int
+    time: float
+    """Unix seconds at which it was logged."""
+    keys: tuple[str, ...]
+    """No key twice."""
+    values: tuple[float, ...]
+    """One for each key."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +62,33 @@ class Ending:
     """One line; it becomes the run's reason."""
     traceback: str | None = None
     exit_code: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpoolBatch:
+    """Whole frames of one attempt's spool, in the order in which they were written."""
+
+    start_offset: int
+    end_offset: int
+    """Bytes; ``end_offset`` of one batch is ``start_offset`` of the next."""
+    logs: tuple[StepValues, ...] = ()
+    events: tuple[Event, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
+    has_started: bool = False
+    """Whether the frame that says from where the attempt starts is among them."""
+    start_step: int | None = None
+    """What that frame says: the step resumed from, None for the beginning."""
+    inexact: str | None = None
+    """What that frame says: why the resume is not exact."""
+    ending: Ending | None = None
+    """What the frame says that ends the attempt; for whoever calls `Store.finish`."""
+
+    @property
+    def points(self) -> Iterator[Point]:
+        """The points of ``logs``, one by one."""
+        for log in self.logs:
+            for key, value in zip(log.keys, log.values, strict=True):
+                yield Point(key, log.step, value, log.time)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
