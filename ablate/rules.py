@@ -156,7 +156,7 @@ class MetricRule:
 
 DEFAULT_RULE = MetricRule.parse("mean_last_10%")
 
-GuardAction = Literal["stop", "flag", "checkpoint"]
+GuardAction = Literal["stop", "flag"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,1 +1,1 @@
-""""""
+"""Study file -> variants -> runs. Pure, but for reading files."""

@@ -149,7 +149,7 @@ class GuardSpec(BaseModel):
     """Steps over which it must hold without a break."""
     after_step: Annotated[int, Field(ge=0)] = Field(default=0, alias="after")
     """Not judged before this step."""
-    do: Literal["stop", "flag", "checkpoint"] = "flag"
+    do: Literal["stop", "flag"] = "flag"
 
     @field_validator("when")
     @classmethod

@@ -1,1 +1,1 @@
-""""""
+"""Where attempts run. Every executor does the same four things; see `base.Executor`."""

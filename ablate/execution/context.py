@@ -1,0 +1,253 @@
+"""The run as its trainer sees it: `ablate.protocol.Run` on top of the attempt's spool.
+
+Lives in the training process. It writes files alone: no SQL, no network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, SupportsFloat
+
+from ablate.domain import AttemptState, Checkpoint, Event
+from ablate.execution.checkpoints import (
+    CheckpointError,
+    load_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+    saved_threads,
+)
+from ablate.execution.guards import Firing, GuardWatch
+from ablate.execution.job import Job
+from ablate.execution.tensors import fetch, is_device_tensor
+from ablate.store.base import Ending
+from ablate.store.spool import SpoolWriter
+
+_KEY = re.compile(r"[^/\s]+(/[^/\s]+)+")
+_MAX_KEY_LENGTH = 250
+_MAX_INT = 2**63
+_FLUSH_STEPS = 64
+_FLUSH_S = 1.0
+
+
+class RunContext:
+    """Implements `ablate.protocol.Run` for one attempt."""
+
+    def __init__(self, job: Job, spool: SpoolWriter, *, on_step: Callable[[], None]) -> None:
+        self._job = job
+        self._spool = spool
+        self._on_step = on_step
+        self._watch = GuardWatch(job.guards)
+        self._keys: set[str] = set()
+        self._pending: list[tuple[int, float, dict[str, Any]]] = []
+        self._checkpoints: list[Checkpoint] = list(job.resume_from)
+        self._has_started = False
+        self._last_step = -1
+        self._stop: Ending | None = None
+        self._threads = job.threads
+        if job.resume_from:
+            # Another number of threads adds in another order: keep to the one it began with.
+            self._threads = saved_threads(job.run_dir, job.resume_from[0]) or job.threads
+
+    @property
+    def device(self) -> str:
+        """See `ablate.protocol.Run`."""
+        return self._job.device
+
+    @property
+    def threads(self) -> int:
+        """See `ablate.protocol.Run`."""
+        return self._threads
+
+    @property
+    def should_stop(self) -> bool:
+        """See `ablate.protocol.Run`."""
+        limit = self._job.step_limit
+        return self._stop is not None or (limit is not None and self._last_step >= limit)
+
+    @property
+    def ending(self) -> Ending:
+        """How the attempt ends if the trainer returns now."""
+        self._flush()
+        steps = self._job.config.get("steps")
+        is_done = isinstance(steps, int) and self._last_step >= steps
+        if self._stop is not None and not (is_done and self._stop.state is AttemptState.PAUSED):
+            return self._stop
+        if self.should_stop and not is_done:
+            return Ending(state=AttemptState.PAUSED, reason=f"paused at step {self._last_step}")
+        return Ending(state=AttemptState.SUCCEEDED)
+
+    def request_stop(self, reason: str) -> None:
+        """Ask the trainer to save and return; safe in a signal handler, as it sets a value."""
+        self._stop = self._stop or Ending(state=AttemptState.PAUSED, reason=reason)
+
+    def seed(self, stream: str) -> int:
+        """See `ablate.protocol.Run`."""
+        digest = hashlib.sha256(f"{self._job.seed}/{stream}".encode()).digest()
+        return int.from_bytes(digest[:8], "big") >> 1
+
+    def log(self, metrics: Mapping[str, Any], step: int) -> None:
+        """See `ablate.protocol.Run`."""
+        self._start()
+        values = {key: self._number(key, value) for key, value in metrics.items()}
+        now = time.time()
+        if self._pending or any(not isinstance(value, float) for value in values.values()):
+            self._pending.append((step, now, values))
+            if len(self._pending) >= _FLUSH_STEPS or now - self._pending[0][1] > _FLUSH_S:
+                self._flush()
+        else:
+            self._write(step, now, values)
+        self._last_step = max(self._last_step, step)
+        self._on_step()
+
+    def event(self, name: str, step: int, **data: Any) -> None:
+        """See `ablate.protocol.Run`."""
+        self._start()
+        self._flush()
+        self._spool.event(Event(name=name, step=step, data=data, time=time.time()))
+
+    def save(self, step: int, state: Any) -> None:
+        """See `ablate.protocol.Run`."""
+        self._start()
+        self._flush()
+        self._spool.sync()
+        meta = {"guards": self._watch.state(), "environment": self._environment()}
+        folder = self._job.attempt_dir / "checkpoints"
+        checkpoint = save_checkpoint(folder, self._job.run_dir, step, state, meta)
+        self._spool.checkpoint(checkpoint)
+        self._checkpoints = [
+            checkpoint,
+            *(c for c in self._checkpoints if c.path != checkpoint.path),
+        ]
+        prune_checkpoints(self._job.run_dir, self._checkpoints)
+        self._last_step = max(self._last_step, step)
+
+    def resume(self) -> Any | None:
+        """See `ablate.protocol.Run`."""
+        rejected: list[str] = []
+        for checkpoint in self._checkpoints:
+            try:
+                loaded = load_checkpoint(self._job.run_dir, checkpoint)
+            except CheckpointError as error:
+                rejected.append(str(error))
+                continue
+            self._begin(loaded.step, self._differences(loaded.meta["environment"]))
+            self._watch.restore(loaded.meta["guards"])
+            self._last_step = loaded.step
+            self._report(rejected, loaded.step)
+            self.event("resumed", loaded.step, attempt=self._job.attempt)
+            return loaded.state
+        self._checkpoints = []
+        self._begin(None, None)
+        self._report(rejected, 0)
+        return None
+
+    def artifact(self, path: Path | str) -> None:
+        """See `ablate.protocol.Run`."""
+        folder = self._job.attempt_dir / "artifacts"
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, folder / Path(path).name)
+
+    def _start(self) -> None:
+        """A trainer that never resumes begins with its first word."""
+        if not self._has_started:
+            self._begin(None, None)
+
+    def _begin(self, step: int | None, inexact: str | None) -> None:
+        self._has_started = True
+        self._spool.started(step, inexact)
+
+    def _report(self, rejected: list[str], step: int) -> None:
+        for message in rejected:
+            self.event("checkpoint_rejected", step, reason=message)
+
+    def _number(self, key: str, value: Any) -> Any:
+        """Return a float, or a device tensor to be fetched later."""
+        if key not in self._keys:
+            self._check_key(key)
+        if type(value) is float:
+            return value
+        if is_device_tensor(value):
+            return value
+        if hasattr(value, "item"):
+            value = value.item()
+        if isinstance(value, int) and not -_MAX_INT <= value < _MAX_INT:
+            raise ValueError(f"{key}: the integer {value} is outside -2^63..2^63-1")
+        if isinstance(value, (str, bytes, complex)) or not isinstance(value, SupportsFloat):
+            raise TypeError(f"{key}: {value!r} is {type(value).__name__}, not a number")
+        return float(value)
+
+    def _check_key(self, key: str) -> None:
+        if not isinstance(key, str) or not _KEY.fullmatch(key) or len(key) > _MAX_KEY_LENGTH:
+            raise ValueError(
+                f"'{key}' is not a metric key: write split/group/name without blanks, "
+                f"at most {_MAX_KEY_LENGTH} characters"
+            )
+        self._keys.add(key)
+
+    def _flush(self) -> None:
+        """Fetch device tensors of all waiting steps at once and write them."""
+        waiting, self._pending = self._pending, []
+        tensors = [v for _, _, values in waiting for v in values.values() if type(v) is not float]
+        fetched = iter(fetch(tensors) if tensors else ())
+        for step, now, values in waiting:
+            whole = {k: v if type(v) is float else next(fetched) for k, v in values.items()}
+            self._write(step, now, whole)
+
+    def _write(self, step: int, now: float, values: dict[str, float]) -> None:
+        self._spool.points(step, now, values)
+        for firing in self._watch.observe(values, step):
+            self._fire(firing, step)
+
+    def _fire(self, firing: Firing, step: int) -> None:
+        guard = firing.guard
+        held = f"{guard.when} since step {firing.since_step}"
+        self._spool.event(
+            Event(
+                name="guard_fired",
+                step=step,
+                data={
+                    "guard": guard.name,
+                    "when": guard.when,
+                    "since_step": firing.since_step,
+                    "value": firing.value if abs(firing.value) < float("inf") else None,
+                    "do": guard.do,
+                },
+                time=time.time(),
+            )
+        )
+        if guard.do == "stop":
+            reason = f"guard {guard.name} at step {step}: {held}"
+            self._stop = Ending(state=AttemptState.STOPPED, reason=reason)
+
+    def _environment(self) -> dict[str, Any]:
+        """What may change the bits of a resumed run."""
+        return {
+            "device": self.device,
+            "threads": self.threads,
+            "torch": _version("torch"),
+            "numpy": _version("numpy"),
+            "machine": platform.machine(),
+        }
+
+    def _differences(self, saved: Mapping[str, Any]) -> str | None:
+        here = self._environment()
+        changed = [
+            f"{name} {saved.get(name)} -> {value}"
+            for name, value in here.items()
+            if saved.get(name) != value
+        ]
+        return ", ".join(changed) or None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

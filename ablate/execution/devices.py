@@ -1,0 +1,81 @@
+"""Which processors a worker gets. GPUs are counted without loading CUDA into this process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+from ablate.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """What attempts are spread over."""
+
+    gpus: tuple[int, ...]
+    """Indices as CUDA_VISIBLE_DEVICES takes them; empty for the CPU."""
+
+    @property
+    def kind(self) -> str:
+        """``cpu`` or ``cuda``."""
+        return "cuda" if self.gpus else "cpu"
+
+    @property
+    def default_workers(self) -> int:
+        """One for each GPU, else one for each core."""
+        return len(self.gpus) or cores()
+
+    def gpu_of(self, slot: int) -> int | None:
+        """Return the GPU of a worker slot; slots beyond the GPUs share them in turn."""
+        return self.gpus[slot % len(self.gpus)] if self.gpus else None
+
+
+def parse_devices(text: str) -> Devices:
+    """Read ``auto``, ``cpu``, ``cuda`` or ``cuda:0,2``.
+
+    Raises:
+        UsageError: For another text, or a GPU that this machine does not have.
+    """
+    kind, _, indices = text.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (indices and kind != "cuda"):
+        raise UsageError(f"--device {text}: unknown", hint="write auto, cpu, cuda or cuda:0,1")
+    if kind == "cpu":
+        return Devices(())
+    found = _visible_gpus()
+    if kind == "cuda" and not found:
+        raise UsageError("--device cuda: this machine shows no GPU", hint="use --device cpu")
+    if not indices:
+        return Devices(found)
+    try:
+        chosen = tuple(int(index) for index in indices.split(","))
+    except ValueError as error:
+        raise UsageError(f"--device {text}: a GPU is a number", hint="cuda:0,1") from error
+    if missing := [index for index in chosen if index not in found]:
+        raise UsageError(f"--device {text}: there is no GPU {missing[0]}", hint=f"have: {found}")
+    return Devices(chosen)
+
+
+def cores() -> int:
+    """Return the CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _visible_gpus() -> tuple[int, ...]:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return ()
+    try:
+        listing = subprocess.run(  # noqa: S603 - a fixed program without a shell
+            [program, "--query-gpu=index", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+        )
+    except (subprocess.SubprocessError, OSError):
+        return ()
+    return tuple(int(line) for line in listing.stdout.split())

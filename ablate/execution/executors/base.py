@@ -1,0 +1,50 @@
+"""The contract of an executor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from ablate.execution.job import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """A process that ended. What it did is in its spool; this says only that it is gone."""
+
+    attempt_id: int
+    exit_code: int
+    """Negative for a signal."""
+
+
+class Executor(Protocol):
+    """Runs attempts. Owned by one scheduler, used from its thread alone.
+
+    When the executor's owner dies, however it dies, every attempt that it runs ends too.
+    """
+
+    slots: int
+    """How many attempts it runs at once."""
+
+    def start(self, job: Job, on_step: Callable[[], None]) -> None:
+        """Begin an attempt.
+
+        Args:
+            job: The attempt; its folder exists.
+            on_step: Called at step boundaries by an executor that blocks until the attempt is
+                over, so that leases are renewed meanwhile; ignored by others.
+        """
+        ...
+
+    def poll(self, timeout_s: float) -> list[Exited]:
+        """Return the attempts that ended, waiting up to ``timeout_s`` for one."""
+        ...
+
+    def stop(self, attempt_id: int, *, now: bool) -> None:
+        """Ask an attempt to save and return; with ``now``, end it without asking."""
+        ...
+
+    def close(self) -> None:
+        """End what still runs and give everything back."""
+        ...

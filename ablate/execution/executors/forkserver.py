@@ -1,0 +1,181 @@
+"""A process that has imported the trainer and forks a fresh child for each attempt.
+
+Importing torch costs seconds, forking a process that has imported it milliseconds. The server
+starts no threads and never touches CUDA, so that its children may. It talks to its owner in JSON
+lines over a socket:
+
+    -> {"start": 7, "job": ".../job.json"}   <- {"started": 7, "pid": 4711}
+    -> {"signal": 7, "number": 15}           <- {"exited": 7, "code": 0}
+
+When the socket closes because the owner died, the server kills its children and ends.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+_PR_SET_PDEATHSIG = 1
+
+
+class _ForkServer:
+    def __init__(self, owner: socket.socket) -> None:
+        self._owner = owner
+        self._children: dict[int, int] = {}
+        """pid -> attempt id"""
+        self._buffer = b""
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+
+    def serve(self) -> None:
+        """Answer until the owner is gone."""
+        signal.set_wakeup_fd(self._wake_write)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._owner, selectors.EVENT_READ)
+            selector.register(self._wake_read, selectors.EVENT_READ)
+            while True:
+                ready = {key.fileobj for key, _ in selector.select()}
+                if self._wake_read in ready:
+                    os.read(self._wake_read, 4096)
+                    self._reap()
+                if self._owner in ready and not self._receive():
+                    break
+        for pid in self._children:
+            _signal_group(pid, signal.SIGKILL)
+
+    def _receive(self) -> bool:
+        """Handle what the owner sent; False when it is gone."""
+        data = self._owner.recv(65536)
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            request = json.loads(line)
+            if "start" in request:
+                self._fork(request["start"], Path(request["job"]))
+            else:
+                self._forward(request["signal"], request["number"])
+        return bool(data)
+
+    def _forward(self, attempt_id: int, number: int) -> None:
+        for pid, owner in self._children.items():
+            if owner == attempt_id:
+                # A polite signal goes to the trainer alone, a kill to all that it started.
+                if number == signal.SIGKILL:
+                    _signal_group(pid, number)
+                else:
+                    os.kill(pid, number)
+
+    def _fork(self, attempt_id: int, job_file: Path) -> None:
+        pid = os.fork()
+        if pid == 0:
+            self._become_worker(job_file)
+        self._children[pid] = attempt_id
+        self._send({"started": attempt_id, "pid": pid})
+
+    def _become_worker(self, job_file: Path) -> NoReturn:
+        """Run the job in the fresh child; never return to the server's loop."""
+        code = 1
+        try:
+            die_with_parent()
+            os.setpgid(0, 0)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self._owner.close()
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+            code = _work(job_file)
+        finally:
+            # Skips the interpreter's shutdown, a second after importing torch; all is flushed.
+            os._exit(code)
+
+    def _reap(self) -> None:
+        while self._children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            attempt_id = self._children.pop(pid)
+            _signal_group(pid, signal.SIGKILL)  # helpers that the trainer left behind
+            self._send({"exited": attempt_id, "code": os.waitstatus_to_exitcode(status)})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self._owner.sendall(json.dumps(message).encode() + b"\n")
+
+
+def _work(job_file: Path) -> int:
+    """Run the job with its output in its log; return the exit code."""
+    from ablate.execution.job import Job
+    from ablate.execution.worker import run_job
+
+    job = Job.read(job_file)
+    log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    if job.gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(job.gpu)
+    try:
+        run_job(job)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return 0
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends, however it ends (Linux)."""
+    if sys.platform != "linux":
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died between the two calls
+        os._exit(1)
+
+
+def _signal_group(pid: int, number: int) -> None:
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        pass
+    except PermissionError:
+        # The group was not made yet, or its last member is a zombie.
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def main() -> None:
+    """Serve on the socket whose number is the first argument; import the modules that follow."""
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    owner = socket.socket(fileno=int(sys.argv[1]))
+    owner.setblocking(True)
+    from ablate.execution import worker
+
+    assert worker
+    failed: dict[str, str] = {}
+    for module in sys.argv[2:]:
+        try:
+            importlib.import_module(module)
+        except Exception as error:
+            failed[module] = f"{type(error).__name__}: {error}"
+    gc.collect()
+    gc.freeze()  # children share these pages as long as no collection writes into them
+    owner.sendall(json.dumps({"ready": True, "failed": failed}).encode() + b"\n")
+    _ForkServer(owner).serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Attempts in this process, one after the other: breakpoints and profilers work."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+from ablate.execution.executors.base import Exited
+from ablate.execution.job import Job
+from ablate.execution.worker import run_job
+
+
+class InlineExecutor:
+    """See `ablate.execution.executors.base.Executor`."""
+
+    slots = 1
+
+    def __init__(self) -> None:
+        self._exited: list[Exited] = []
+
+    def start(self, job: Job, on_step: Callable[[], None]) -> None:
+        """Train the attempt and return when it is over."""
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            run_job(job, on_step=on_step)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        self._exited.append(Exited(job.attempt_id, 0))
+
+    def poll(self, timeout_s: float) -> list[Exited]:
+        """Return what `start` ran since the last call."""
+        exited, self._exited = self._exited, []
+        return exited
+
+    def stop(self, attempt_id: int, *, now: bool) -> None:
+        """Signal this very process, in which the attempt listens; with ``now``, leave at once."""
+        if now:
+            raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGTERM)
+
+    def close(self) -> None:
+        """Nothing outlives `start`."""

@@ -1,0 +1,89 @@
+"""What a worker process needs to know, as one JSON file in the attempt's folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ablate.domain import Checkpoint
+from ablate.rules import Guard
+
+
+def attempt_path(run_dir: Path, attempt: int) -> Path:
+    """Return the folder of an attempt; attempts never share one."""
+    return run_dir / f"attempt-{attempt}"
+
+
+def spool_path(run_dir: Path, attempt: int) -> Path:
+    """Return where an attempt's points are safe before they are in SQL."""
+    return attempt_path(run_dir, attempt) / "spool"
+
+
+def log_path(run_dir: Path, attempt: int) -> Path:
+    """Return what the trainer prints into."""
+    return attempt_path(run_dir, attempt) / "log.txt"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One attempt, ready to be executed anywhere that sees the run's folder."""
+
+    attempt_id: int
+    attempt: int
+    label: str
+    run_dir: Path
+    project: Path | None
+    """First on the import path of a user's trainer; None for a registered one, whose imports a
+    folder of the user's must not shadow."""
+    train: str
+    """``module:function``."""
+    config: dict[str, Any]
+    seed: int
+    device: str
+    """``cpu`` or ``cuda``."""
+    gpu: int | None
+    """The GPU this worker may see, None for no restriction."""
+    threads: int
+    guards: tuple[Guard, ...]
+    step_limit: int | None
+    """Pause at this step, None to train to the end."""
+    resume_from: tuple[Checkpoint, ...]
+    """Newest first."""
+
+    @property
+    def attempt_dir(self) -> Path:
+        """See `attempt_path`."""
+        return attempt_path(self.run_dir, self.attempt)
+
+    @property
+    def spool(self) -> Path:
+        """See `spool_path`."""
+        return spool_path(self.run_dir, self.attempt)
+
+    @property
+    def log(self) -> Path:
+        """See `log_path`."""
+        return log_path(self.run_dir, self.attempt)
+
+    def write(self) -> Path:
+        """Make the attempt's folder and write the job into it."""
+        self.attempt_dir.mkdir(parents=True, exist_ok=True)
+        path = self.attempt_dir / "job.json"
+        path.write_text(json.dumps(asdict(self), default=os.fspath, indent=1), encoding="utf-8")
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> Job:
+        """Read a job back."""
+        values = json.loads(path.read_text(encoding="utf-8"))
+        job = cls(**values)
+        return replace(
+            job,
+            run_dir=Path(values["run_dir"]),
+            project=Path(values["project"]) if values["project"] else None,
+            guards=tuple(Guard(**guard) for guard in values["guards"]),
+            resume_from=tuple(Checkpoint(**c) for c in values["resume_from"]),
+        )

@@ -1,0 +1,169 @@
+"""From what a user asked for to a scheduler at work."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from ablate.domain import Claim, RunState, Study
+from ablate.execution.devices import Devices, cores
+from ablate.execution.executors.base import Executor
+from ablate.execution.executors.inline import InlineExecutor
+from ablate.execution.executors.local import LocalExecutor
+from ablate.execution.job import Job
+from ablate.execution.progress import Observer, ProgressMeter
+from ablate.execution.runners import this_runner
+from ablate.execution.scheduler import Scheduler, SchedulerOptions, Summary
+from ablate.planning.spec import StudySpec
+from ablate.planning.trainers import load_trainer
+from ablate.protocol import Trainer
+from ablate.settings import Settings
+from ablate.store.base import ClaimFilter, Store
+
+EXECUTORS = ("local", "inline")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What `ablate run` was asked for."""
+
+    studies: tuple[str, ...] = ()
+    """Names; empty for every study."""
+    only: tuple[str, ...] = ()
+    """Variant names or run ids; empty for all."""
+    workers: int | None = None
+    executor: str = "local"
+    devices: Devices
+    steps: int | None = None
+    """Pause every run at this step."""
+    max_failures: int | None = None
+
+    @property
+    def slots(self) -> int:
+        """How many attempts run at once."""
+        if self.executor == "inline":
+            return 1
+        return self.workers or self.devices.default_workers
+
+
+def wanted_runs(store: Store, request: Request) -> ClaimFilter:
+    """Return what a scheduler may claim for a request."""
+    return ClaimFilter(
+        studies=frozenset(request.studies),
+        only=frozenset(request.only),
+        below_step=request.steps,
+    )
+
+
+def run_studies(store: Store, settings: Settings, request: Request, observer: Observer) -> Summary:
+    """Run what is queued; SIGINT and SIGTERM stop it so that it can be resumed.
+
+    Raises:
+        NotFoundError: For an unknown study or trainer.
+        TrainerError: If the trainer cannot be imported.
+    """
+    studies = [store.study(name) for name in request.studies] or list(store.studies())
+    desk = _Desk(settings, request, studies)
+    if not desk.has_work(store):
+        return Summary()
+    with desk.executor() as executor:
+        scheduler = Scheduler(
+            store,
+            executor,
+            runner=this_runner(),
+            make_job=desk.job,
+            run_dir=settings.run_dir,
+            make_meter=desk.meter,
+            options=SchedulerOptions(
+                wanted=wanted_runs(store, request), max_failures=request.max_failures
+            ),
+            observer=observer,
+        )
+        with _stopping(scheduler.stop):
+            return scheduler.run()
+
+
+class _Desk:
+    """Knows the studies' trainers and guards, and so how a claim becomes a job."""
+
+    def __init__(self, settings: Settings, request: Request, studies: Sequence[Study]) -> None:
+        self._settings = settings
+        self._request = request
+        self._specs = {s.name: StudySpec.model_validate(s.plan.spec) for s in studies}
+        names = {spec.trainer for spec in self._specs.values()}
+        self._trainers: dict[str, Trainer] = {
+            name: load_trainer(name, settings.project) for name in sorted(names)
+        }
+        self._threads = max(1, cores() // request.slots)
+
+    def has_work(self, store: Store) -> bool:
+        """Whether anything is queued or left by a runner; saves the start of a fork server."""
+        return any(
+            run.state in (RunState.QUEUED, RunState.RUNNING)
+            for name in self._specs
+            for run in store.runs(name)
+        )
+
+    @contextmanager
+    def executor(self) -> Generator[Executor]:
+        """Open the executor that was asked for."""
+        executor: Executor
+        if self._request.executor == "inline":
+            executor = InlineExecutor()
+        else:
+            has_user_trainer = any(":" in name for name in self._trainers)
+            executor = LocalExecutor(
+                self._request.slots,
+                preload=list(dict.fromkeys(m for t in self._trainers.values() for m in t.preload)),
+                threads=self._threads,
+                project=self._settings.project if has_user_trainer else None,
+            )
+        try:
+            yield executor
+        finally:
+            executor.close()
+
+    def job(self, claim: Claim, slot: int) -> Job:
+        """Return the job of a claim for a worker slot, which decides its GPU."""
+        run = claim.run
+        devices = self._request.devices
+        return Job(
+            attempt_id=claim.attempt_id,
+            attempt=claim.attempt,
+            label=run.label,
+            run_dir=self._settings.run_dir(run.id),
+            project=self._settings.project if ":" in run.trainer else None,
+            train=self._trainers[run.trainer].train,
+            config=dict(run.config),
+            seed=run.seed,
+            device=devices.kind,
+            gpu=devices.gpu_of(slot),
+            threads=self._threads,
+            guards=self._specs[run.study].guard_rules,
+            step_limit=self._request.steps,
+            resume_from=claim.resume_from,
+        )
+
+    def meter(self, claim: Claim) -> ProgressMeter:
+        """Return what follows a claim's speed and the metric its study names first."""
+        spec = self._specs[claim.run.study]
+        keys = [*spec.targets, *spec.metrics]
+        return ProgressMeter(claim.run, metric=keys[0] if keys else None, limit=self._request.steps)
+
+
+@contextmanager
+def _stopping(stop: Callable[[], None]) -> Generator[None]:
+    """Have SIGINT and SIGTERM call ``stop`` instead of ending this process."""
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        stop()
+
+    before = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,90 @@
+"""What a scheduler tells about the runs it drives, for whoever shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ablate.domain import Run
+from ablate.store.base import Ending, SpoolBatch
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunProgress:
+    """A run that is being trained, as of its last stored point."""
+
+    run: Run
+    step: int
+    steps: int | None
+    """Where it will end or pause, None when the config does not say."""
+    steps_per_s: float | None
+    metric: str | None
+    """Key of the metric that the study cares about most."""
+    value: float | None
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds left at the current speed."""
+        if self.steps is None or not self.steps_per_s:
+            return None
+        return max(0.0, (self.steps - self.step) / self.steps_per_s)
+
+
+class Observer(Protocol):
+    """Shows what happens. Must not raise and must not block."""
+
+    def started(self, run: Run, attempt: int) -> None:
+        """An attempt began."""
+        ...
+
+    def progressed(self, active: Sequence[RunProgress]) -> None:
+        """Points were stored; called a few times a second."""
+        ...
+
+    def ended(self, run: Run, ending: Ending) -> None:
+        """An attempt ended."""
+        ...
+
+    def noted(self, text: str) -> None:
+        """Something else that the user should know."""
+        ...
+
+
+class ProgressMeter:
+    """Follows one run's speed and key metric over its stored points."""
+
+    def __init__(self, run: Run, *, metric: str | None, limit: int | None) -> None:
+        self._run = run
+        self._metric = metric
+        steps = run.config.get("steps")
+        ends = [s for s in (steps, limit) if isinstance(s, int)]
+        self._steps = min(ends) if ends else None
+        self._first: tuple[float, int] | None = None
+        self._last: tuple[float, int] | None = None
+        self._value: float | None = None
+
+    def take(self, batch: SpoolBatch) -> None:
+        """Note what a batch says."""
+        for log in batch.logs:
+            place = (log.time, log.step)
+            self._first = self._first or place
+            self._last = place
+            if self._metric in log.keys:
+                self._value = log.values[log.keys.index(self._metric)]
+
+    def read(self) -> RunProgress:
+        """Return where the run stands."""
+        return RunProgress(
+            run=self._run,
+            step=self._last[1] if self._last else self._run.checkpoint_step or 0,
+            steps=self._steps,
+            steps_per_s=self._speed(),
+            metric=self._metric,
+            value=self._value,
+        )
+
+    def _speed(self) -> float | None:
+        if self._first is None or self._last is None or self._last[0] <= self._first[0]:
+            return None
+        return (self._last[1] - self._first[1]) / (self._last[0] - self._first[0])

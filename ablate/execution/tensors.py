@@ -1,0 +1,55 @@
+"""Torch without importing it: what a trainer handed us is recognised by its module's name.
+
+`ablate` runs trainers of any framework and none. When the trainer has imported torch, its tensors
+are read and saved with it; otherwise this module touches nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def torch_module() -> Any | None:
+    """Return torch if the trainer has imported it."""
+    return sys.modules.get("torch")
+
+
+def is_device_tensor(value: Any) -> bool:
+    """Whether ``value`` is a tensor whose reading would synchronise a device."""
+    torch = torch_module()
+    return torch is not None and isinstance(value, torch.Tensor) and value.device.type != "cpu"
+
+
+def fetch(tensors: Sequence[Any]) -> list[float]:
+    """Copy 0-d device tensors to the host in one transfer for each device."""
+    torch = torch_module()
+    assert torch is not None
+    stacked = torch.stack([t.detach().reshape(()).to(torch.float64) for t in tensors])
+    return stacked.cpu().tolist()
+
+
+def save_state(state: Any, path: Path) -> None:
+    """Write a checkpoint's state: with torch when it is loaded, as bytes or JSON otherwise."""
+    torch = torch_module()
+    if isinstance(state, bytes):
+        path.write_bytes(state)
+    elif torch is not None:
+        torch.save(state, path)
+    else:
+        path.write_text(json.dumps(state), encoding="utf-8")
+
+
+def load_state(path: Path) -> Any:
+    """Read what `save_state` wrote; pickled code is never executed."""
+    torch = torch_module()
+    with path.open("rb") as file:
+        start = file.read(2)
+    if torch is not None and start == b"PK":
+        return torch.load(path, map_location="cpu", weights_only=True)
+    if start[:1] in (b"{", b"["):
+        return json.loads(path.read_text(encoding="utf-8"))
+    return path.read_bytes()
