@@ -1,0 +1,36 @@
+"""The bundled trainer as `ablate` sees it when a study is planned. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainer import parsing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BundledTrainer:
+    """Describes `trainer.loop.train`; satisfies `ablate.protocol.Trainer`."""
+
+    version: str = "1"
+    """Part of every run's identity: change it when the same config trains differently."""
+    train: str = "trainer.loop:train"
+    """``module:function``, imported in the worker alone."""
+    preload: tuple[str, ...] = ("torch", "torch._dynamo", "trainer.loop")
+    """Imported once by the fork server; `trainer.loop` brings scipy and soundfile with it."""
+    not_identity: frozenset[str] = frozenset({"preset", "checkpoint_every"})
+    """A preset is only where the other keys start, and saving more often changes no number."""
+
+    def resolve(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the full nested config for dotted-key overrides, every default filled in.
+
+        Raises:
+            ConfigError: For an unknown key, a wrong type, a value out of range, a combination
+                that cannot work.
+        """
+        return parsing.resolve(overrides)
+
+
+BUNDLED = BundledTrainer()
+"""What the entry point ``ablate.trainers: bundled`` names."""

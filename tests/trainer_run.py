@@ -1,0 +1,93 @@
+"""A `Run` in memory for trainers under test: logs into dicts, checkpoints into bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+class MemoryRun:
+    """Implements `ablate.protocol.Run`.
+
+    Args:
+        seed: Of the run.
+        stop_at: Step whose boundary ends the attempt, or None.
+        checkpoint: Bytes of an earlier `MemoryRun`'s last checkpoint to resume from.
+    """
+
+    device = "cpu"
+    threads = 1
+
+    def __init__(
+        self, seed: int = 0, *, stop_at: int | None = None, checkpoint: bytes | None = None
+    ) -> None:
+        self.seed_number = seed
+        self.stop_at = stop_at
+        self.checkpoint = checkpoint
+        self.curves: dict[str, dict[int, float]] = {}
+        self.events: list[tuple[str, int, dict[str, Any]]] = []
+        self.saved_steps: list[int] = []
+        self.should_stop = False
+
+    def seed(self, stream: str) -> int:
+        digest = hashlib.sha256(f"{self.seed_number}/{stream}".encode()).digest()
+        return int.from_bytes(digest[:8], "big") >> 1
+
+    def log(self, metrics: Mapping[str, Any], step: int) -> None:
+        for key, value in metrics.items():
+            assert key.count("/") == 2, key
+            self.curves.setdefault(key, {})[step] = float(value)
+
+    def event(self, name: str, step: int, **data: Any) -> None:
+        self.events.append((name, step, data))
+
+    def save(self, step: int, state: Any) -> None:
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        self.checkpoint = buffer.getvalue()
+        self.saved_steps.append(step)
+
+    def resume(self) -> Any | None:
+        if self.checkpoint is None:
+            return None
+        return torch.load(io.BytesIO(self.checkpoint), weights_only=True)
+
+    def artifact(self, path: Path | str) -> None:
+        raise AssertionError("the bundled trainer keeps no files")
+
+    def last(self, key: str) -> float:
+        return self.curves[key][max(self.curves[key])]
+
+    def first(self, key: str) -> float:
+        return self.curves[key][min(self.curves[key])]
+
+    def weights_sha256(self) -> str:
+        """Return a digest of the last checkpoint's model weights and buffers."""
+        assert self.checkpoint is not None
+        state = torch.load(io.BytesIO(self.checkpoint), weights_only=True)
+        sha = hashlib.sha256()
+        for name in sorted(state["codec"]):
+            sha.update(name.encode() + state["codec"][name].contiguous().numpy().tobytes())
+        return sha.hexdigest()
+
+    def is_finite(self) -> bool:
+        return all(math.isfinite(v) for curve in self.curves.values() for v in curve.values())
+
+
+class StoppingRun(MemoryRun):
+    """Asks to stop at the boundary of ``stop_at``."""
+
+    @property
+    def should_stop(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        steps = self.curves.get("train/perf/steps_per_s", {0: 0.0})
+        return self.stop_at is not None and max(steps, default=0) >= self.stop_at
+
+    @should_stop.setter
+    def should_stop(self, value: bool) -> None:
+        pass

@@ -1,0 +1,268 @@
+"""What the bundled trainer can be told, as frozen values. Imports no torch.
+
+The defaults are the preset ``base``. `trainer.parsing` makes a `Config` from dotted keys and
+refuses what cannot work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+def _limits(*, minimum: float | None = None, above: float | None = None,
+            maximum: float | None = None, below: float | None = None) -> Mapping[str, float]:  # fmt: skip
+    given = {"minimum": minimum, "above": above, "maximum": maximum, "below": below}
+    return {name: limit for name, limit in given.items() if limit is not None}
+
+
+def _at_least(limit: float) -> Any:
+    return _limits(minimum=limit)
+
+
+def _positive(maximum: float | None = None) -> Any:
+    return _limits(above=0, maximum=maximum)
+
+
+def _fraction() -> Any:
+    return _limits(minimum=0, maximum=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DataConfig:
+    """Where the audio comes from and how it is cut."""
+
+    source: Literal["synthetic", "folder"] = "synthetic"
+    """`synthetic`: built-in speech-like audio; `folder`: wav, flac or ogg files under `path`."""
+    path: str = ""
+    """Folder of recordings, searched at any depth; used when `source` is `folder`."""
+    sample_rate_hz: int = field(default=16000, metadata=_limits(minimum=4000, maximum=48000))
+    """Recordings at another rate are resampled to it."""
+    segment_s: float = field(default=0.3, metadata=_positive(60))
+    """Length of a training segment; a multiple of the model's total stride."""
+    batch_size: int = field(default=8, metadata=_limits(minimum=1, maximum=4096))
+    """Segments in a step."""
+    normalise: Literal["segment", "none"] = "segment"
+    """`segment`: every segment is brought to `target_rms`; `none`: levels stay as recorded."""
+    target_rms: float = field(default=0.075, metadata=_positive(1))
+    """Level of a normalised segment, full scale = 1; also the target of the rms_abs losses."""
+    rms_floor: float = field(default=0.02, metadata=_positive(1))
+    """A segment quieter than this is amplified as if it had this level, so that noise stays low."""
+    valid_s: float = field(default=10.0, metadata=_positive(600))
+    """Length of the fixed held-out set, at most; seconds."""
+    valid_fraction: float = field(default=0.1, metadata=_limits(above=0, below=1))
+    """Share of a folder's files that is held out, chosen by a hash of their paths."""
+    synthetic_s: float = field(default=120.0, metadata=_limits(minimum=5, maximum=3600))
+    """Length of the synthetic training audio, in seconds; the held-out part comes on top."""
+    synthetic_speakers: int = field(default=6, metadata=_limits(minimum=1, maximum=64))
+    """Voices in the synthetic audio."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelConfig:
+    """The network around the quantizer."""
+
+    topology: Literal["bottleneck", "pre_output"] = "bottleneck"
+    """`bottleneck`: quantizer between encoder and decoder; `pre_output`: at the sample rate,
+    directly before the read-out."""
+    channels: tuple[int, ...] = field(default=(32, 64), metadata=_positive(1024))
+    """Width after each strided layer."""
+    strides: tuple[int, ...] = field(default=(8, 10), metadata=_positive(64))
+    """Stride of each layer, in samples of its input; their product is the total stride."""
+    kernel_size: int = field(default=7, metadata=_limits(minimum=1, maximum=31))
+    """Of the residual units' first convolution."""
+    residual_units: int = field(default=1, metadata=_limits(minimum=1, maximum=8))
+    """Units after each strided layer, with dilations 1, 3, 9, ..."""
+    causal: bool = True
+    """Whether every convolution sees the past alone."""
+    final_conv: Literal["none", "default", "identity"] = "none"
+    """1x1 convolution between quantizer and read-out (`pre_output` alone) and how it starts."""
+    init_rms: float = field(default=0.0, metadata=_limits(minimum=0, maximum=1))
+    """Scales the read-out so that the untrained output has this level; 0 leaves it as drawn."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuantizerConfig:
+    """Residual vector quantizer."""
+
+    kind: Literal["rvq", "bypass"] = "rvq"
+    """`bypass` passes its input on: the control without any quantization."""
+    n_quantizers: int = field(default=4, metadata=_limits(minimum=1, maximum=32))
+    """Codebooks, each of which quantizes what the ones before it left."""
+    codebook_size: int = field(default=128, metadata=_limits(minimum=2, maximum=65536))
+    """Codes per codebook."""
+    dim: int = field(default=24, metadata=_limits(minimum=1, maximum=1024))
+    """Length of a code vector."""
+    metric: Literal["l2", "cosine"] = "l2"
+    """`cosine` looks up directions and multiplies them by a learned scale per codebook."""
+    ste: Literal["detached", "consistent", "rotation"] = "consistent"
+    """Gradient past the look-up: `detached` copies it around everything (affine included),
+    `consistent` around the look-up alone, `rotation` turns it with the vector."""
+    update: Literal["gradient", "ema"] = "ema"
+    """How the codes learn: from the losses, or as running means of the vectors they stand for."""
+    init: Literal["random", "kmeans"] = "kmeans"
+    """First codes: standard normal draws, or k-means on the first batch."""
+    ema_decay: float = field(default=0.99, metadata=_limits(minimum=0, below=1))
+    """Of the running means; used when `update` is `ema`."""
+    restart_below: float = field(default=0.5, metadata=_at_least(0))
+    """A code with fewer hits per step (running mean) is moved to a vector of the batch; 0: never."""
+    restart_every: int = field(default=20, metadata=_at_least(1))
+    """Steps between two such restarts."""
+    commitment: Literal["standard", "post_residual"] = "standard"
+    """`standard`: the input is drawn to its code. `post_residual`: the loss is computed after the
+    residual was updated, on (r - 2e)^2: an ordering mistake, kept because runs were made with it."""
+    prenorm: Literal["none", "time"] = "none"
+    """`time`: each channel to mean 0, deviation 1 over the segment before the look-up."""
+    allow_noncausal_prenorm: bool = False
+    """Permits `prenorm: time` in a causal model, which then cannot run as a stream."""
+    post_affine: bool = False
+    """A learned scale and bias per codebook behind the look-up."""
+    progressive_steps: int = field(default=0, metadata=_at_least(0))
+    """One more codebook becomes active every so many steps; 0: all from the beginning."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LossConfig:
+    """One term of the total loss."""
+
+    weight: float = field(default=0.0, metadata=_at_least(0))
+    """Factor in the total; with 0 the term is measured but does not touch the training."""
+
+
+def _weight(value: float) -> LossConfig:
+    return LossConfig(weight=value)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LossesConfig:
+    """All terms; what each computes is in `trainer.losses`."""
+
+    l1: LossConfig = _weight(10.0)
+    """Waveform, mean absolute error."""
+    l2: LossConfig = _weight(0.0)
+    """Waveform, mean squared error."""
+    sc: LossConfig = _weight(1.0)
+    """Spectral convergence."""
+    log1p: LossConfig = _weight(1.0)
+    """Mean absolute error of ln(1 + magnitude)."""
+    logmag: LossConfig = _weight(0.0)
+    """Mean absolute error of log magnitude above a floor."""
+    mel: LossConfig = _weight(0.0)
+    """Mean absolute error of log10 mel spectra at seven scales."""
+    rms_frame: LossConfig = _weight(0.1)
+    """Mean absolute error of the level per frame."""
+    rms_band: LossConfig = _weight(0.05)
+    """Mean absolute error of the level per frame and frequency band."""
+    rms_abs_mse: LossConfig = _weight(0.0)
+    """Squared distance of the batch's level from `data.target_rms`."""
+    rms_abs_l1: LossConfig = _weight(0.0)
+    """Absolute distance of the batch's level from `data.target_rms`."""
+    rms_ratio: LossConfig = _weight(0.0)
+    """Squared deviation of the ratio of levels from 1."""
+    rms_log: LossConfig = _weight(0.0)
+    """Squared difference of log levels."""
+    norm_reg: LossConfig = _weight(0.0)
+    """Squared change of the norms of out_proj and final_conv since the start."""
+    commitment: LossConfig = _weight(0.25)
+    """Distance of the quantizer's input from its codes."""
+    codebook: LossConfig = _weight(0.0)
+    """Distance of the codes from the vectors they stand for; for `quantizer.update: gradient`."""
+    adversarial: LossConfig = _weight(1.0)
+    """Hinge loss of the generator; counts only where `discriminator.enabled`."""
+    feature_matching: LossConfig = _weight(5.0)
+    """Distance inside the discriminators; counts only where `discriminator.enabled`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DiscriminatorConfig:
+    """The adversarial option: one discriminator per STFT resolution."""
+
+    enabled: bool = False
+    """Builds and trains the discriminators."""
+    n_ffts: tuple[int, ...] = field(default=(1024, 256), metadata=_limits(minimum=32, maximum=4096))
+    """Window of each discriminator's STFT, in samples."""
+    channels: int = field(default=12, metadata=_limits(minimum=1, maximum=256))
+    """Width of each discriminator."""
+    learning_rate: float = field(default=5e-4, metadata=_positive(1))
+    """Of the discriminators' own AdamW, constant."""
+    start_step: int = field(default=0, metadata=_at_least(0))
+    """Steps before which the discriminators neither train nor count."""
+    ramp_steps: int = field(default=0, metadata=_at_least(0))
+    """Steps after `start_step` over which the two weights grow linearly from 0."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptimConfig:
+    """AdamW of the codec."""
+
+    learning_rate: float = field(default=1e-3, metadata=_positive(1))
+    """Peak rate."""
+    beta1: float = field(default=0.9, metadata=_limits(minimum=0, below=1))
+    """Decay of the gradient's running mean."""
+    beta2: float = field(default=0.99, metadata=_limits(minimum=0, below=1))
+    """Decay of the squared gradient's running mean."""
+    weight_decay: float = field(default=0.0, metadata=_limits(minimum=0, maximum=10))
+    """Decoupled; biases, scales and codebooks are exempt."""
+    clip_norm: float = field(default=1.0, metadata=_at_least(0))
+    """Largest norm of the whole gradient; 0 does not clip."""
+    warmup_steps: int = field(default=50, metadata=_at_least(0))
+    """Linear rise of the rate from 0."""
+    decay_steps: int = field(default=0, metadata=_at_least(0))
+    """Step at which a cosine from the end of the warm-up reaches `final_fraction`; 0: constant.
+    It does not follow `steps`, so that a longer run is the continuation of a shorter one."""
+    final_fraction: float = field(default=0.1, metadata=_fraction())
+    """Of the peak rate, kept after `decay_steps`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """Everything that one run of the bundled trainer is told, without its seed."""
+
+    preset: str = "base"
+    """What the other keys start from: `base` or `pre_output`."""
+    steps: int = field(default=900, metadata=_at_least(1))
+    """Optimizer steps in all."""
+    log_every: int = field(default=10, metadata=_at_least(1))
+    """Steps between two records of the training batch."""
+    valid_every: int = field(default=100, metadata=_at_least(1))
+    """Steps between two validations; the last step is always validated."""
+    diagnostics_every: int = field(default=50, metadata=_at_least(1))
+    """Steps between two measurements of scale forces, norms and code use."""
+    checkpoint_every: int = field(default=100, metadata=_at_least(1))
+    """Steps between two checkpoints; the last step always has one."""
+    deterministic: bool = True
+    """Ask torch for deterministic kernels, so that a resumed run repeats bit for bit."""
+    data: DataConfig = DataConfig()
+    """The audio."""
+    model: ModelConfig = ModelConfig()
+    """The network."""
+    quantizer: QuantizerConfig = QuantizerConfig()
+    """The quantizer."""
+    losses: LossesConfig = LossesConfig()
+    """The objective."""
+    discriminator: DiscriminatorConfig = DiscriminatorConfig()
+    """The adversary."""
+    optim: OptimConfig = OptimConfig()
+    """The optimizer."""
+
+    @property
+    def total_stride(self) -> int:
+        """Samples per frame of the encoder."""
+        total = 1
+        for stride in self.model.strides:
+            total *= stride
+        return total
+
+    @property
+    def segment_samples(self) -> int:
+        """Samples of a training segment."""
+        return round(self.data.segment_s * self.data.sample_rate_hz)
+
+    def n_active(self, steps_done: int) -> int:
+        """Return how many codebooks take part in the step after ``steps_done`` steps."""
+        if self.quantizer.progressive_steps == 0:
+            return self.quantizer.n_quantizers
+        return min(
+            self.quantizer.n_quantizers, 1 + steps_done // self.quantizer.progressive_steps
+        )

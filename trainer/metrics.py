@@ -1,0 +1,101 @@
+"""Validation on the fixed held-out set.
+
+Level-aware numbers (`rms`, `level_db`, `lsd_db`, every loss) stand beside a level-blind one
+(`si_sdr_db`), which cannot see an output that has become too quiet.
+
+Shapes: `B` batch, `T` samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from trainer.losses import LossSettings, measure
+from trainer.model import Codec
+from trainer.signals import Signal
+
+_LSD_FFT = 1024
+_LSD_FLOOR = 1e-3
+
+
+def si_sdr_db(estimate_BT: Tensor, reference_BT: Tensor) -> Tensor:
+    """Return the scale-invariant signal-to-distortion ratio, ``(B,)``, in dB; higher is better.
+
+    Silence and unrelated audio lie near -40 dB or below, wherever the level is.
+
+    Args:
+        estimate_BT: Any scale.
+        reference_BT: Not all zero.
+
+    Source: Le Roux et al. 2019, arXiv:1811.02508. Deviation: the mean is removed first, and both
+    energies are floored at 1e-12.
+    """
+    estimate_BT = estimate_BT - estimate_BT.mean(dim=1, keepdim=True)
+    reference_BT = reference_BT - reference_BT.mean(dim=1, keepdim=True)
+    energy_B1 = reference_BT.square().sum(dim=1, keepdim=True).clamp_min(1e-12)
+    gain_B1 = (estimate_BT * reference_BT).sum(dim=1, keepdim=True) / energy_B1
+    wanted_BT = gain_B1 * reference_BT
+    wanted_B = wanted_BT.square().sum(dim=1).clamp_min(1e-12)
+    rest_B = (estimate_BT - wanted_BT).square().sum(dim=1).clamp_min(1e-12)
+    return 10 * torch.log10(wanted_B / rest_B)
+
+
+def lsd_db(output: Signal, target: Signal) -> Tensor:
+    """Return the log-spectral distance, 0-dim, in dB; lower is better, 0 for equal spectra.
+
+    Root of the mean squared difference of log power over bins, averaged over frames and items;
+    window 1024, magnitudes floored at 1e-3.
+
+    Source: Gray and Markel 1976, "Distance measures for speech processing".
+    """
+    logs = [
+        20 * signal.magnitudes_BKF(_LSD_FFT).clamp_min(_LSD_FLOOR).log10()
+        for signal in (output, target)
+    ]
+    return (logs[0] - logs[1]).square().mean(dim=1).sqrt().mean()
+
+
+def level_db(rms: Tensor, target_rms: Tensor) -> Tensor:
+    """Return the level of the output relative to the target's, in dB, floored at -120 dB."""
+    return 20 * torch.log10((rms / target_rms).clamp_min(1e-6))
+
+
+@torch.no_grad()
+def validate(
+    codec: Codec, batches: Sequence[Tensor], settings: LossSettings, n_active: int
+) -> dict[str, Tensor]:
+    """Return every validation metric by its full key.
+
+    Values are means over segments; levels are taken over the whole set.
+    """
+    weights = torch.tensor([len(batch) for batch in batches], dtype=torch.float32)
+    rows = [_validate_batch(codec, batch, settings, n_active) for batch in batches]
+    weights = (weights / weights.sum()).to(batches[0].device)
+    mean = {key: (torch.stack([row[key] for row in rows]) * weights).sum() for key in rows[0]}
+    rms, target_rms = mean.pop("power").sqrt(), mean.pop("target_power").sqrt()
+    mean["valid/audio/rms"] = rms
+    mean["valid/audio/target_rms"] = target_rms
+    mean["valid/audio/level_db"] = level_db(rms, target_rms)
+    mean["valid/audio/rms_ac"] = (rms.square() - mean["valid/audio/dc"].square()).clamp_min(0).sqrt()
+    return mean
+
+
+def _validate_batch(
+    codec: Codec, batch_BT: Tensor, settings: LossSettings, n_active: int
+) -> dict[str, Tensor]:
+    made = codec(batch_BT, n_active)
+    output, target = Signal(made.audio_BT), Signal(batch_BT)
+    silent = measure(target.silence(), target, settings)
+    return {
+        **{f"valid/loss/{name}": v for name, v in measure(output, target, settings).items()},
+        **{f"valid/silent/{name}": v for name, v in silent.items()},
+        "valid/loss/commitment": made.quantized.commitment,
+        "valid/audio/si_sdr_db": si_sdr_db(made.audio_BT, batch_BT).mean(),
+        "valid/audio/lsd_db": lsd_db(output, target),
+        "valid/audio/dc": made.audio_BT.mean(),
+        "power": made.audio_BT.square().mean(),
+        "target_power": batch_BT.square().mean(),
+    }

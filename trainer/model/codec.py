@@ -1,0 +1,208 @@
+"""The two codecs: quantizer at the bottleneck, or at the sample rate before the read-out.
+
+Shapes: `B` batch, `C` channels, `D` code length, `T` time steps (samples for audio).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainer.config import Config, ModelConfig
+from trainer.model.layers import (
+    PaddedConv,
+    PatchUpsample,
+    residual_stack,
+    standardise_over_time,
+    unfold_patches,
+)
+from trainer.model.quantizer import Quantized, ResidualQuantizer
+
+
+class CodecOutput(NamedTuple):
+    """What a codec made of a batch."""
+
+    audio_BT: Tensor
+    quantized: Quantized
+    stages: Mapping[str, Tensor]
+    """Stage name -> its activations, in the order of the signal path."""
+
+
+class Codec(nn.Module):
+    """Encoder, quantizer, decoder. Subclasses are the topologies."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.quantizer = ResidualQuantizer(config.quantizer)
+        self.encoder = _encoder(config.model)
+        self.pre_rvq = nn.Conv1d(self._quantizer_channels(), config.quantizer.dim, 1)
+
+    def _quantizer_channels(self) -> int:
+        raise NotImplementedError
+
+    def latents(self, audio_BT: Tensor) -> Tensor:
+        """Return what the quantizer is given, ``(B, D, T')``."""
+        raw = self.pre_rvq(self._before_quantizer(audio_BT))
+        if self.config.quantizer.prenorm == "time":
+            return standardise_over_time(raw)
+        return raw
+
+    def _before_quantizer(self, audio_BT: Tensor) -> Tensor:
+        return self.encoder(audio_BT.unsqueeze(1))
+
+    def forward(self, audio_BT: Tensor, n_active: int) -> CodecOutput:
+        """Encode, quantize with ``n_active`` codebooks, decode."""
+        latents = self.latents(audio_BT)
+        quantized = self.quantizer(latents, n_active)
+        stages = {"pre_rvq": latents, "rvq": quantized.plain_BDT}
+        if self.config.quantizer.post_affine:
+            stages["affine"] = quantized.output_BDT
+        audio = self._decode(quantized.output_BDT, stages)
+        stages["out"] = audio
+        return CodecOutput(audio, quantized, stages)
+
+    def _decode(self, latents_BDT: Tensor, stages: dict[str, Tensor]) -> Tensor:
+        raise NotImplementedError
+
+    @property
+    def read_out(self) -> nn.Conv1d:
+        """The last layer, linear."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def scale_read_out(self, factor: Tensor) -> None:
+        """Multiply the output by ``factor``."""
+        for parameter in self.read_out.parameters():
+            parameter.mul_(factor)
+
+    def tracked(self) -> dict[str, nn.Parameter]:
+        """Return the parameters whose norms are watched, under the names they are logged by."""
+        watched = {"pre_rvq": self.pre_rvq, "out_proj": self.read_out}
+        return {
+            f"{name}_{kind}": parameter
+            for name, layer in watched.items()
+            for kind, parameter in layer.named_parameters()
+        }
+
+
+class BottleneckCodec(Codec):
+    """Quantizes the encoder's frames; a mirrored decoder follows."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        model = config.model
+        widths = [*model.channels[::-1]]
+        strides = model.strides[::-1]
+        self.post_rvq = PaddedConv(
+            config.quantizer.dim, widths[0], kernel_size=model.kernel_size, causal=model.causal
+        )
+        stages: list[nn.Module] = []
+        for width, narrower, stride in zip(widths, widths[1:], strides, strict=False):
+            stages += [
+                _units(width, model),
+                nn.ELU(),
+                PatchUpsample(width, narrower, factor=stride, kernel_size=3, causal=model.causal),
+            ]
+        stages += [_units(widths[-1], model), nn.ELU()]
+        self.decoder = nn.Sequential(*stages)
+        self.out_proj = PaddedConv(widths[-1], strides[-1], kernel_size=3, causal=model.causal)
+
+    def _quantizer_channels(self) -> int:
+        return self.config.model.channels[-1]
+
+    def _decode(self, latents_BDT: Tensor, stages: dict[str, Tensor]) -> Tensor:
+        hidden = self.decoder(self.post_rvq(latents_BDT))
+        stages["decoder"] = hidden
+        # No convolution runs at the sample rate: the read-out makes whole patches of samples.
+        patches = self.out_proj(hidden)
+        return unfold_patches(patches, patches.shape[1]).squeeze(1)
+
+    @property
+    def read_out(self) -> nn.Conv1d:
+        """The convolution that makes the samples."""
+        return self.out_proj.conv
+
+
+class PreOutputCodec(Codec):
+    """Decodes to the sample rate first, quantizes there, and reads the audio out linearly."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        model, dim = config.model, config.quantizer.dim
+        width = model.channels[-1]
+        self.upsample = PatchUpsample(
+            width, dim, factor=config.total_stride, kernel_size=2, causal=model.causal
+        )
+        self.smooth = residual_stack(dim, units=2, kernel_size=3, causal=model.causal)
+        self.final_conv = None
+        if model.final_conv != "none":
+            self.final_conv = nn.Conv1d(dim, dim, 1)
+        if model.final_conv == "identity":
+            _make_identity(self.final_conv)
+        self.out_proj = nn.Conv1d(dim, 1, 1)
+
+    def _quantizer_channels(self) -> int:
+        return self.config.quantizer.dim
+
+    def _before_quantizer(self, audio_BT: Tensor) -> Tensor:
+        frames = self.encoder(audio_BT.unsqueeze(1))
+        return functional.elu(self.smooth(self.upsample(frames)))
+
+    def _decode(self, latents_BDT: Tensor, stages: dict[str, Tensor]) -> Tensor:
+        if self.final_conv is not None:
+            latents_BDT = self.final_conv(latents_BDT)
+            stages["final_conv"] = latents_BDT
+        return self.out_proj(latents_BDT).squeeze(1)
+
+    @property
+    def read_out(self) -> nn.Conv1d:
+        """The 1x1 convolution to one channel."""
+        return self.out_proj
+
+    def tracked(self) -> dict[str, nn.Parameter]:
+        """Return the parameters whose norms are watched, ``final_conv`` among them."""
+        parameters = super().tracked()
+        if self.final_conv is not None:
+            for kind, parameter in self.final_conv.named_parameters():
+                parameters[f"final_conv_{kind}"] = parameter
+        return parameters
+
+
+def build_codec(config: Config) -> Codec:
+    """Return an untrained codec; its parameters are drawn from torch's global generator."""
+    kind = PreOutputCodec if config.model.topology == "pre_output" else BottleneckCodec
+    return kind(config)
+
+
+def _encoder(model: ModelConfig) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    previous = 1
+    for width, stride in zip(model.channels, model.strides, strict=True):
+        layers += [
+            PaddedConv(
+                previous, width, kernel_size=2 * stride, stride=stride, causal=model.causal
+            ),
+            _units(width, model),
+            nn.ELU(),
+        ]
+        previous = width
+    return nn.Sequential(*layers)
+
+
+def _units(channels: int, model: ModelConfig) -> nn.Sequential:
+    return residual_stack(
+        channels, units=model.residual_units, kernel_size=model.kernel_size, causal=model.causal
+    )
+
+
+@torch.no_grad()
+def _make_identity(conv: nn.Conv1d | None) -> None:
+    assert conv is not None
+    conv.weight.copy_(torch.eye(conv.out_channels).unsqueeze(-1))
+    if conv.bias is not None:
+        conv.bias.zero_()

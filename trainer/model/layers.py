@@ -1,0 +1,112 @@
+"""Convolutions that the codec is made of.
+
+Shapes: `B` batch, `C` channels, `T` time steps of the layer.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class PaddedConv(nn.Module):
+    """1-d convolution whose output has ``T / stride`` steps, causal or centred.
+
+    Args:
+        in_channels: Width of the input.
+        out_channels: Width of the output.
+        kernel_size: Taps.
+        stride: Divides ``T``.
+        dilation: Distance of the taps.
+        causal: Whether an output sees only its own and earlier input.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel_size: int,
+        stride: int = 1,
+        dilation: int = 1,
+        causal: bool = True,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(
+            in_channels, out_channels, kernel_size, stride=stride, dilation=dilation
+        )
+        missing = (kernel_size - 1) * dilation + 1 - stride
+        self._right = 0 if causal else missing // 2
+        self._left = missing - self._right
+
+    def forward(self, x_BCT: Tensor) -> Tensor:
+        """Return the convolved signal."""
+        return self.conv(functional.pad(x_BCT, (self._left, self._right)))
+
+
+class ResidualUnit(nn.Module):
+    """ELU, dilated convolution, ELU, 1x1 convolution, added to the input.
+
+    Source: SEANet, Tagliasacchi et al. 2020, arXiv:2009.02095; without weight normalisation.
+    """
+
+    def __init__(self, channels: int, *, kernel_size: int, dilation: int, causal: bool) -> None:
+        super().__init__()
+        self.spread = PaddedConv(
+            channels, channels, kernel_size=kernel_size, dilation=dilation, causal=causal
+        )
+        self.mix = nn.Conv1d(channels, channels, 1)
+
+    def forward(self, x_BCT: Tensor) -> Tensor:
+        """Return an array of the input's shape."""
+        inner = self.spread(functional.elu(x_BCT))
+        return x_BCT + self.mix(functional.elu(inner))
+
+
+class PatchUpsample(nn.Module):
+    """Makes ``factor`` steps of one: a convolution at the low rate whose channels become time.
+
+    Source: sub-pixel convolution, Shi et al. 2016, arXiv:1609.05158, in one dimension.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, *, factor: int, kernel_size: int, causal: bool
+    ) -> None:
+        super().__init__()
+        self.factor = factor
+        self.patches = PaddedConv(
+            in_channels, out_channels * factor, kernel_size=kernel_size, causal=causal
+        )
+
+    def forward(self, x_BCT: Tensor) -> Tensor:
+        """Return ``(B, out_channels, T * factor)``."""
+        return unfold_patches(self.patches(x_BCT), self.factor)
+
+
+def unfold_patches(patches_BCT: Tensor, factor: int) -> Tensor:
+    """Return ``(B, C / factor, T * factor)``: groups of ``factor`` channels become time."""
+    batch, channels, steps = patches_BCT.shape
+    grouped = patches_BCT.reshape(batch, channels // factor, factor, steps)
+    return grouped.transpose(2, 3).reshape(batch, channels // factor, steps * factor)
+
+
+def standardise_over_time(x_BCT: Tensor) -> Tensor:
+    """Return each channel with mean 0 and deviation 1 over time; sees the whole segment."""
+    centred = x_BCT - x_BCT.mean(dim=-1, keepdim=True)
+    return centred / (centred.std(dim=-1, keepdim=True) + 1e-5)
+
+
+def residual_stack(channels: int, *, units: int, kernel_size: int, causal: bool) -> nn.Sequential:
+    """Return ``units`` residual units with dilations 1, 3, 9, ..."""
+    return nn.Sequential(
+        *(
+            ResidualUnit(channels, kernel_size=kernel_size, dilation=3**i, causal=causal)
+            for i in range(units)
+        )
+    )
+
+
+def rms(x: Tensor) -> Tensor:
+    """Return the root mean square over all elements, 0-dim."""
+    return torch.sqrt(torch.mean(torch.square(x)))
