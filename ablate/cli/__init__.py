@@ -1,1 +1,86 @@
-""""""
+"""The command line: parse, call one function of the library, render. One file for each noun.
+
+stdout is data, stderr is progress. Heavy libraries are imported by the commands that need them, so
+that ``--help`` and completion answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, distribution
+
+import typer
+
+from ablate.cli import compare, db, mlflow, project, run, runs, study
+from ablate.cli.shared import Globals
+from ablate.errors import AblateError
+
+EXIT_CODES = """
+Exit codes: 0 good · 1 finished with failed runs · 2 usage or bad study file · 3 not found ·
+4 database trouble · 5 held by another · 75 stopped but resumable · 130 Ctrl-C · 143 SIGTERM
+"""
+
+app = typer.Typer(
+    name="ablate",
+    help="Define ablation studies, run them, and read which change helps.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(study.app, name="study")
+app.add_typer(db.app, name="db")
+app.add_typer(mlflow.app, name="mlflow")
+for module in (project, run, runs, compare):
+    module.register(app)
+
+
+@app.callback()
+def start(
+    context: typer.Context,
+    db_url: str | None = typer.Option(None,
+        "--db",
+        help="Results database: a SQLite file or a SQLAlchemy URL.",
+        show_default=False,
+    ),
+    debug: bool = typer.Option(False, "--debug", help="Show tracebacks of errors."),
+    version: bool = typer.Option(False, "--version", help="Show the version and exit."),
+) -> None:
+    """Read the options that every command shares."""
+    if version:
+        from ablate import __version__
+
+        typer.echo(f"ablate {__version__}")
+        raise typer.Exit
+    context.obj = Globals(db=db_url, debug=debug)
+
+
+def main() -> None:
+    """Run the command; turn errors into text and exit codes."""
+    try:
+        _refuse_namesake()
+        app()
+    except AblateError as error:
+        from ablate.render.errors import error_text
+
+        if "--debug" in sys.argv:
+            raise
+        print(error_text(error), file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader of our output left, as `head` does. Python would complain at shutdown.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def _refuse_namesake() -> None:
+    """Refuse to start beside another package that owns the same import name."""
+    try:
+        other = distribution("ablate")
+    except PackageNotFoundError:
+        return
+    raise AblateError(
+        f"the package 'ablate' {other.version} is installed beside 'ablate-studies'; both own the "
+        "import name 'ablate'",
+        hint="pip uninstall ablate, then pip install --force-reinstall ablate-studies",
+    )

@@ -184,7 +184,7 @@ class RunContext:
         return float(value)
 
     def _check_key(self, key: str) -> None:
-        if not isinstance(key, str) or not _KEY.fullmatch(key) or len(key) > _MAX_KEY_LENGTH:
+        if not _KEY.fullmatch(key) or len(key) > _MAX_KEY_LENGTH:
             raise ValueError(
                 f"'{key}' is not a metric key: write split/group/name without blanks, "
                 f"at most {_MAX_KEY_LENGTH} characters"

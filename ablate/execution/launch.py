@@ -58,8 +58,22 @@ def wanted_runs(store: Store, request: Request) -> ClaimFilter:
     )
 
 
-def run_studies(store: Store, settings: Settings, request: Request, observer: Observer) -> Summary:
+def run_studies(
+    store: Store,
+    settings: Settings,
+    request: Request,
+    observer: Observer,
+    *,
+    on_signal: Callable[[int], None] = lambda _: None,
+) -> Summary:
     """Run what is queued; SIGINT and SIGTERM stop it so that it can be resumed.
+
+    Args:
+        store: Opened for writing.
+        settings: Of the project.
+        request: What to run, on what.
+        observer: Is told what happens.
+        on_signal: Told the number of each signal received; called in the handler.
 
     Raises:
         NotFoundError: For an unknown study or trainer.
@@ -82,7 +96,12 @@ def run_studies(store: Store, settings: Settings, request: Request, observer: Ob
             ),
             observer=observer,
         )
-        with _stopping(scheduler.stop):
+
+        def stop(number: int) -> None:
+            scheduler.stop()
+            on_signal(number)
+
+        with _handling(stop):
             return scheduler.run()
 
 
@@ -155,11 +174,11 @@ class _Desk:
 
 
 @contextmanager
-def _stopping(stop: Callable[[], None]) -> Generator[None]:
+def _handling(stop: Callable[[int], None]) -> Generator[None]:
     """Have SIGINT and SIGTERM call ``stop`` instead of ending this process."""
 
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        stop()
+    def handle(number: int, _frame: FrameType | None) -> None:
+        stop(number)
 
     before = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -144,7 +144,7 @@ def _flow(values: Mapping[str, Any]) -> CommentedMap:
 
 
 def factor_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return key -> a short name: its last part that says something, longer where two would clash."""
+    """Return key -> a short name: its last telling part, and more of it where two would clash."""
     parts = {key: _telling_parts(key) for key in keys}
     names: dict[str, str] = {}
     for key in keys:

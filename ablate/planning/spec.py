@@ -226,7 +226,7 @@ class StudySpec(BaseModel):
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the study with its defaults filled in, as JSON values under the file's own names."""
+        """Return the study with its defaults filled in, as JSON under the file's own names."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 

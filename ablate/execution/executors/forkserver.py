@@ -21,8 +21,10 @@ import selectors
 import signal
 import socket
 import sys
+import traceback
 from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 _PR_SET_PDEATHSIG = 1
@@ -41,7 +43,7 @@ class _ForkServer:
     def serve(self) -> None:
         """Answer until the owner is gone."""
         signal.set_wakeup_fd(self._wake_write)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGCHLD, _wake)
         with selectors.DefaultSelector() as selector:
             selector.register(self._owner, selectors.EVENT_READ)
             selector.register(self._wake_read, selectors.EVENT_READ)
@@ -112,6 +114,10 @@ class _ForkServer:
         self._owner.sendall(json.dumps(message).encode() + b"\n")
 
 
+def _wake(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: that there is a handler makes the signal write to the wake-up pipe."""
+
+
 def _work(job_file: Path) -> int:
     """Run the job with its output in its log; return the exit code."""
     from ablate.execution.job import Job
@@ -127,7 +133,7 @@ def _work(job_file: Path) -> int:
     try:
         run_job(job)
     except BaseException:
-        sys.excepthook(*sys.exc_info())
+        traceback.print_exc()  # into the log: the attempt has no ending in its spool
         return 1
     finally:
         sys.stdout.flush()

@@ -1,0 +1,197 @@
+"""What the commands do, without a terminal: the library behind `ablate.cli`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablate.domain import Plan, Run, Study
+from ablate.errors import NotFoundError, UsageError, did_you_mean
+from ablate.planning.diff import PlanDiff, diff_plans
+from ablate.planning.document import Document, parse_document, read_document
+from ablate.planning.flags import StudyFlags, apply_flags
+from ablate.planning.plan import make_plan
+from ablate.planning.study_file import check_study
+from ablate.planning.templates import find_study, project_file
+from ablate.planning.trainers import load_trainer
+from ablate.settings import Settings
+from ablate.store import open_store
+from ablate.store.base import Store
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Creation:
+    """A study that can be created, and what that would change."""
+
+    plan: Plan
+    diff: PlanDiff
+    source: str
+    """The study file, as shown to the user."""
+    is_new: bool
+    text: str | None = None
+    """The file to be written first, for a study defined by flags."""
+
+
+def plan_creation(
+    settings: Settings,
+    name: str,
+    *,
+    file: Path | None = None,
+    template: str | None = None,
+    flags: StudyFlags,
+) -> Creation:
+    """Return what `ablate study create` would do; changes nothing.
+
+    Args:
+        settings: Of the project.
+        name: The study's name.
+        file: A study file by path; else the project's own of that name, else the shipped one.
+        template: The study from which flags define a new one; ``name`` itself by default.
+        flags: Factors, settings, design and seeds that were typed.
+
+    Raises:
+        NotFoundError: If there is no such study file or trainer.
+        StudyFileError: If the file is wrong, or the trainer refuses a config.
+    """
+    is_by_flags = template is not None or not flags.is_empty
+    source = file or find_study(settings.project, template or name)
+    document = read_document(source)
+    text = None
+    if is_by_flags:
+        text = apply_flags(document, check_study(document), name, flags)
+        document = parse_document(text, name=f"studies/{name}.yaml")
+    plan = _plan(settings, document, name)
+    old = _stored_plan(settings, name)
+    return Creation(
+        plan=plan,
+        diff=diff_plans(old, plan),
+        source=document.name,
+        is_new=old is None,
+        text=text,
+    )
+
+
+def _plan(settings: Settings, document: Document, name: str) -> Plan:
+    spec = check_study(document)
+    if spec.study != name:
+        raise document.error(
+            f"the file defines the study '{spec.study}', not '{name}'",
+            ("study",),
+            at_value=True,
+            hint=f"run: ablate study create {spec.study} -f {document.name}",
+        )
+    try:
+        trainer = load_trainer(spec.trainer, settings.project)
+    except NotFoundError as error:
+        raise document.error(error.message, ("trainer",), at_value=True, hint=error.hint) from error
+    return make_plan(spec, trainer, document)
+
+
+def _stored_plan(settings: Settings, name: str) -> Plan | None:
+    """Return the plan of a study that exists; a database that does not exist is not made."""
+    try:
+        store = open_store(settings.db_url, read_only=True)
+    except NotFoundError:
+        return None
+    try:
+        return store.study(name).plan
+    except NotFoundError:
+        return None
+    finally:
+        store.close()
+
+
+def create(settings: Settings, creation: Creation, *, force: bool = False) -> None:
+    """Write the study's file, if it was defined by flags, and the study: both or neither.
+
+    Args:
+        settings: Of the project.
+        creation: From `plan_creation`.
+        force: Whether a different file of that name may be overwritten.
+
+    Raises:
+        UsageError: If a different file is there.
+    """
+    written = _write_file(settings, creation, force=force)
+    try:
+        store = open_store(settings.db_url)
+        try:
+            store.apply_plan(creation.plan)
+        finally:
+            store.close()
+    except BaseException:
+        if written is not None:
+            written.unlink(missing_ok=True)
+        raise
+
+
+def _write_file(settings: Settings, creation: Creation, *, force: bool) -> Path | None:
+    """Return the file if it is new, so that it can be taken back."""
+    if creation.text is None:
+        return None
+    path = project_file(settings.project, creation.plan.study)
+    if path.exists():
+        if path.read_text(encoding="utf-8") == creation.text:
+            return None
+        if not force:
+            raise UsageError(
+                f"{os.path.relpath(path)} is there and says something else",
+                hint="choose another name, or overwrite it with --force",
+            )
+    is_new = not path.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".yaml.tmp")
+    aside.write_text(creation.text, encoding="utf-8")
+    aside.replace(path)
+    return path if is_new else None
+
+
+def study_of(store: Store, variants: Sequence[str], name: str | None) -> Study:
+    """Return the study in which the variants are: the named one, else the newest that has all.
+
+    Raises:
+        NotFoundError: If there is no such study, or a variant is in none; with the closest name.
+    """
+    if name is not None:
+        study = store.study(name)
+        _check_variants(study, variants)
+        return study
+    studies = store.studies()
+    if not studies:
+        raise NotFoundError("there is no study yet", hint="run: ablate study create scale-fix")
+    for study in reversed(studies):
+        if set(variants) <= {v.name for v in study.plan.variants}:
+            return study
+    known = {v.name for study in studies for v in study.plan.variants}
+    for variant in variants:
+        if variant not in known:
+            raise NotFoundError(f"there is no phase '{variant}'", hint=did_you_mean(variant, known))
+    raise NotFoundError(
+        f"no study has all of: {', '.join(variants)}", hint="name one with --study NAME"
+    )
+
+
+def _check_variants(study: Study, variants: Sequence[str]) -> None:
+    known = [v.name for v in study.plan.variants]
+    for variant in variants:
+        if variant not in known:
+            raise NotFoundError(
+                f"the study '{study.name}' has no phase '{variant}'",
+                hint=did_you_mean(variant, known),
+            )
+
+
+def find_runs(store: Store, names: Sequence[str], study: str | None = None) -> tuple[Run, ...]:
+    """Return the runs that are meant: run ids or their prefixes, labels, or variant names.
+
+    Raises:
+        NotFoundError: For a name that is none of them.
+    """
+    runs = store.runs(study)
+    found: dict[str, Run] = {}
+    for name in names:
+        named = [r for r in runs if name in (r.variant, r.label)] or [store.run(name)]
+        found |= {run.id: run for run in named}
+    return tuple(found.values())

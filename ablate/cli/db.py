@@ -1,0 +1,48 @@
+"""``ablate db``: the results database itself."""
+
+from __future__ import annotations
+
+import typer
+
+from ablate.cli.shared import say, settings_of
+from ablate.errors import StoreError
+
+app = typer.Typer(help="Upgrade, check and downgrade the results database.", no_args_is_help=True)
+
+
+@app.command()
+def upgrade(context: typer.Context) -> None:
+    """Bring the database to this version's schema; a SQLite file is copied first."""
+    from ablate.store.migrate import check as check_schema
+    from ablate.store.migrate import upgrade as upgrade_schema
+
+    url = settings_of(context).db_url
+    upgrade_schema(url)
+    say(f"the database is at revision {check_schema(url).revision}")
+
+
+@app.command()
+def downgrade(
+    context: typer.Context,
+    revision: str = typer.Argument(help="The revision to go back to, or `base` for none."),
+    yes: bool = typer.Option(False, "--yes", help="Do it; tables may be dropped."),
+) -> None:
+    """Take the schema back to an older revision; what it cannot hold is lost."""
+    from ablate.errors import UsageError
+    from ablate.store.migrate import downgrade as downgrade_schema
+
+    if not yes:
+        raise UsageError("a downgrade can drop tables with results", hint="confirm with --yes")
+    downgrade_schema(settings_of(context).db_url, revision)
+    say(f"the database is at revision {revision}")
+
+
+@app.command()
+def check(context: typer.Context) -> None:
+    """Say which schema the database has, and whether it is whole. Writes nothing."""
+    from ablate.store.migrate import check as check_schema
+
+    status = check_schema(settings_of(context).db_url)
+    print(status.text)
+    if not status.is_good:
+        raise StoreError("the database needs attention, as shown", hint=status.hint)

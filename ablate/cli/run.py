@@ -1,0 +1,156 @@
+"""``ablate run``: train what is queued."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ablate.cli.shared import opened, say, settings_of
+from ablate.errors import HeldError, NotFoundError, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from ablate.domain import Run
+    from ablate.execution.launch import Request
+    from ablate.execution.scheduler import Summary
+    from ablate.settings import Settings
+    from ablate.store.base import Store
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(run)
+
+
+def run(
+    context: typer.Context,
+    studies: list[str] | None = typer.Argument(None, help="Studies; all that are queued by default."),
+    workers: int | None = typer.Option(None, "--workers", min=1, help="Runs at once [GPUs, else cores]."),
+    only: list[str] = typer.Option([], "--only", help="A phase or a run (repeatable)."),
+    executor: str = typer.Option("local", "--executor", help="local or inline."),
+    device: str = typer.Option("auto", "--device", help="auto, cpu, cuda or cuda:0,1."),
+    steps: int | None = typer.Option(None, "--steps", min=1, help="Pause every run at this step."),
+    fail_fast: bool = typer.Option(False, "--fail-fast", help="Claim no more after a failure."),
+    max_failures: int | None = typer.Option(None, "--max-failures", min=1, help="... after this many."),
+    mlflow: bool | None = typer.Option(None, "--mlflow/--no-mlflow", help="Copy metrics to MLflow."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Show what would be run."),
+) -> None:
+    """Train what is queued; typed again, carry on where it stopped."""
+    from ablate.execution.devices import parse_devices
+    from ablate.execution.launch import EXECUTORS, Request
+
+    if executor not in EXECUTORS:
+        raise UsageError(f"--executor {executor}: unknown", hint=f"known: {', '.join(EXECUTORS)}")
+    settings = settings_of(context, mlflow=mlflow)
+    with opened(context, write=not dry_run) as store:
+        request = Request(
+            studies=tuple(studies or ()),
+            only=_resolve_only(store, studies or (), only),
+            workers=workers,
+            executor=executor,
+            devices=parse_devices(device),
+            steps=steps,
+            max_failures=1 if fail_fast else max_failures,
+        )
+        waiting = _waiting(store, request)
+        if dry_run:
+            _show_waiting(waiting)
+        elif not waiting:
+            _say_nothing_to_do(store, request)
+        else:
+            _work(store, settings, request, len(waiting))
+
+
+def _resolve_only(store: Store, studies: Sequence[str], only: Sequence[str]) -> tuple[str, ...]:
+    """Return variant names as they are and run prefixes as whole ids."""
+    if not store.studies():
+        raise NotFoundError("there is no study yet", hint="run: ablate study create scale-fix")
+    wanted = [store.study(name) for name in studies] or store.studies()
+    variants = {v.name for study in wanted for v in study.plan.variants}
+    resolved: list[str] = []
+    for name in only:
+        if name in variants:
+            resolved.append(name)
+            continue
+        try:
+            resolved.append(store.run(name).id)
+        except NotFoundError as error:
+            hint = did_you_mean(name, variants)
+            raise NotFoundError(f"--only {name}: no such phase or run", hint=hint) from error
+    return tuple(resolved)
+
+
+def _waiting(store: Store, request: Request) -> list[Run]:
+    """Return the runs of the request that are not finished."""
+    names = request.studies or tuple(study.name for study in store.studies())
+    runs = {run.id: run for name in names for run in store.runs(name)}
+    return [
+        run
+        for run in runs.values()
+        if not run.state.is_finished
+        and (not request.only or run.id in request.only or run.variant in request.only)
+        and (request.steps is None or (run.checkpoint_step or 0) < request.steps)
+    ]
+
+
+def _show_waiting(waiting: Sequence[Run]) -> None:
+    from ablate.cli.shared import show
+    from ablate.render.studies import runs_table
+
+    show(runs_table(waiting), "table")
+    say(f"dry run: {len(waiting)} runs would be trained")
+
+
+def _say_nothing_to_do(store: Store, request: Request) -> None:
+    from ablate.render.studies import count_states
+
+    names = request.studies or tuple(study.name for study in store.studies())
+    runs = [run for name in names for run in store.runs(name)]
+    say(f"nothing to run: {count_states(runs)}")
+    say(f"next: ablate compare --study {names[-1]}")
+
+
+def _work(store: Store, settings: Settings, request: Request, total: int) -> None:
+    from ablate.execution.launch import run_studies
+    from ablate.mirrors.process import mirroring
+    from ablate.render.studies import summary_line
+
+    say(f"{total} runs on {request.slots} workers ({request.devices.kind}); Ctrl-C pauses them")
+    received: list[int] = []
+    with mirroring(settings, is_wanted=settings.mlflow), _progress(total) as observer:
+        summary = run_studies(store, settings, request, observer, on_signal=received.append)
+    say(summary_line(summary))
+    _leave(summary, received, request)
+
+
+def _progress(total: int) -> AbstractContextManager[Any]:
+    from rich.console import Console
+
+    from ablate.render.progress import LineProgress, LiveProgress
+
+    if sys.stderr.isatty():
+        return LiveProgress(Console(stderr=True), total)
+    return LineProgress(sys.stderr, total)
+
+
+def _leave(summary: Summary, received: Sequence[int], request: Request) -> None:
+    """Say what comes next, and exit as the contract says."""
+    from ablate.domain import RunState
+
+    study = f" {request.studies[0]}" if len(request.studies) == 1 else ""
+    if received:
+        say(f"stopped; carry on with: ablate run{study}")
+        raise typer.Exit(143 if received[0] == signal.SIGTERM else 130)
+    if summary.held_elsewhere and not summary.runs:
+        raise HeldError(
+            "the runs that are left are held by another `ablate run`",
+            hint="watch them with: ablate status",
+        )
+    if summary.runs[RunState.FAILED]:
+        say("next: ablate status, ablate logs RUN, ablate retry RUN")
+        raise typer.Exit(1)
+    say(f"next: ablate compare{f' --study{study}' if study else ''}")

@@ -1,0 +1,105 @@
+"""``ablate status | logs | retry | cancel``: look at runs and change their state by hand."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+import time
+from pathlib import Path
+
+import typer
+
+from ablate.cli.shared import opened, say, settings_of, show
+from ablate.errors import NotFoundError
+
+_FORMAT = typer.Option("table", "--format", help="table, md, csv, json or latex.")
+_RUNS = typer.Argument(help="Run ids (a prefix will do), labels as phase_a-s0, or phases.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (status, logs, retry, cancel):
+        app.command()(command)
+
+
+def status(
+    context: typer.Context,
+    study: str | None = typer.Argument(None, help="A study; all by default."),
+    watch: bool = typer.Option(False, "--watch", help="Look again every 2 s until interrupted."),
+    form: str = _FORMAT,
+) -> None:
+    """Show every run: state, step, attempts, why it ended. Writes nothing."""
+    from ablate.render.studies import runs_table
+
+    while True:
+        with opened(context) as store:
+            runs = store.runs(store.study(study).name if study else None)
+        if watch and sys.stdout.isatty():
+            sys.stdout.write("\x1b[2J\x1b[H")
+        show(runs_table(runs), form)
+        if not watch:
+            return
+        time.sleep(2)
+
+
+def logs(
+    context: typer.Context,
+    run: str = typer.Argument(help="A run id (a prefix will do) or a label as phase_a-s0."),
+    follow: bool = typer.Option(False, "-f", "--follow", help="Wait for more."),
+) -> None:
+    """Print what the trainer of a run printed, and why its attempts ended."""
+    from ablate.app import find_runs
+    from ablate.execution.job import log_path
+
+    with opened(context) as store:
+        found = find_runs(store, [run])[0]
+        attempts = store.attempts(found.id)
+    if not attempts:
+        raise NotFoundError(f"{found.label} was never started", hint="run: ablate run")
+    run_dir = settings_of(context).run_dir(found.id)
+    for attempt in attempts:
+        ended = f": {attempt.error}" if attempt.error else ""
+        say(f"attempt {attempt.number} {attempt.state}{ended}")
+        _print_file(log_path(run_dir, attempt.number))
+        if attempt.traceback:
+            sys.stdout.write(attempt.traceback)
+    if follow:
+        _follow(log_path(run_dir, attempts[-1].number))
+
+
+def _print_file(path: Path) -> None:
+    if path.is_file():
+        sys.stdout.write(path.read_text(encoding="utf-8", errors="replace"))
+
+
+def _follow(path: Path) -> None:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        file.seek(0, os.SEEK_END)
+        while True:
+            text = file.read()
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            if not text:
+                time.sleep(0.5)
+
+
+def retry(context: typer.Context, runs: list[str] = _RUNS) -> None:
+    """Put failed, diverged, stopped or cancelled runs back into the queue."""
+    from ablate.app import find_runs
+
+    with opened(context, write=True) as store:
+        found = find_runs(store, runs)
+        moved = store.requeue([run.id for run in found], by=getpass.getuser())
+    say(f"{len(moved)} of {len(found)} runs queued again")
+    say("next: ablate run")
+
+
+def cancel(context: typer.Context, runs: list[str] = _RUNS) -> None:
+    """End queued and running runs; what they logged is kept."""
+    from ablate.app import find_runs
+
+    with opened(context, write=True) as store:
+        found = find_runs(store, runs)
+        moved = store.cancel([run.id for run in found], by=getpass.getuser())
+    say(f"{len(moved)} of {len(found)} runs cancelled")

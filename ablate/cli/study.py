@@ -1,0 +1,128 @@
+"""``ablate study``: define, list and look at studies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from ablate.cli.shared import opened, say, settings_of, show
+from ablate.errors import UsageError
+
+if TYPE_CHECKING:
+    from ablate.app import Creation
+
+app = typer.Typer(help="Define, list and look at studies.", no_args_is_help=True)
+
+_FORMAT = typer.Option("table", "--format", help="table, md, csv, json or latex.")
+
+
+@app.command()
+def create(
+    context: typer.Context,
+    name: str = typer.Argument(help="The study's name: studies/NAME.yaml, else a template."),
+    file: Path | None = typer.Option(None, "-f", "--file", help="Read this study file instead."),
+    template: str | None = typer.Option(None, "--from", help="Start from this study or template."),
+    factor: list[str] = typer.Option([], "--factor", help="KEY=V1,V2,... (repeatable)."),
+    design: str | None = typer.Option(None, "--design", help="one_at_a_time or grid."),
+    seeds: int | None = typer.Option(None, "--seeds", help="How many seeds.", min=1),
+    setting: list[str] = typer.Option([], "--set", help="KEY=VALUE for every variant."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Show what would be created."),
+    update: bool = typer.Option(False, "--update", help="Change a study that exists."),
+    force: bool = typer.Option(False, "--force", help="Overwrite studies/NAME.yaml."),
+) -> None:
+    """Create a study; typed again, show and apply what changed."""
+    from ablate.app import create as create_study
+    from ablate.app import plan_creation
+    from ablate.planning.flags import parse_flags
+
+    settings = settings_of(context)
+    flags = parse_flags(factors=factor, settings=setting, design=design, seeds=seeds)
+    if file is not None and (template is not None or not flags.is_empty):
+        raise UsageError(
+            "-f names a whole study; --from, --factor, --design, --seeds and --set change one"
+        )
+    creation = plan_creation(settings, name, file=file, template=template, flags=flags)
+    _describe(creation)
+    if dry_run:
+        say("dry run: nothing was created")
+        return
+    if not creation.is_new and not creation.diff.is_empty and not update:
+        raise UsageError(
+            f"the study '{name}' exists and would change as shown",
+            hint="apply the change with --update",
+        )
+    create_study(settings, creation, force=force)
+    _tell_done(creation)
+
+
+def _describe(creation: Creation) -> None:
+    from ablate.render.studies import diff_lines, variants_table
+
+    show(variants_table(creation.plan), "table")
+    for line in diff_lines(creation.diff, is_new=creation.is_new):
+        say(line)
+
+
+def _tell_done(creation: Creation) -> None:
+    plan = creation.plan
+    if not creation.is_new and creation.diff.is_empty:
+        say(f"the study '{plan.study}' is unchanged ({creation.source})")
+    else:
+        verb = "created" if creation.is_new else "updated"
+        say(f"{verb} the study '{plan.study}' from {creation.source}")
+    say(f"next: ablate run {plan.study}")
+
+
+@app.command("list")
+def list_studies(
+    context: typer.Context,
+    form: str = _FORMAT,
+    archived: bool = typer.Option(False, "--archived", help="Show archived studies too."),
+) -> None:
+    """List the studies and how far they are."""
+    from ablate.render.studies import studies_table
+
+    with opened(context) as store:
+        studies = store.studies(with_archived=archived)
+        runs = {study.name: store.runs(study.name) for study in studies}
+    show(studies_table(studies, runs), form)
+
+
+@app.command("show")
+def show_study(
+    context: typer.Context,
+    name: str = typer.Argument(help="The study."),
+    form: str = _FORMAT,
+) -> None:
+    """Show a study's variants and what each changes against the baseline."""
+    from ablate.render.studies import variants_table
+
+    with opened(context) as store:
+        study = store.study(name)
+    show(variants_table(study.plan), form)
+
+
+@app.command()
+def archive(
+    context: typer.Context,
+    name: str = typer.Argument(help="The study."),
+    undo: bool = typer.Option(False, "--undo", help="Bring it back."),
+) -> None:
+    """Hide a study from lists and from `ablate run`; nothing is deleted."""
+    with opened(context, write=True) as store:
+        store.study(name)
+        store.set_archived(name, not undo)
+    say(f"{'brought back' if undo else 'archived'} the study '{name}'")
+
+
+@app.command()
+def templates(form: str = _FORMAT) -> None:
+    """List the studies that ship with the package."""
+    from ablate.planning.study_file import read_study
+    from ablate.planning.templates import templates as shipped
+    from ablate.render.studies import templates_table
+
+    specs = {name: read_study(path)[0] for name, path in shipped().items()}
+    show(templates_table(specs), form)

@@ -1,0 +1,168 @@
+"""Progress of `ablate run` on stderr: a live table on a terminal, plain lines otherwise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ablate.domain import AttemptState, Run
+from ablate.execution.progress import RunProgress
+from ablate.store.base import Ending
+
+_PLAIN_EVERY_S = 15.0
+
+_MARKS = {
+    AttemptState.SUCCEEDED: ("done", "green"),
+    AttemptState.STOPPED: ("stopped", "yellow"),
+    AttemptState.PAUSED: ("paused", "yellow"),
+    AttemptState.LOST: ("lost", "yellow"),
+    AttemptState.DIVERGED: ("diverged", "red"),
+    AttemptState.FAILED: ("failed", "red"),
+    AttemptState.CANCELLED: ("cancelled", "yellow"),
+}
+
+
+class LineProgress:
+    """One line for each thing that happens, and one for each active run every 15 s.
+
+    Implements `ablate.execution.progress.Observer`. Ends are counted against ``total``.
+    """
+
+    def __init__(self, stream: TextIO, total: int) -> None:
+        self._stream = stream
+        self._total = total
+        self._done = 0
+        self._last = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        return None
+
+    def started(self, run: Run, attempt: int) -> None:
+        """Say that an attempt began."""
+        again = f" (attempt {attempt})" if attempt > 1 else ""
+        self._say(f"start     {run.label}{again}")
+
+    def progressed(self, active: Sequence[RunProgress]) -> None:
+        """Say where each run stands, now and then."""
+        now = time.monotonic()
+        if now - self._last < _PLAIN_EVERY_S:
+            return
+        self._last = now
+        for progress in active:
+            self._say(f"run       {'  '.join(_fields(progress))}")
+
+    def ended(self, run: Run, ending: Ending) -> None:
+        """Say how an attempt ended."""
+        self._done += ending.state.run_state.is_finished
+        word, _ = _MARKS[ending.state]
+        reason = f": {ending.reason}" if ending.reason else ""
+        self._say(f"{word:<9} {run.label} [{self._done}/{self._total}]{reason}")
+
+    def noted(self, text: str) -> None:
+        """Say something else."""
+        self._say(f"note      {text}")
+
+    def _say(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)
+
+
+class LiveProgress:
+    """A table of the active runs that is redrawn, with the ends scrolling above it.
+
+    Implements `ablate.execution.progress.Observer`.
+    """
+
+    def __init__(self, console: Console, total: int) -> None:
+        self._console = console
+        self._total = total
+        self._done = 0
+        self._live = Live(console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def started(self, run: Run, attempt: int) -> None:
+        """Nothing to say: the run appears in the table."""
+
+    def progressed(self, active: Sequence[RunProgress]) -> None:
+        """Redraw the table."""
+        table = Table(box=None, pad_edge=False, title=None, expand=False)
+        for name, justify in _COLUMNS:
+            table.add_column(name, justify=justify, no_wrap=True)
+        for progress in active:
+            table.add_row(*(Text(field) for field in _fields(progress)))
+        table.caption = Text(f"{self._done} of {self._total} runs finished", style="dim")
+        table.caption_justify = "left"
+        self._live.update(table)
+
+    def ended(self, run: Run, ending: Ending) -> None:
+        """Print how an attempt ended above the table."""
+        self._done += ending.state.run_state.is_finished
+        word, style = _MARKS[ending.state]
+        line = Text.assemble((f"{word:<9}", style), " ", run.label)
+        if ending.reason:
+            line.append(f"  {ending.reason}", style="dim")
+        self._console.print(line)
+
+    def noted(self, text: str) -> None:
+        """Print something else above the table."""
+        self._console.print(Text(text, style="dim"))
+
+
+_COLUMNS = (
+    ("phase", "left"),
+    ("seed", "right"),
+    ("step", "right"),
+    ("steps/s", "right"),
+    ("metric", "left"),
+    ("ETA", "right"),
+)
+
+
+def _fields(progress: RunProgress) -> list[str]:
+    end = "" if progress.steps is None else f"/{progress.steps}"
+    speed = "" if progress.steps_per_s is None else f"{progress.steps_per_s:.1f} steps/s"
+    metric = ""
+    if progress.metric is not None and progress.value is not None:
+        metric = f"{progress.metric} {progress.value:.4g}"
+    eta = "" if progress.eta_s is None else f"ETA {_duration(progress.eta_s)}"
+    return [
+        progress.run.variant,
+        f"s{progress.run.seed}",
+        f"{progress.step}{end}",
+        speed,
+        metric,
+        eta,
+    ]
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes:02d}m"
+    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
