@@ -1,0 +1,237 @@
+"""Variants side by side at one step: the one set of numbers that every view shows."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ablate.analysis.study_data import ENDED_BADLY, StudyData
+from ablate.analysis.summaries import Summary, summarise
+from ablate.analysis.verdicts import VariantVerdict, Verdict, judge
+from ablate.analysis.wording import listed
+from ablate.domain import Json, RunState
+from ablate.errors import NotFoundError, did_you_mean
+from ablate.rules import Goal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metric:
+    """One compared key."""
+
+    key: str
+    goal: Goal | None
+    rule: str
+    target: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One variant."""
+
+    variant: str
+    is_baseline: bool
+    factors: Mapping[str, Json]
+    runs: int
+    diverged: int
+    failed: int
+    stopped: int
+    unfinished: int
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    values: Mapping[str, Summary]
+    """Key -> summary; a key without a value is absent."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """Variants side by side at one step."""
+
+    study: str
+    question: str
+    at_step: int | None
+    """None when no run has a point."""
+    baseline: str
+    metrics: tuple[Metric, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = field(default=())
+    """What a reader must know: runs that hold the step back, values that stand in."""
+
+    def row(self, variant: str) -> Row:
+        """Return a variant's row."""
+        return next(row for row in self.rows if row.variant == variant)
+
+
+def compare(
+    data: StudyData,
+    *,
+    at_step: int | None = None,
+    baseline: str | None = None,
+    metrics: Sequence[str] | None = None,
+) -> Comparison:
+    """Return the study's variants side by side.
+
+    Args:
+        data: The study.
+        at_step: Where; None for the largest step that every run has reached which did not
+            diverge, fail or get cancelled.
+        baseline: With what; None for ``data.baseline``.
+        metrics: Keys or patterns such as ``valid/*``; None for the declared metrics and targets,
+            or, where nothing is declared, every validation metric or training loss.
+
+    Raises:
+        NotFoundError: For a baseline or metric that does not exist, with the closest name.
+    """
+    base = data.variant(baseline or data.baseline).name
+    data = replace(data, baseline=base)
+    step = at_step if at_step is not None else common_step(data)
+    shown = _shown_keys(data, metrics)
+    declared = [key for key in data.metrics if key not in shown]
+    summaries = {key: summarise(data, data.spec(key), step) for key in (*shown, *declared)}
+    verdicts = _verdicts(data, base, step, summaries)
+    return Comparison(
+        study=data.study,
+        question=data.question,
+        at_step=step,
+        baseline=base,
+        metrics=tuple(_metric(data, key) for key in shown),
+        rows=tuple(_row(data, name, base, verdicts[name], shown, summaries) for name in data.names),
+        notes=(*data.notes, *_notes(data, step, at_step is None, shown, summaries)),
+    )
+
+
+def common_step(data: StudyData) -> int | None:
+    """Return the largest step that all runs have reached, None when no run has a point.
+
+    A run without a point, and one that diverged, failed or was cancelled, holds nobody back.
+    """
+    steps = [r.step for r in data.runs if r.step is not None and r.state not in ENDED_BADLY]
+    if not steps:
+        steps = [r.step for r in data.runs if r.step is not None]
+    return min(steps, default=None)
+
+
+def _shown_keys(data: StudyData, wanted: Sequence[str] | None) -> tuple[str, ...]:
+    known = tuple(dict.fromkeys([*data.declared_keys(), *data.keys]))
+    if wanted is None:
+        return data.declared_keys() or _default_keys(data)
+    keys: dict[str, None] = {}
+    for pattern in wanted:
+        found = [pattern] if pattern in known else fnmatch.filter(known, pattern)
+        if not found:
+            raise NotFoundError(
+                f"no run of '{data.study}' has logged a metric '{pattern}'",
+                hint=did_you_mean(pattern, known),
+            )
+        keys.update(dict.fromkeys(found))
+    return tuple(keys)
+
+
+def _default_keys(data: StudyData) -> tuple[str, ...]:
+    for prefixes in (("valid/loss/", "valid/audio/"), ("train/loss/", "train/audio/"), ("",)):
+        if found := tuple(key for key in data.keys if key.startswith(prefixes)):
+            return found
+    return ()
+
+
+def _metric(data: StudyData, key: str) -> Metric:
+    spec, target = data.spec(key), data.targets.get(key)
+    return Metric(
+        key=key, goal=spec.goal, rule=spec.rule.text, target=target.text if target else None
+    )
+
+
+def _verdicts(
+    data: StudyData, base: str, step: int | None, summaries: Mapping[str, Mapping[str, Summary]]
+) -> dict[str, VariantVerdict]:
+    first = judge(data, base, step, contrasts={})
+    verdicts = {base: first}
+    for name in data.names:
+        if name != base:
+            contrasts = {
+                key: summaries[key][name].contrast for key in data.metrics if name in summaries[key]
+            }
+            verdicts[name] = judge(
+                data,
+                name,
+                step,
+                contrasts={key: c for key, c in contrasts.items() if c and c.verdict},
+                baseline_failed=first.verdict == Verdict.FAILED,
+            )
+    return verdicts
+
+
+def _row(
+    data: StudyData,
+    name: str,
+    base: str,
+    verdict: VariantVerdict,
+    shown: Sequence[str],
+    summaries: Mapping[str, Mapping[str, Summary]],
+) -> Row:
+    states = [run.state for run in data.runs_of(name)]
+    return Row(
+        variant=name,
+        is_baseline=name == base,
+        factors=data.variant(name).factors,
+        runs=len(states),
+        diverged=states.count(RunState.DIVERGED),
+        failed=states.count(RunState.FAILED),
+        stopped=states.count(RunState.STOPPED),
+        unfinished=sum(not state.is_finished for state in states),
+        verdict=verdict.verdict,
+        reasons=verdict.reasons,
+        values={key: summaries[key][name] for key in shown if name in summaries[key]},
+    )
+
+
+def _notes(
+    data: StudyData,
+    step: int | None,
+    is_automatic: bool,
+    shown: Sequence[str],
+    summaries: Mapping[str, Mapping[str, Summary]],
+) -> list[str]:
+    if step is None:
+        return ["no run has logged a point yet"]
+    notes: list[str] = []
+    reached = [r for r in data.runs if r.step is not None]
+    if is_automatic and (far := [r for r in reached if (r.step or 0) > step]):
+        first = [r for r in reached if r.step == step and r.state not in ENDED_BADLY]
+        text = f"compared at step {step}, the largest that every run reached"
+        last = max(r.step or 0 for r in far)
+        held = _few([f"{r.label} ({r.state})" for r in first])
+        notes.append(f"{text}: {held} came no further, others reached {last}")
+    if short := [r for r in reached if (r.step or 0) < step]:
+        names = _few([f"{r.label} ({r.state} at step {r.step})" for r in short])
+        notes.append(f"without a value at step {step}: {names}")
+    if none := [r for r in data.runs if r.step is None]:
+        notes.append(f"without any point: {_few([f'{r.label} ({r.state})' for r in none])}")
+    for key in shown:
+        notes.extend(_value_notes(data, key, step, summaries[key]))
+    return notes
+
+
+def _value_notes(
+    data: StudyData, key: str, step: int, by_variant: Mapping[str, Summary]
+) -> list[str]:
+    notes: list[str] = []
+    earliest = data.spec(key).rule.window(step)[0]
+    old = {v.step for s in by_variant.values() for v in s.seeds if v.step < earliest}
+    if old:
+        where = f"step {step}" if earliest == step else f"steps {earliest} to {step}"
+        notes.append(f"{key} has no point at {where}; the latest before it, {min(old)}, stands in")
+    for name, summary in by_variant.items():
+        if summary.not_finite:
+            total = summary.n + summary.not_finite
+            notes.append(
+                f"{key} of {name} is NaN or infinite in {summary.not_finite} of {total} runs; "
+                "the mean is over the others"
+            )
+    return notes
+
+
+def _few(names: Sequence[str], limit: int = 6) -> str:
+    if len(names) <= limit:
+        return listed(names)
+    return f"{', '.join(names[:limit])} and {len(names) - limit} more"

@@ -1,0 +1,131 @@
+"""Reads a study's data from a store. The only module of the analysis that knows stores."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import cast
+
+from ablate.analysis.study_data import MetricSpec, StudyData, index_curves
+from ablate.domain import Event, Json, Plan, Variant
+from ablate.errors import NotFoundError, did_you_mean
+from ablate.rules import DEFAULT_RULE, Guard, MetricRule, Target
+from ablate.store.base import Store
+
+
+def load(
+    store: Store,
+    study: str,
+    variants: Sequence[str] = (),
+    *,
+    keys: Collection[str] | None = None,
+    baseline: str | None = None,
+) -> StudyData:
+    """Read what the analysis of a study needs.
+
+    Args:
+        store: Where truth lives; nothing is written.
+        study: Its name.
+        variants: Names to compare; none for all of the study.
+        keys: Metric keys to read; None for all that were logged.
+        baseline: The variant to compare with. Without it: the study's baseline when it is among
+            the variants, else the first that was named.
+
+    Raises:
+        NotFoundError: For a study or variant that does not exist, with the closest name.
+    """
+    plan = store.study(study).plan
+    chosen = _choose(plan, (*variants, baseline) if variants and baseline else variants)
+    names = {v.name for v in chosen}
+    runs = tuple(run for run in store.runs(study) if run.variant in names)
+    ids = tuple(dict.fromkeys(run.id for run in runs))
+    logged = store.metric_keys(ids)
+    wanted = logged if keys is None else tuple(key for key in logged if key in set(keys))
+    base, notes = _baseline(plan, chosen, variants, baseline)
+    return StudyData(
+        study=plan.study,
+        question=plan.question,
+        baseline=base,
+        variants=chosen,
+        metrics=read_metrics(plan.spec.get("metrics")),
+        targets=read_targets(plan.spec.get("targets")),
+        guards=read_guards(plan.spec.get("guards")),
+        runs=runs,
+        curves=index_curves(store.curves(ids, wanted)),
+        events=_events(store, ids),
+        notes=notes,
+    )
+
+
+def read_metrics(declared: Json) -> dict[str, MetricSpec]:
+    """Return the metrics of a study's spec: ``{key: min}`` or ``{key: {goal, rule}}``."""
+    metrics: dict[str, MetricSpec] = {}
+    for key, value in _mapping(declared).items():
+        if isinstance(value, Mapping):
+            fields = cast("Mapping[str, Json]", value)
+            rule = fields.get("rule")
+            parsed = MetricRule.parse(rule) if rule else DEFAULT_RULE
+            metrics[key] = MetricSpec(key, fields.get("goal"), parsed)
+        else:
+            metrics[key] = MetricSpec(key, value)
+    return metrics
+
+
+def read_targets(declared: Json) -> dict[str, Target]:
+    """Return the targets of a study's spec: ``{key: text}``."""
+    return {key: Target.parse(text) for key, text in _mapping(declared).items()}
+
+
+def read_guards(declared: Json) -> tuple[Guard, ...]:
+    """Return the guards of a study's spec: ``{name: {when, for, after, do}}``."""
+    return tuple(
+        Guard.parse(
+            name,
+            fields["when"],
+            for_steps=int(fields.get("for") or 0),
+            after_step=int(fields.get("after") or 0),
+            do=fields.get("do") or "flag",
+        )
+        for name, fields in _mapping(declared).items()
+    )
+
+
+def _mapping(value: Json) -> Mapping[str, Json]:
+    return cast("Mapping[str, Json]", value or {})
+
+
+def _choose(plan: Plan, names: Sequence[str]) -> tuple[Variant, ...]:
+    known = [v.name for v in plan.variants]
+    for name in names:
+        if name not in known:
+            raise NotFoundError(
+                f"the study '{plan.study}' has no phase '{name}'", hint=did_you_mean(name, known)
+            )
+    return tuple(v for v in plan.variants if not names or v.name in names)
+
+
+def _baseline(
+    plan: Plan, chosen: tuple[Variant, ...], named: Sequence[str], wished: str | None
+) -> tuple[str, tuple[str, ...]]:
+    """Return the baseline's name, with a note when it is not the study's."""
+    known = [v.name for v in chosen]
+    if wished is not None:
+        if wished not in known:
+            raise NotFoundError(
+                f"the study '{plan.study}' has no phase '{wished}'",
+                hint=did_you_mean(wished, known),
+            )
+        return wished, ()
+    if plan.baseline.name in known:
+        return plan.baseline.name, ()
+    first = named[0]
+    return first, (
+        f"compared with {first}, the first named; the study's baseline {plan.baseline.name} "
+        "is not among them",
+    )
+
+
+def _events(store: Store, ids: Sequence[str]) -> dict[str, tuple[Event, ...]]:
+    grouped: dict[str, list[Event]] = {run_id: [] for run_id in ids}
+    for run_id, event in store.events(ids):
+        grouped[run_id].append(event)
+    return {run_id: tuple(events) for run_id, events in grouped.items()}

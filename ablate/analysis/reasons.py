@@ -1,0 +1,248 @@
+"""Why a verdict was given: plain sentences with k of n, each with its weight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ablate.analysis.contrasts import Contrast
+from ablate.analysis.judged import JudgedRun, most
+from ablate.analysis.onset import Miss, misses_of
+from ablate.analysis.study_data import StudyData
+from ablate.analysis.windows import initial_value, mean, relative_change
+from ablate.analysis.wording import listed, number, of_runs, percent, span, spread
+from ablate.domain import RunState
+from ablate.rules import Status, Target
+
+Reason = tuple[tuple[int, float, int], str]
+"""Sort key (severity, minus the share of runs, order of mention), sentence."""
+
+_FAIL, _WARN, _NOTE, _GOOD = range(4)
+
+
+def reasons_for(
+    data: StudyData,
+    variant: str,
+    at_step: int,
+    *,
+    runs: Sequence[JudgedRun],
+    contrasts: Mapping[str, Contrast],
+    baseline_failed: bool,
+) -> tuple[str, ...]:
+    """Return why a variant with points is judged as it is, the weightiest first."""
+    reasons = [
+        *_target_reasons(data, runs, at_step),
+        *_silence_reasons(runs),
+        *_endings(runs),
+        *_guard_reasons(data, runs),
+        *_contrast_reasons(data, runs, contrasts, baseline_failed),
+        *_unfinished(runs),
+        *_good_targets(data, runs),
+    ]
+    texts = tuple(text for _, text in sorted(reasons, key=lambda r: r[0]))
+    return texts or (_default_reason(data, variant),)
+
+
+def reasons_without_points(runs: Sequence[JudgedRun]) -> tuple[str, ...]:
+    """Return what is to be said of a variant of which no run has a point."""
+    if not runs:
+        return ("it has no run",)
+    ended = [text for _, text in sorted(_endings(runs))]
+    return (*ended, f"none of its {len(runs)} runs has logged a point")
+
+
+def _target_reasons(data: StudyData, runs: Sequence[JudgedRun], at_step: int) -> list[Reason]:
+    reasons: list[Reason] = []
+    for order, (key, target) in enumerate(data.targets.items()):
+        for status, severity in ((Status.CRITICAL, _FAIL), (Status.DEGRADING, _WARN)):
+            missing = [r for r in runs if r.statuses.get(key) == status]
+            if missing:
+                text = _missed(data, key, target, missing, len(runs))
+                misses = misses_of(data, key, [r.run.id for r in missing], at_step)
+                reasons.append(
+                    ((severity, -len(missing) / len(runs), order), text + _since(misses))
+                )
+    return reasons
+
+
+def _since(misses: Sequence[Miss]) -> str:
+    if not misses:
+        return ""
+    if not any(miss.was_met for miss in misses):
+        return "; never met"
+    return f"; missed for good from step {span(miss.step for miss in misses)}"
+
+
+def _missed(
+    data: StudyData, key: str, target: Target, missing: Sequence[JudgedRun], total: int
+) -> str:
+    values = [r.values[key] for r in missing]
+    head = f"{of_runs(len(missing), total)} end with {key} {spread(values)}"
+    centre = mean(values)
+    if target.kind == "drift":
+        firsts = [initial_value(data.curve(r.run.id, key)) for r in missing]
+        first = mean([f for f in firsts if f is not None])
+        change = relative_change(key, centre, first)
+        how = "away from" if change is None else _beside(change)
+        return f"{head}, {how} its first value {number(first)} (target {target.text})"
+    if target.value == 0 or centre * target.value < 0:
+        return f"{head}, outside its target {target.text}"
+    return f"{head}, {_beside(centre / target.value - 1)} its target {target.text}"
+
+
+def _beside(relative: float) -> str:
+    if relative != relative:
+        return "not a number, against"
+    if relative > 1:
+        return f"{number(relative + 1)} times"
+    return f"{abs(relative):.0%} {'above' if relative > 0 else 'below'}"
+
+
+def _silence_reasons(runs: Sequence[JudgedRun]) -> list[Reason]:
+    silent = [r for r in runs if r.silence.is_silent]
+    reasons: list[Reason] = []
+    if silent:
+        names = [loss.name for loss in silent[0].silence.losses]
+        ratios = listed([f"{name} {_mean_ratio(silent, name):.2f}x" for name in names])
+        text = f"{of_runs(len(silent), len(runs))}: every loss sits at its silent value ({ratios})"
+        since = [s for r in silent if (s := r.silence.since_step) is not None]
+        text += f", from step {span(since)} on" if since else ""
+        reasons.append(((_FAIL, -len(silent) / len(runs), -1), text))
+    partly = [
+        r
+        for r in runs
+        if not r.silence.is_silent and 2 * len(r.silence.at_silent) >= len(r.silence.losses) > 0
+    ]
+    if partly:
+        worst = partly[0].silence
+        ratios = listed([f"{loss.name} {loss.ratio:.2f}x" for loss in worst.at_silent])
+        text = (
+            f"{of_runs(len(partly), len(runs))}: {len(worst.at_silent)} of {len(worst.losses)} "
+            f"losses sit at their silent value ({ratios})"
+        )
+        reasons.append(((_WARN, -len(partly) / len(runs), 100), text))
+    return reasons
+
+
+def _mean_ratio(runs: Sequence[JudgedRun], name: str) -> float:
+    return mean([loss.ratio for r in runs for loss in r.silence.losses if loss.name == name])
+
+
+def _endings(runs: Sequence[JudgedRun]) -> list[Reason]:
+    reasons: list[Reason] = []
+    for order, state in enumerate((RunState.DIVERGED, RunState.FAILED, RunState.STOPPED)):
+        ended = [r.run for r in runs if r.run.state == state]
+        if ended:
+            verb = {"stopped": f"{'was' if len(ended) == 1 else 'were'} stopped"}.get(state, state)
+            steps = [run.step for run in ended if run.step is not None]
+            at = f" at step {span(steps)}" if steps else " before its first point"
+            why = sorted({run.reason for run in ended if run.reason})
+            text = f"{of_runs(len(ended), len(runs))} {verb}{at}" + (f" ({why[0]})" if why else "")
+            reasons.append(((_FAIL, -len(ended) / len(runs), 200 + order), text))
+    return reasons
+
+
+def _guard_reasons(data: StudyData, runs: Sequence[JudgedRun]) -> list[Reason]:
+    fired: dict[str, list[int]] = {}
+    for r in runs:
+        for name, step in first_firings(data, r.run.id).items():
+            fired.setdefault(name, []).append(step)
+    return [
+        (
+            (_WARN, -len(steps) / len(runs), 300),
+            f"guard {name} fired in {of_runs(len(steps), len(runs))} at step {span(steps)}",
+        )
+        for name, steps in sorted(fired.items())
+    ]
+
+
+def first_firings(data: StudyData, run_id: str) -> dict[str, int]:
+    """Return guard -> the first step at which it fired in a run."""
+    first: dict[str, int] = {}
+    for event in data.events.get(run_id, ()):
+        if event.name == "guard_fired":
+            name = str(event.data.get("guard") or event.data.get("name") or "?")
+            first.setdefault(name, event.step)
+    return first
+
+
+def _contrast_reasons(
+    data: StudyData,
+    runs: Sequence[JudgedRun],
+    contrasts: Mapping[str, Contrast],
+    baseline_failed: bool,
+) -> list[Reason]:
+    reasons: list[Reason] = []
+    is_silent = most(runs, lambda r: r.silence.is_silent)
+    for order, (key, contrast) in enumerate(contrasts.items()):
+        if contrast.verdict in ("worse", "better"):
+            is_worse = contrast.verdict == "worse"
+            severity = _WARN if is_worse and not baseline_failed else _NOTE
+            text = _contrast_sentence(data, key, contrast)
+            if is_worse and baseline_failed:
+                text += f", but {data.baseline} itself failed"
+            elif not is_worse and is_silent:
+                text += ", as a silent output would be"
+            reasons.append(((severity, 0.0, 400 + order), text))
+    open_ = [(k, c) for k, c in contrasts.items() if c.verdict == "unresolved" and c.pairs]
+    if open_:
+        parts = [k + (f" ({c.seeds_needed} would)" if c.seeds_needed else "") for k, c in open_]
+        seeds = _seeds(c.pairs for _, c in open_)
+        text = f"not resolved against {data.baseline} with {seeds}: {', '.join(parts)}"
+        reasons.append(((_NOTE, 0.0, 600), text))
+    return reasons
+
+
+def _contrast_sentence(data: StudyData, key: str, contrast: Contrast) -> str:
+    what = f"{key}, by its distance to the target," if contrast.measure != "value" else key
+    return (
+        f"{what} is {contrast.verdict} than {data.baseline} ({number(contrast.difference)} "
+        f"[{number(contrast.ci_low)}, {number(contrast.ci_high)}], {_seeds([contrast.pairs])})"
+    )
+
+
+def _seeds(pairs: Iterable[int]) -> str:
+    text = span(pairs)
+    return f"{text} seed{'' if text == '1' else 's'}"
+
+
+def _unfinished(runs: Sequence[JudgedRun]) -> list[Reason]:
+    reasons: list[Reason] = []
+    waiting = [r.run for r in runs if not r.run.state.is_finished]
+    if waiting:
+        steps = span(run.step or 0 for run in waiting)
+        verb = "has" if len(waiting) == 1 else "have"
+        text = f"{of_runs(len(waiting), len(runs))} {verb} not finished (step {steps})"
+        reasons.append(((_NOTE, 0.0, 500), text))
+    ended = [r.run for r in runs if r.run.state == RunState.CANCELLED]
+    if ended:
+        steps = span(run.step or 0 for run in ended)
+        verb = "was" if len(ended) == 1 else "were"
+        text = f"{of_runs(len(ended), len(runs))} {verb} cancelled at step {steps}"
+        reasons.append(((_NOTE, 0.0, 501), text))
+    return reasons
+
+
+def _good_targets(data: StudyData, runs: Sequence[JudgedRun]) -> list[Reason]:
+    met: list[str] = []
+    for key, target in data.targets.items():
+        known = [r for r in runs if key in r.statuses]
+        if known and all(r.statuses[key] == Status.GOOD for r in known):
+            met.append(_met(data, key, target, known))
+    if not met:
+        return []
+    came = sum(bool(r.values) for r in runs)
+    return [((_GOOD, 0.0, 700), f"met in {of_runs(came, len(runs))}: {', '.join(met)}")]
+
+
+def _met(data: StudyData, key: str, target: Target, known: Sequence[JudgedRun]) -> str:
+    value = mean([r.values[key] for r in known])
+    if target.kind != "drift":
+        return f"{key} {number(value)} ({target.text})"
+    firsts = [f for r in known if (f := initial_value(data.curve(r.run.id, key))) is not None]
+    return f"{key} {percent(relative_change(key, value, mean(firsts)))} ({target.text})"
+
+
+def _default_reason(data: StudyData, variant: str) -> str:
+    if variant == data.baseline:
+        return "it is the baseline, and no target is declared"
+    return "no target is declared, and no metric to compare"

@@ -1,0 +1,102 @@
+"""Everything that the analysis of a study needs, read once, as one frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from ablate.domain import Event, Run, RunState, Variant
+from ablate.errors import NotFoundError, did_you_mean
+from ablate.rules import DEFAULT_RULE, Goal, Guard, MetricRule, Target
+from ablate.store.base import Curve
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """What the study declared about a metric before it ran."""
+
+    key: str
+    goal: Goal | None
+    """None when nothing says which direction is good."""
+    rule: MetricRule = DEFAULT_RULE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyData:
+    """A study's declarations with the curves and events of its runs."""
+
+    study: str
+    question: str
+    baseline: str
+    """Name of the variant that the others are compared with."""
+    variants: tuple[Variant, ...]
+    """In the order of the plan."""
+    metrics: Mapping[str, MetricSpec] = field(default_factory=dict[str, MetricSpec])
+    """As declared, in order."""
+    targets: Mapping[str, Target] = field(default_factory=dict[str, Target])
+    guards: tuple[Guard, ...] = ()
+    runs: tuple[Run, ...] = ()
+    curves: Mapping[tuple[str, str], Curve] = field(
+        default_factory=dict[tuple[str, str], Curve], repr=False
+    )
+    """(run id, key) -> curve."""
+    events: Mapping[str, tuple[Event, ...]] = field(default_factory=dict[str, tuple[Event, ...]])
+    """Run id -> its events by step."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know about how this was selected."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The variants' names, in order."""
+        return tuple(v.name for v in self.variants)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Every key that any run has logged, sorted."""
+        return tuple(sorted({key for _, key in self.curves}))
+
+    def variant(self, name: str) -> Variant:
+        """Return a variant by name.
+
+        Raises:
+            NotFoundError: With the closest name.
+        """
+        for variant in self.variants:
+            if variant.name == name:
+                return variant
+        raise NotFoundError(
+            f"the study '{self.study}' has no phase '{name}'", hint=did_you_mean(name, self.names)
+        )
+
+    def runs_of(self, variant: str) -> tuple[Run, ...]:
+        """Return the runs of a variant, by seed."""
+        return tuple(sorted((r for r in self.runs if r.variant == variant), key=lambda r: r.seed))
+
+    def curve(self, run_id: str, key: str) -> Curve | None:
+        """Return a run's curve, or None when it has no point."""
+        return self.curves.get((run_id, key))
+
+    def spec(self, key: str) -> MetricSpec:
+        """Return what is declared about a key; one with a target alone is judged by it."""
+        if key in self.metrics:
+            return self.metrics[key]
+        return MetricSpec(key, "target" if key in self.targets else None)
+
+    def declared_keys(self) -> tuple[str, ...]:
+        """Return the keys with a metric or a target, metrics first, each once."""
+        return tuple(dict.fromkeys([*self.metrics, *self.targets]))
+
+    def names_in(self, *groups: str) -> tuple[str, ...]:
+        """Return the last parts of the keys in these groups (``train/loss``), in sorted order."""
+        prefixes = tuple(f"{group}/" for group in groups)
+        found = (key.removeprefix(p) for key in self.keys for p in prefixes if key.startswith(p))
+        return tuple(sorted(set(found)))
+
+
+def index_curves(curves: Iterable[Curve]) -> dict[tuple[str, str], Curve]:
+    """Return curves by (run id, key)."""
+    return {(curve.run_id, curve.key): curve for curve in curves}
+
+
+ENDED_BADLY = frozenset({RunState.DIVERGED, RunState.FAILED, RunState.CANCELLED})
+"""Such a run does not hold the others back: it is counted, and compared up to where it came."""

@@ -1,0 +1,153 @@
+"""One metric of every variant over its seeds, with the contrasts to the baseline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ablate.analysis.contrasts import Contrast, mean_interval, paired_contrast, with_holm
+from ablate.analysis.drift import worst
+from ablate.analysis.study_data import MetricSpec, StudyData
+from ablate.analysis.windows import RunValue, initial_value, mean, relative_change, value_at
+from ablate.domain import Kind, Run
+from ablate.rules import Goal, Status, Target
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeedValue:
+    """One run's share in a mean."""
+
+    run_id: str
+    seed: int
+    value: float
+    initial: float | None
+    step: int
+    """The last step that counted."""
+    status: Status | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """One metric of one variant over its seeds."""
+
+    mean: float
+    """Over the finite values; NaN or infinite when there is none."""
+    kind: Kind
+    ci_low: float | None
+    ci_high: float | None
+    n: int
+    """How many finite values."""
+    not_finite: int
+    """How many runs have a value that is NaN or infinite."""
+    initial: float | None
+    """Mean of the same runs' first values."""
+    change: float | None
+    """mean / initial - 1; None for decibels, from zero, or across zero."""
+    status: Status | None
+    """The worst over the runs; None without a target."""
+    contrast: Contrast | None
+    """None for the baseline, and where the baseline has no value."""
+    seeds: tuple[SeedValue, ...]
+
+
+def summarise(data: StudyData, spec: MetricSpec, step: int | None) -> dict[str, Summary]:
+    """Return variant -> summary of one metric, with contrasts to ``data.baseline``.
+
+    A variant of which no run has a value at the step is absent.
+    """
+    if step is None:
+        return {}
+    target = data.targets.get(spec.key)
+    seeds = {name: _seed_values(data, name, spec, step) for name in data.names}
+    distances = {name: _compared(values, spec.goal, target) for name, values in seeds.items()}
+    baseline = data.baseline
+    others = [n for n in data.names if n != baseline and seeds[n] and seeds[baseline]]
+    goal = None if spec.goal == "target" and target is None else spec.goal
+    contrasts = [
+        paired_contrast(distances[n], distances[baseline], goal=goal, family=len(others))
+        for n in others
+    ]
+    corrected = dict(zip(others, with_holm(contrasts, goal), strict=True))
+    return {
+        name: _summary(spec.key, values, corrected.get(name), target)
+        for name, values in seeds.items()
+        if values
+    }
+
+
+def _seed_values(
+    data: StudyData, variant: str, spec: MetricSpec, step: int
+) -> tuple[SeedValue, ...]:
+    target = data.targets.get(spec.key)
+    found: list[SeedValue] = []
+    for run in data.runs_of(variant):
+        curve = data.curve(run.id, spec.key)
+        value = value_at(curve, spec.rule, step) if (run.step or 0) >= step else None
+        if value:
+            found.append(_seed_value(run, value, initial_value(curve), target))
+    return tuple(found)
+
+
+def _seed_value(
+    run: Run, value: RunValue, initial: float | None, target: Target | None
+) -> SeedValue:
+    return SeedValue(
+        run_id=run.id,
+        seed=run.seed,
+        value=value.value,
+        initial=initial,
+        step=value.step,
+        status=target.judge(value.value, initial) if target else None,
+    )
+
+
+def _compared(
+    values: Sequence[SeedValue], goal: Goal | None, target: Target | None
+) -> dict[int, float]:
+    """Return seed -> the number that is compared: the value, or its distance to the target."""
+    if goal != "target" or target is None:
+        return {v.seed: v.value for v in values}
+    return {
+        v.seed: distance
+        for v in values
+        if (distance := target_distance(target, v.value, v.initial)) is not None
+    }
+
+
+def target_distance(target: Target, value: float, initial: float | None) -> float | None:
+    """Return how far a value is from its target: from a band's centre, below a floor, above a
+    ceiling, or, for a drift, the fraction by which it moved.
+    """
+    match target.kind:
+        case "band":
+            return abs(value - target.value)
+        case "at_least":
+            return max(0.0, target.value - value) if math.isfinite(value) else math.nan
+        case "at_most":
+            return max(0.0, value - target.value) if math.isfinite(value) else math.nan
+        case "drift":
+            return abs(value / initial - 1) if initial else None
+
+
+def _summary(
+    key: str, values: Sequence[SeedValue], contrast: Contrast | None, target: Target | None
+) -> Summary:
+    finite = [v for v in values if math.isfinite(v.value)]
+    interval = mean_interval([v.value for v in finite or values])
+    with_first = [v for v in finite if v.initial is not None and math.isfinite(v.initial)]
+    initial = mean([v.initial for v in with_first if v.initial is not None]) if with_first else None
+    now = mean([v.value for v in with_first]) if with_first else None
+    return Summary(
+        mean=interval.mean,
+        kind=Kind.of(interval.mean),
+        ci_low=interval.low,
+        ci_high=interval.high,
+        n=len(finite),
+        not_finite=len(values) - len(finite),
+        initial=initial,
+        change=relative_change(key, now, initial),
+        status=worst(v.status for v in values if v.status) if target else None,
+        contrast=contrast,
+        seeds=tuple(values),
+    )

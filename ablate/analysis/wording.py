@@ -1,0 +1,58 @@
+"""How numbers, steps and counts are put into sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number with that many significant digits, ``-`` for none, words for non-finite."""
+    if value is None:
+        return "-"
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    if value == 0:
+        return "0"
+    if 10**digits <= abs(value) < 1e6:
+        return f"{value:.0f}"
+    text = f"{value:.{digits}g}"
+    if "e" not in text:
+        return text
+    mantissa, exponent = text.split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def percent(fraction: float | None, *, signed: bool = True) -> str:
+    """Return a fraction in per cent: one decimal below 100 %, none above."""
+    if fraction is None:
+        return "-"
+    decimals = 1 if abs(fraction) < 1 else 0
+    text = f"{100 * fraction:{'+' if signed else ''}.{decimals}f}%"
+    return text.replace("-0.0%", "0.0%").replace("+0.0%", "0.0%")
+
+
+def of_runs(count: int, total: int) -> str:
+    """Return ``2 of 3 runs``."""
+    return f"{count} of {total} run{'' if total == 1 else 's'}"
+
+
+def span(steps: Iterable[int]) -> str:
+    """Return ``300``, or ``300 to 420`` when they differ."""
+    known = sorted(steps)
+    return str(known[0]) if known[0] == known[-1] else f"{known[0]} to {known[-1]}"
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return one number when all would print alike, else ``0.0024 to 0.0056``."""
+    low, high = number(min(values)), number(max(values))
+    return low if low == high else f"{low} to {high}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Return ``a, b and c``."""
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -1,0 +1,101 @@
+"""How numbers and foreign text are shown. Every view formats through here, so views agree."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from decimal import Decimal
+
+from ablate.analysis.wording import number, percent
+from ablate.rules import Status
+
+__all__ = [
+    "STATUS_MARKS",
+    "interval",
+    "mean_with_error",
+    "number",
+    "percent",
+    "printable",
+    "signed",
+]
+
+STATUS_MARKS = {
+    Status.GOOD: "✓",
+    Status.DEGRADING: "!",
+    Status.CRITICAL: "✗",
+    Status.NO_DATA: "?",
+}
+
+_JOINERS = "\u200c\u200d"
+"""Zero-width characters that emoji and several scripts are written with."""
+
+
+def mean_with_error(mean: float, half: float | None) -> str:
+    """Return ``0.0802 ±0.0042``: the digits are set by the uncertainty.
+
+    The half width gets two significant digits if its first three are below 355, else one (the
+    rule of the Particle Data Group). The mean keeps at least two, however wide the interval, and
+    at most four, however narrow.
+
+    Args:
+        mean: May be NaN or infinite; then it stands alone, in words.
+        half: Half of the confidence interval; None or zero for none: three significant digits.
+    """
+    if half is None or half == 0 or not math.isfinite(half) or not math.isfinite(mean):
+        return number(mean)
+    exponent = math.floor(math.log10(abs(mean))) if mean else 0
+    if not -5 < max(exponent, math.floor(math.log10(half))) < 7:
+        scale = 10.0**exponent
+        return f"({mean_with_error(mean / scale, half / scale)})e{exponent}"
+    two = 1 - exponent
+    decimals = max(0, min(max(_decimals(half), two), two + 2))
+    return f"{_fixed(mean, decimals)} ±{_fixed(half, decimals)}"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Return ``[-0.0842, -0.0683]`` with digits set by the width, empty without an interval."""
+    if low is None or high is None:
+        return ""
+    half = (high - low) / 2
+    if not half > 0 or not math.isfinite(half) or not 1e-4 <= half < 1e6:
+        return f"[{number(low)}, {number(high)}]"
+    decimals = max(0, _decimals(half))
+    return f"[{_fixed(low, decimals)}, {_fixed(high, decimals)}]"
+
+
+def signed(mean: float | None, half: float | None = None) -> str:
+    """Return a difference with its sign."""
+    if mean is None:
+        return "-"
+    text = mean_with_error(mean, half)
+    if mean > 0:
+        return f"({text[1:]}" if text.startswith("(-") else f"+{text}"
+    return text
+
+
+def printable(text: object) -> str:
+    """Return text that can do nothing to a terminal: control characters as their escapes.
+
+    Names come from files that others wrote. Escape sequences, line breaks and characters that turn
+    the direction of writing are shown, not obeyed.
+    """
+    return "".join(_shown(c) for c in str(text))
+
+
+def _shown(character: str) -> str:
+    category = unicodedata.category(character)
+    if category in ("Cc", "Cs", "Zl", "Zp") or (category == "Cf" and character not in _JOINERS):
+        return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+    return character
+
+
+def _decimals(half: float) -> int:
+    """Return how many decimals the uncertainty earns."""
+    exponent = math.floor(math.log10(half))
+    lead = half / 10.0**exponent
+    return 1 - exponent if lead < 3.55 or lead >= 9.5 else -exponent
+
+
+def _fixed(value: float, decimals: int) -> str:
+    text = f"{value:.{decimals}f}"
+    return text.removeprefix("-") if Decimal(text) == 0 else text

@@ -1,0 +1,201 @@
+"""A comparison for machines: JSON (`ablate.compare/1`), NDJSON, CSV. It only ever grows."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from ablate.analysis.comparison import Comparison, Row
+from ablate.analysis.contrasts import Contrast
+from ablate.analysis.summaries import Summary
+from ablate.domain import Kind
+from ablate.render.tables import Raw, csv_text
+
+SCHEMA = "ablate.compare/1"
+
+
+def to_json(comparison: Comparison) -> str:
+    """Return one RFC 8259 object; a number that is not finite is null beside its ``kind``."""
+    return _dump(comparison_object(comparison), indent=2)
+
+
+def to_ndjson(comparison: Comparison) -> str:
+    """Return one object for each variant and line, each with what it was compared with."""
+    head = {
+        "schema": SCHEMA,
+        "study": comparison.study,
+        "at_step": comparison.at_step,
+        "baseline": comparison.baseline,
+    }
+    return "\n".join(_dump(head | row_object(row)) for row in comparison.rows)
+
+
+def comparison_object(comparison: Comparison) -> dict[str, Any]:
+    """Return the object that the JSON is made of."""
+    return {
+        "schema": SCHEMA,
+        "study": comparison.study,
+        "question": comparison.question,
+        "at_step": comparison.at_step,
+        "baseline": comparison.baseline,
+        "metrics": [
+            {"key": m.key, "goal": m.goal, "rule": m.rule, "target": m.target}
+            for m in comparison.metrics
+        ],
+        "rows": [row_object(row) for row in comparison.rows],
+        "notes": list(comparison.notes),
+    }
+
+
+def row_object(row: Row) -> dict[str, Any]:
+    """Return one variant."""
+    return {
+        "variant": row.variant,
+        "factors": dict(row.factors),
+        "runs": row.runs,
+        "diverged": row.diverged,
+        "failed": row.failed,
+        "stopped": row.stopped,
+        "unfinished": row.unfinished,
+        "verdict": str(row.verdict),
+        "reasons": list(row.reasons),
+        "values": {key: _summary_object(summary) for key, summary in row.values.items()},
+    }
+
+
+COLUMNS = (
+    "study",
+    "at_step",
+    "baseline",
+    "variant",
+    "runs",
+    "diverged",
+    "failed",
+    "verdict",
+    "key",
+    "goal",
+    "rule",
+    "target",
+    "mean",
+    "ci_low",
+    "ci_high",
+    "n",
+    "not_finite",
+    "initial",
+    "change",
+    "status",
+    "difference",
+    "difference_ci_low",
+    "difference_ci_high",
+    "measure",
+    "pairs",
+    "p",
+    "p_smallest",
+    "p_t",
+    "p_holm",
+    "contrast",
+    "seeds_needed",
+)
+
+
+def to_csv(comparison: Comparison) -> str:
+    """Return one line for each variant and metric, all numbers raw."""
+    rows = [
+        _csv_row(comparison, row, index)
+        for row in comparison.rows
+        for index in range(len(comparison.metrics))
+    ]
+    return csv_text(COLUMNS, rows)
+
+
+def _csv_row(comparison: Comparison, row: Row, index: int) -> list[Raw]:
+    metric = comparison.metrics[index]
+    summary = row.values.get(metric.key)
+    cells: list[Raw] = [
+        comparison.study,
+        comparison.at_step,
+        comparison.baseline,
+        row.variant,
+        row.runs,
+        row.diverged,
+        row.failed,
+        str(row.verdict),
+        metric.key,
+        metric.goal,
+        metric.rule,
+        metric.target,
+    ]
+    cells += _csv_summary(summary) if summary else [None, None, None, 0, *[None] * 4]
+    contrast = summary.contrast if summary else None
+    return cells + (_csv_contrast(contrast) if contrast else [None] * 11)
+
+
+def _csv_summary(s: Summary) -> list[Raw]:
+    status = str(s.status) if s.status else None
+    return [s.mean, s.ci_low, s.ci_high, s.n, s.not_finite, s.initial, s.change, status]
+
+
+def _csv_contrast(c: Contrast) -> list[Raw]:
+    return [
+        c.difference,
+        c.ci_low,
+        c.ci_high,
+        c.measure,
+        c.pairs,
+        c.p,
+        c.p_smallest,
+        c.p_t,
+        c.p_holm,
+        c.verdict,
+        c.seeds_needed,
+    ]
+
+
+def _summary_object(summary: Summary) -> dict[str, Any]:
+    return {
+        "mean": _finite(summary.mean),
+        "kind": str(summary.kind),
+        "ci_low": summary.ci_low,
+        "ci_high": summary.ci_high,
+        "n": summary.n,
+        "not_finite": summary.not_finite,
+        "initial": summary.initial,
+        "change": summary.change,
+        "status": str(summary.status) if summary.status else None,
+        "contrast": _contrast_object(summary.contrast) if summary.contrast else None,
+        "seeds": [
+            {
+                "run": v.run_id,
+                "seed": v.seed,
+                "value": _finite(v.value),
+                "kind": str(Kind.of(v.value)),
+                "step": v.step,
+            }
+            for v in summary.seeds
+        ],
+    }
+
+
+def _contrast_object(contrast: Contrast) -> dict[str, Any]:
+    return {
+        "difference": contrast.difference,
+        "ci_low": contrast.ci_low,
+        "ci_high": contrast.ci_high,
+        "p": contrast.p,
+        "p_smallest": contrast.p_smallest,
+        "p_t": contrast.p_t,
+        "p_holm": contrast.p_holm,
+        "pairs": contrast.pairs,
+        "verdict": contrast.verdict,
+        "seeds_needed": contrast.seeds_needed,
+        "measure": contrast.measure,
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _dump(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
