@@ -38,7 +38,8 @@ for module in (project, run, runs, compare):
 @app.callback()
 def start(
     context: typer.Context,
-    db_url: str | None = typer.Option(None,
+    db_url: str | None = typer.Option(
+        None,
         "--db",
         help="Results database: a SQLite file or a SQLAlchemy URL.",
         show_default=False,

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -28,15 +29,23 @@ def register(app: typer.Typer) -> None:
 
 def run(
     context: typer.Context,
-    studies: list[str] | None = typer.Argument(None, help="Studies; all that are queued by default."),
-    workers: int | None = typer.Option(None, "--workers", min=1, help="Runs at once [GPUs, else cores]."),
+    studies: list[str] | None = typer.Argument(
+        None, help="Studies; all that are queued by default."
+    ),
+    workers: int | None = typer.Option(
+        None, "--workers", min=1, help="Runs at once [GPUs, else cores]."
+    ),
     only: list[str] = typer.Option([], "--only", help="A phase or a run (repeatable)."),
     executor: str = typer.Option("local", "--executor", help="local or inline."),
     device: str = typer.Option("auto", "--device", help="auto, cpu, cuda or cuda:0,1."),
     steps: int | None = typer.Option(None, "--steps", min=1, help="Pause every run at this step."),
     fail_fast: bool = typer.Option(False, "--fail-fast", help="Claim no more after a failure."),
-    max_failures: int | None = typer.Option(None, "--max-failures", min=1, help="... after this many."),
-    mlflow: bool | None = typer.Option(None, "--mlflow/--no-mlflow", help="Copy metrics to MLflow."),
+    max_failures: int | None = typer.Option(
+        None, "--max-failures", min=1, help="... after this many."
+    ),
+    mlflow: bool | None = typer.Option(
+        None, "--mlflow/--no-mlflow", help="Copy metrics to MLflow."
+    ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Show what would be run."),
 ) -> None:
     """Train what is queued; typed again, carry on where it stopped."""
@@ -45,17 +54,24 @@ def run(
 
     if executor not in EXECUTORS:
         raise UsageError(f"--executor {executor}: unknown", hint=f"known: {', '.join(EXECUTORS)}")
-    settings = settings_of(context, mlflow=mlflow)
+    request = Request(
+        studies=tuple(studies or ()),
+        only=tuple(only),
+        workers=workers,
+        executor=executor,
+        devices=parse_devices(device),
+        steps=steps,
+        max_failures=1 if fail_fast else max_failures,
+    )
+    train(context, settings_of(context, mlflow=mlflow), request, dry_run=dry_run)
+
+
+def train(
+    context: typer.Context, settings: Settings, request: Request, *, dry_run: bool = False
+) -> None:
+    """Run what the request wants; return when all is well, else exit as the contract says."""
     with opened(context, write=not dry_run) as store:
-        request = Request(
-            studies=tuple(studies or ()),
-            only=_resolve_only(store, studies or (), only),
-            workers=workers,
-            executor=executor,
-            devices=parse_devices(device),
-            steps=steps,
-            max_failures=1 if fail_fast else max_failures,
-        )
+        request = replace(request, only=_resolve_only(store, request.studies, request.only))
         waiting = _waiting(store, request)
         if dry_run:
             _show_waiting(waiting)
@@ -141,9 +157,9 @@ def _leave(summary: Summary, received: Sequence[int], request: Request) -> None:
     """Say what comes next, and exit as the contract says."""
     from ablate.domain import RunState
 
-    study = f" {request.studies[0]}" if len(request.studies) == 1 else ""
+    study = request.studies[0] if len(request.studies) == 1 else ""
     if received:
-        say(f"stopped; carry on with: ablate run{study}")
+        say(f"stopped; carry on with: ablate run {study}".rstrip())
         raise typer.Exit(143 if received[0] == signal.SIGTERM else 130)
     if summary.held_elsewhere and not summary.runs:
         raise HeldError(
@@ -153,4 +169,4 @@ def _leave(summary: Summary, received: Sequence[int], request: Request) -> None:
     if summary.runs[RunState.FAILED]:
         say("next: ablate status, ablate logs RUN, ablate retry RUN")
         raise typer.Exit(1)
-    say(f"next: ablate compare{f' --study{study}' if study else ''}")
+    say(f"next: ablate compare --study {study}" if study else "next: ablate compare")

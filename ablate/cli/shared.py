@@ -60,8 +60,8 @@ def show(table: Table, form: str) -> None:
         from rich.console import Console
 
         console = Console()
-        for part in tables.fitted(table, console.width):
-            console.print(part)
+        for part in tables.fit(table, console.width):
+            console.print(tables.to_rich(part))
         for note in table.notes:
             console.print(note, markup=False, style="dim")
         return

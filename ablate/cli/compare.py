@@ -1,0 +1,109 @@
+"""``ablate compare | report``: read which change helps."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from ablate.cli.shared import check_format, opened, say
+from ablate.errors import UsageError
+
+_FORMATS = ("table", "md", "csv", "json", "ndjson", "html", "latex")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(compare)
+    app.command()(report)
+
+
+def compare(
+    context: typer.Context,
+    variants: list[str] | None = typer.Argument(None, help="Phases; all of the study by default."),
+    study: str | None = typer.Option(None, "--study", help="Which study [the newest with them]."),
+    at: int | None = typer.Option(None, "--at", min=0, help="At this step [the largest of all]."),
+    metric: list[str] = typer.Option([], "--metric", help="A key or pattern (repeatable)."),
+    baseline: str | None = typer.Option(None, "--baseline", help="Compare with this phase."),
+    form: str = typer.Option("table", "--format", help=", ".join(_FORMATS) + "."),
+    plot: Path | None = typer.Option(None, "--plot", help="Write the curves to this HTML file."),
+) -> None:
+    """Show phases side by side: values, targets, differences, verdicts and why."""
+    show_comparison(
+        context,
+        variants or (),
+        study=study,
+        at=at,
+        metrics=metric,
+        baseline=baseline,
+        form=form,
+        plot=plot,
+    )
+
+
+def show_comparison(
+    context: typer.Context,
+    variants: Sequence[str],
+    *,
+    study: str | None = None,
+    at: int | None = None,
+    metrics: Sequence[str] = (),
+    baseline: str | None = None,
+    form: str = "table",
+    plot: Path | None = None,
+) -> None:
+    """Compare, print, and draw if asked to."""
+    from ablate.analysis.comparison import compare as compare_variants
+    from ablate.analysis.loading import load
+    from ablate.app import study_of
+    from ablate.render.comparison import render
+
+    check_format(form, _FORMATS)
+    with opened(context) as store:
+        named = study_of(store, variants, study).name
+        data = load(store, named, variants, baseline=baseline)
+    comparison = compare_variants(data, at_step=at, baseline=baseline, metrics=metrics or None)
+    width = _width()
+    print(render(comparison, form, width=width, color=width is not None))  # pyright: ignore[reportArgumentType]
+    if plot is not None:
+        from dashboards import compare_page
+
+        compare_page(comparison, data, plot)
+        say(f"wrote {plot}")
+
+
+def report(
+    context: typer.Context,
+    study: str = typer.Argument(help="The study."),
+    output: Path | None = typer.Option(None, "-o", "--output", help="FILE.html or FILE.md."),
+) -> None:
+    """Write the study's report as one file that opens anywhere."""
+    path = output or Path(f"{study}.html")
+    if path.suffix not in (".html", ".md"):
+        raise UsageError(f"-o {path}: unknown suffix", hint="write FILE.html or FILE.md")
+    write_report(context, study, path)
+    say(f"wrote {path}")
+
+
+def write_report(
+    context: typer.Context, study: str, path: Path, *, variants: Sequence[str] = ()
+) -> None:
+    """Write the report of a study, or of some of its variants, in the format of the suffix."""
+    from ablate.analysis.loading import load
+    from dashboards import report as reports
+
+    with opened(context) as store:
+        data = load(store, study, variants)
+    write = reports.write_html if path.suffix == ".html" else reports.write_markdown
+    write(data, path)
+
+
+def _width() -> int | None:
+    """Return the terminal's width, None when stdout is not a terminal."""
+    if not sys.stdout.isatty():
+        return None
+    from rich.console import Console
+
+    return Console().width

@@ -1,0 +1,86 @@
+"""``ablate init | doctor | demo | schema``: the project around the studies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+
+from ablate.cli.shared import say, settings_of, show
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (init, doctor, demo, schema):
+        app.command()(command)
+
+
+def init(context: typer.Context) -> None:
+    """Make the current folder a project: ablate.toml, studies/ and the results database."""
+    from ablate.settings import PROJECT_FILE
+    from ablate.store import open_store
+
+    path = Path(PROJECT_FILE)
+    if not path.exists():
+        path.write_text(_PROJECT_TEXT, encoding="utf-8")
+    Path("studies").mkdir(exist_ok=True)
+    settings = settings_of(context)
+    open_store(settings.db_url).close()
+    say(f"the project is {settings.project}")
+    say("next: ablate study templates, ablate study create scale-fix")
+
+
+_PROJECT_TEXT = """\
+# The project of this folder and those below it. Everything has a default.
+# db = "postgresql+psycopg://user@host/ablate"   # default: .ablate/ablate.db beside this file
+# mlflow = false                                 # default: true, copy metrics to MLflow
+"""
+
+
+def doctor(
+    context: typer.Context,
+    form: str = typer.Option("table", "--format", help="table, md, csv, json or latex."),
+) -> None:
+    """Show what is installed and reachable: packages, trainers, GPUs, database. Writes nothing."""
+    from ablate.diagnosis import examine
+    from ablate.render.tables import Cell, Column, Table
+
+    findings = examine(settings_of(context))
+    rows = tuple(
+        (Cell(f.what, tone="strong"), Cell("ok" if f.is_good else "missing"), Cell(f.detail))
+        for f in findings
+    )
+    show(Table("", (Column("what", is_fixed=True), Column("state"), Column("detail")), rows), form)
+
+
+_DEMO_PHASES = ("phase1", "phase_a", "phase_fixed", "base")
+
+
+def demo(context: typer.Context) -> None:
+    """Do the main job on four phases of scale-fix: train (some minutes), compare, report."""
+    from ablate.app import create, plan_creation
+    from ablate.cli.compare import show_comparison, write_report
+    from ablate.cli.run import train
+    from ablate.execution.devices import parse_devices
+    from ablate.execution.launch import Request
+    from ablate.mirrors.process import tracking_uri
+    from ablate.planning.flags import StudyFlags
+
+    settings = settings_of(context)
+    create(settings, plan_creation(settings, "scale-fix", flags=StudyFlags()))
+    request = Request(studies=("scale-fix",), only=_DEMO_PHASES, devices=parse_devices("auto"))
+    train(context, settings, request)
+    report = settings.data_dir / "demo.html"
+    write_report(context, "scale-fix", report, variants=_DEMO_PHASES)
+    show_comparison(context, _DEMO_PHASES, study="scale-fix")
+    say(f"report    {report}")
+    say(f"database  {settings.db_url}")
+    say(f"mirror    {tracking_uri(settings)}; look with: ablate mlflow ui")
+
+
+def schema() -> None:
+    """Print the JSON Schema of study files, for editors."""
+    from ablate.planning.spec import json_schema
+
+    print(json.dumps(json_schema(), indent=2))

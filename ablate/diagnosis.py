@@ -1,0 +1,64 @@
+"""What `ablate doctor` looks at. Reads only."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from ablate.errors import AblateError
+from ablate.execution.devices import cores, parse_devices
+from ablate.planning.trainers import registered_trainers
+from ablate.settings import Settings
+from ablate.store.migrate import check
+
+_OPTIONAL = {
+    "torch": "train",
+    "soundfile": "train",
+    "mlflow": "mlflow",
+    "plotly": "report",
+    "psycopg": "postgres",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    is_good: bool
+    detail: str
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Return what is installed and reachable, the essential first."""
+    gpus = parse_devices("auto").gpus
+    found = [
+        Finding("python", True, f"{platform.python_version()} at {sys.executable}"),
+        Finding("processors", True, f"{cores()} cores, {len(gpus)} GPUs"),
+        Finding("project", settings.project.is_dir(), str(settings.project)),
+        _database(settings),
+    ]
+    found += [
+        Finding(
+            f"trainer {name}", True, f"{entry.value} of {entry.dist.name if entry.dist else '?'}"
+        )
+        for name, entry in registered_trainers().items()
+    ]
+    return found + [_package(name, extra) for name, extra in _OPTIONAL.items()]
+
+
+def _database(settings: Settings) -> Finding:
+    try:
+        status = check(settings.db_url)
+    except AblateError as error:
+        return Finding("database", False, f"{error.message}; {error.hint or ''}".rstrip("; "))
+    return Finding("database", status.is_good, status.text.splitlines()[0])
+
+
+def _package(name: str, extra: str) -> Finding:
+    try:
+        return Finding(name, True, version(name))
+    except PackageNotFoundError:
+        return Finding(name, False, f"pip install 'ablate-studies[{extra}]'")

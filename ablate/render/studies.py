@@ -1,0 +1,176 @@
+"""Studies, plans and runs as tables and sentences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ablate.domain import Json, Plan, Run, RunState, Study, Variant
+from ablate.identity import canonical_json, flatten
+from ablate.planning.diff import PlanDiff
+from ablate.render.tables import Cell, Column, Table, Tone
+
+if TYPE_CHECKING:
+    from ablate.execution.scheduler import Summary
+    from ablate.planning.spec import StudySpec
+
+_TONES: dict[RunState, Tone] = {
+    RunState.SUCCEEDED: "good",
+    RunState.FAILED: "bad",
+    RunState.DIVERGED: "bad",
+    RunState.STOPPED: "warn",
+    RunState.CANCELLED: "muted",
+}
+_LISTED = 12
+"""Labels that a sentence lists before it only counts."""
+
+
+def variants_table(plan: Plan) -> Table:
+    """Return a study's variants: what each sets otherwise than the baseline."""
+    base = flatten(plan.baseline.config)
+    columns = (
+        Column("variant", is_fixed=True),
+        Column("kind"),
+        Column("differs from the baseline in"),
+    )
+    rows = tuple(
+        (Cell(v.name, tone="strong"), Cell(_kind(v)), Cell(_differences(v, base)))
+        for v in plan.variants
+    )
+    seeds = ", ".join(map(str, plan.seeds))
+    count = len(plan.variants) * len(plan.seeds)
+    note = f"{len(plan.variants)} variants x {len(plan.seeds)} seeds ({seeds}) = {count} runs"
+    return Table(f"{plan.study}: {plan.question}".rstrip(": "), columns, rows, (note,))
+
+
+def _kind(variant: Variant) -> str:
+    if variant.is_baseline:
+        return "baseline"
+    return "phase" if variant.is_phase else "level"
+
+
+def _differences(variant: Variant, base: Mapping[str, Json]) -> str:
+    own = flatten(variant.config)
+    changed = [
+        f"{key}={_value(own[key])}"
+        for key in own
+        if key not in base or canonical_json(own[key]) != canonical_json(base[key])
+    ]
+    return "  ".join(changed) or "-"
+
+
+def _value(value: Json) -> str:
+    return value if isinstance(value, str) else canonical_json(value)
+
+
+def diff_lines(diff: PlanDiff, *, is_new: bool) -> list[str]:
+    """Return what creating the study changes, a line for each kind of change."""
+    if is_new or diff.is_empty:
+        return []
+    lines = [f"unchanged   {diff.unchanged_runs} runs"]
+    lines += _listed("added      ", diff.added_runs)
+    lines += _listed("orphaned   ", diff.orphaned_runs)
+    lines += _listed("redefined  ", diff.redefined)
+    lines += _listed("rules      ", diff.rules)
+    return lines
+
+
+def _listed(word: str, labels: Sequence[str]) -> list[str]:
+    if not labels:
+        return []
+    shown = ", ".join(labels[:_LISTED])
+    more = f" and {len(labels) - _LISTED} more" if len(labels) > _LISTED else ""
+    return [f"{word} {len(labels)}: {shown}{more}"]
+
+
+def studies_table(studies: Sequence[Study], runs: Mapping[str, Sequence[Run]]) -> Table:
+    """Return the studies and how far each is."""
+    columns = (
+        Column("study", is_fixed=True),
+        Column("variants", is_number=True),
+        Column("runs", is_number=True),
+        Column("states"),
+        Column("question"),
+    )
+    rows = tuple(
+        (
+            Cell(study.name, tone="muted" if study.is_archived else "strong"),
+            _number(len(study.plan.variants)),
+            _number(len(runs[study.name])),
+            Cell(count_states(runs[study.name])),
+            Cell(study.plan.question),
+        )
+        for study in studies
+    )
+    return Table("", columns, rows)
+
+
+def templates_table(specs: Mapping[str, StudySpec]) -> Table:
+    """Return the shipped studies and what they ask."""
+    columns = (
+        Column("template", is_fixed=True),
+        Column("phases"),
+        Column("factors"),
+        Column("question"),
+    )
+    rows = tuple(
+        (
+            Cell(name, tone="strong"),
+            Cell(", ".join(spec.phases)),
+            Cell(", ".join(spec.factors) or "-"),
+            Cell(spec.question),
+        )
+        for name, spec in specs.items()
+    )
+    return Table("", columns, rows)
+
+
+def runs_table(runs: Sequence[Run]) -> Table:
+    """Return runs with their state, step and reason."""
+    columns = (
+        Column("run", is_fixed=True),
+        Column("study"),
+        Column("phase"),
+        Column("seed", is_number=True),
+        Column("state"),
+        Column("step", is_number=True),
+        Column("attempts", is_number=True),
+        Column("wall_s", is_number=True),
+        Column("reason"),
+    )
+    rows = tuple(
+        (
+            Cell(run.id[:8], run.id),
+            Cell(run.study),
+            Cell(run.variant, tone="strong"),
+            _number(run.seed),
+            Cell(run.state.value, tone=_TONES.get(run.state, "plain")),
+            _number(run.step),
+            _number(run.attempts),
+            Cell(f"{run.wall_s:.1f}", run.wall_s),
+            Cell(run.reason or ""),
+        )
+        for run in runs
+    )
+    return Table("", columns, rows, (count_states(runs),))
+
+
+def _number(value: int | None) -> Cell:
+    return Cell("" if value is None else str(value), value)
+
+
+def count_states(runs: Sequence[Run]) -> str:
+    """Return ``10 succeeded, 2 queued``."""
+    counts = Counter(run.state for run in runs)
+    return ", ".join(f"{counts[s]} {s.value}" for s in RunState if counts[s]) or "no runs"
+
+
+def summary_line(summary: Summary) -> str:
+    """Return how `ablate run` went."""
+    counts = ", ".join(
+        f"{summary.runs[s]} {'paused' if s is RunState.QUEUED else s.value}"
+        for s in RunState
+        if summary.runs[s]
+    )
+    return f"{counts or 'nothing was run'} in {summary.wall_s:.0f} s"
