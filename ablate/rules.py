@@ -184,9 +184,7 @@ class Guard:
         """
         found = re.fullmatch(rf"\s*(\S+)\s*(<=?|>=?)\s*({_NUMBER})\s*", when)
         if not found:
-            raise RuleError(
-                f"cannot read the condition '{when}'; write 'train/audio/rms < 0.0075'"
-            )
+            raise RuleError(f"cannot read the condition '{when}'; write 'train/audio/rms < 0.0075'")
         return cls(
             name=name,
             key=found[1],
