@@ -1,0 +1,250 @@
+"""Who may train which run: claims, leases, take-overs, ends. Each in its caller's transaction.
+
+Rows are locked in one order, runs before attempts and runs by id, so that nobody waits in a circle.
+On SQLite the transaction holds the write lock anyway and ``FOR UPDATE`` is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import Connection, func, insert, or_, select, update
+
+from ablate.domain import AttemptState, Claim, RunState
+from ablate.store import queries
+from ablate.store.base import ClaimFilter, Ending
+from ablate.store.clock import db_now
+from ablate.store.ingest import lease_lost
+from ablate.store.models import (
+    AttemptRow,
+    RunRow,
+    StudyRow,
+    StudyRunRow,
+    TransitionRow,
+    VariantRow,
+)
+from ablate.store.queries import AnyRow, AnySelect
+from ablate.store.text import explanation
+
+_RUNNING = RunState.RUNNING.value
+
+
+def claim(connection: Connection, runner: str, wanted: ClaimFilter, lease_s: float) -> Claim | None:
+    """Take a queued run, first in plan order of the oldest study."""
+    query = _select_queued(wanted).limit(1).with_for_update(of=RunRow, skip_locked=True)
+    found = connection.execute(query).one_or_none()
+    if found is None:
+        return None
+    token = found.token + 1
+    connection.execute(
+        update(RunRow).where(RunRow.id == found.id).values(state=_RUNNING, token=token, reason=None)
+    )
+    _record(connection, found.id, RunState.QUEUED, RunState.RUNNING, by=runner, token=token)
+    attempt = _add_attempt(connection, found.id, runner, token, lease_s)
+    return Claim(
+        attempt_id=attempt.id,
+        attempt=attempt.number,
+        run=queries.run_by_link(connection, found.id, found.variant_id),
+        token=token,
+        resume_from=queries.checkpoints(connection, found.id, before_attempt=attempt.number),
+    )
+
+
+def _select_queued(wanted: ClaimFilter) -> AnySelect:
+    query = (
+        select(RunRow.id, RunRow.token, StudyRunRow.variant_id)
+        .join(StudyRunRow, StudyRunRow.run_id == RunRow.id)
+        .join(StudyRow, StudyRow.id == StudyRunRow.study_id)
+        .where(RunRow.state == RunState.QUEUED.value)
+        .where(StudyRunRow.is_wanted.is_(True), StudyRow.is_archived.is_(False))
+        .order_by(StudyRow.id, StudyRunRow.position)
+    )
+    if wanted.studies:
+        query = query.where(StudyRow.name.in_(sorted(wanted.studies)))
+    if wanted.only:
+        only = sorted(wanted.only)
+        query = query.join(VariantRow, VariantRow.id == StudyRunRow.variant_id)
+        query = query.where(or_(VariantRow.name.in_(only), RunRow.id.in_(only)))
+    if wanted.excluded_runs:
+        query = query.where(RunRow.id.not_in(sorted(wanted.excluded_runs)))
+    if wanted.below_step is not None:
+        reached = func.coalesce(queries.checkpoint_step(), -1)
+        query = query.where(reached < wanted.below_step)
+    return query
+
+
+def _add_attempt(
+    connection: Connection, run_id: str, runner: str, token: int, lease_s: float
+) -> AnyRow:
+    number = select(func.count() + 1).where(AttemptRow.run_id == run_id).scalar_subquery()
+    statement = insert(AttemptRow).values(
+        run_id=run_id,
+        number=number,
+        state=AttemptState.RUNNING.value,
+        runner=runner,
+        token=token,
+        lease_expires_at=db_now() + lease_s,
+        started_at=db_now(),
+        has_started=False,
+        last_step=-1,
+        spool_offset=0,
+    )
+    return connection.execute(statement.returning(AttemptRow.id, AttemptRow.number)).one()
+
+
+def renew(connection: Connection, claims: Sequence[Claim], lease_s: float) -> frozenset[int]:
+    """Extend the leases; return the attempt ids of claims that are no longer held."""
+    lost: set[int] = set()
+    for held in sorted(claims, key=lambda claim: claim.attempt_id):
+        change = (
+            update(AttemptRow)
+            .where(AttemptRow.id == held.attempt_id, AttemptRow.token == held.token)
+            .where(AttemptRow.state == AttemptState.RUNNING.value)
+            .values(lease_expires_at=db_now() + lease_s)
+        )
+        if connection.execute(change).rowcount == 0:
+            lost.add(held.attempt_id)
+    return frozenset(lost)
+
+
+def take_over(
+    connection: Connection, runner: str, dead_runners: Collection[str], lease_s: float
+) -> tuple[Claim, ...]:
+    """Claim the attempts whose lease has expired or whose runner is dead."""
+    abandoned = or_(
+        AttemptRow.lease_expires_at <= db_now(), AttemptRow.runner.in_(sorted(dead_runners))
+    )
+    query = (
+        select(AttemptRow.id, AttemptRow.number, AttemptRow.run_id, RunRow.token)
+        .join(RunRow, RunRow.id == AttemptRow.run_id)
+        .where(AttemptRow.state == AttemptState.RUNNING.value, abandoned)
+        .order_by(AttemptRow.id)
+        .with_for_update(of=[RunRow, AttemptRow], skip_locked=True)
+    )
+    return tuple(
+        _take_over(connection, row, runner, lease_s) for row in connection.execute(query).all()
+    )
+
+
+def _take_over(connection: Connection, row: AnyRow, runner: str, lease_s: float) -> Claim:
+    token = row.token + 1
+    connection.execute(update(RunRow).where(RunRow.id == row.run_id).values(token=token))
+    connection.execute(
+        update(AttemptRow)
+        .where(AttemptRow.id == row.id)
+        .values(token=token, runner=runner, lease_expires_at=db_now() + lease_s)
+    )
+    return Claim(
+        attempt_id=row.id,
+        attempt=row.number,
+        run=queries.run_by_link(connection, row.run_id),
+        token=token,
+        resume_from=queries.checkpoints(connection, row.run_id, before_attempt=row.number),
+    )
+
+
+def running_runners(connection: Connection) -> frozenset[str]:
+    """Return the runners that hold a lease, expired or not."""
+    query = select(AttemptRow.runner).where(AttemptRow.state == AttemptState.RUNNING.value)
+    return frozenset(connection.execute(query).scalars())
+
+
+def finish(connection: Connection, held: Claim, ending: Ending) -> None:
+    """End the attempt and move its run to the state that follows from it."""
+    state, reason = ending.state.run_state, explanation(ending.reason)
+    change = (
+        update(RunRow)
+        .where(RunRow.id == held.run.id, RunRow.token == held.token, RunRow.state == _RUNNING)
+        .values(state=state.value, reason=reason)
+    )
+    if connection.execute(change).rowcount == 0:
+        raise lease_lost(held)
+    connection.execute(
+        update(AttemptRow)
+        .where(AttemptRow.id == held.attempt_id)
+        .values(
+            state=ending.state.value,
+            finished_at=db_now(),
+            error=reason,
+            traceback=explanation(ending.traceback),
+            exit_code=ending.exit_code,
+        )
+    )
+    runner = select(AttemptRow.runner).where(AttemptRow.id == held.attempt_id)
+    by = connection.execute(runner).scalar_one()
+    _record(
+        connection, held.run.id, RunState.RUNNING, state, by=by, token=held.token, reason=reason
+    )
+
+
+def requeue(connection: Connection, run_ids: Sequence[str], by: str) -> tuple[str, ...]:
+    """Put finished runs, not succeeded ones, back into the queue."""
+    states = [s for s in RunState if s.is_finished and s is not RunState.SUCCEEDED]
+    moved = _move(connection, run_ids, states, RunState.QUEUED, by)
+    return tuple(run_id for run_id in dict.fromkeys(run_ids) if run_id in moved)
+
+
+def cancel(connection: Connection, run_ids: Sequence[str], by: str) -> tuple[str, ...]:
+    """End queued and running runs; a running attempt loses its lease."""
+    states = [RunState.QUEUED, RunState.RUNNING]
+    moved = _move(connection, run_ids, states, RunState.CANCELLED, by)
+    for part in queries.chunks(sorted(moved)):
+        connection.execute(
+            update(AttemptRow)
+            .where(AttemptRow.run_id.in_(part), AttemptRow.state == AttemptState.RUNNING.value)
+            .values(
+                state=AttemptState.CANCELLED.value,
+                finished_at=db_now(),
+                error=f"cancelled by {explanation(by)}",
+            )
+        )
+    return tuple(run_id for run_id in dict.fromkeys(run_ids) if run_id in moved)
+
+
+def _move(
+    connection: Connection,
+    run_ids: Sequence[str],
+    states: Sequence[RunState],
+    to: RunState,
+    by: str,
+) -> set[str]:
+    """Move runs by a user's command: from any of the states; return those that were."""
+    moved: set[str] = set()
+    reason = f"cancelled by {explanation(by)}" if to is RunState.CANCELLED else None
+    for part in queries.chunks(sorted(set(run_ids))):
+        query = select(RunRow.id, RunRow.state, RunRow.token)
+        query = query.where(RunRow.id.in_(part), RunRow.state.in_([s.value for s in states]))
+        rows = connection.execute(query.order_by(RunRow.id).with_for_update()).all()
+        for row in rows:
+            token = row.token + 1
+            connection.execute(
+                update(RunRow)
+                .where(RunRow.id == row.id)
+                .values(state=to.value, token=token, reason=reason)
+            )
+            _record(connection, row.id, RunState(row.state), to, by=by, token=token)
+            moved.add(row.id)
+    return moved
+
+
+def _record(
+    connection: Connection,
+    run_id: str,
+    old: RunState,
+    new: RunState,
+    *,
+    by: str,
+    token: int,
+    reason: str | None = None,
+) -> None:
+    connection.execute(
+        insert(TransitionRow).values(
+            run_id=run_id,
+            at=db_now(),
+            from_state=old.value,
+            to_state=new.value,
+            by=explanation(by),
+            reason=reason,
+            token=token,
+        )
+    )

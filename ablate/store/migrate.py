@@ -1,0 +1,183 @@
+"""Makes and changes the schema. Alembic is loaded only when a migration or a check runs."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, text
+
+from ablate.errors import NotFoundError, StoreError
+from ablate.store.engine import Database, connect, reading, writing
+from ablate.store.schema import (
+    HEAD,
+    VERSION_TABLE,
+    Schema,
+    peek,
+    read_schema,
+    refuse_foreign,
+    refuse_newer,
+)
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+_MIGRATION_LOCK = 0x61626C62
+"""Advisory lock of PostgreSQL: one migration at a time."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SchemaStatus:
+    """What is right and wrong with a database."""
+
+    url: str
+    """Without a password."""
+    revision: str | None
+    """None when there are no tables of ours."""
+    head: str
+    """What this code reads and writes."""
+    differences: tuple[str, ...]
+    """Where tables and models differ; empty when they agree, or when the revision is not head."""
+    damage: tuple[str, ...]
+    """What SQLite's integrity check found; empty on PostgreSQL, which checks its pages itself."""
+    foreign_tables: tuple[str, ...]
+    """Tables that are not ours; they are never touched."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the database can be used as it is."""
+        return self.revision == self.head and not self.differences and not self.damage
+
+
+def migrations_folder() -> Path:
+    """Return the folder of the migrations: in the wheel beside this file, else in the checkout."""
+    here = Path(__file__).resolve()
+    candidates = (here.parent / "_migrations", here.parents[2] / "alembic")
+    for folder in candidates:
+        if (folder / "env.py").is_file():
+            return folder
+    raise StoreError("the migrations are missing from this installation", hint="reinstall ablate")
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Bring a database to a newer schema; a database with rows in SQLite is copied first.
+
+    All or nothing: a process killed in between leaves the old schema.
+
+    Args:
+        url: Of the database; an SQLite file is made if there is none.
+        revision: Where to; ``head`` for what this code needs.
+
+    Raises:
+        SchemaVersionError: If its schema is newer than this code.
+        StoreError: If it belongs to something else, or cannot be written.
+    """
+    from alembic import command
+
+    _migrate(url, lambda config: command.upgrade(config, revision), target=revision)
+
+
+def downgrade(url: str, revision: str) -> None:
+    """Bring a database to an older schema; ``base`` removes all tables of ours.
+
+    Raises:
+        StoreError: As `upgrade`.
+    """
+    from alembic import command
+
+    _migrate(url, lambda config: command.downgrade(config, revision), target=revision)
+
+
+def check(url: str) -> SchemaStatus:
+    """Return what is right and wrong with a database; nothing is changed.
+
+    Raises:
+        NotFoundError: If there is no such file.
+        StoreUnavailableError: If it cannot be read.
+    """
+    with closing(connect(url, read_only=True)) as database:
+        if database.path and not database.path.exists():
+            raise NotFoundError(f"there is no database {database.shown}")
+        with reading(database) as connection:
+            return _status(connection, database)
+
+
+def _status(connection: Connection, database: Database) -> SchemaStatus:
+    from ablate.store.models import Base
+
+    schema = read_schema(connection, database.shown)
+    return SchemaStatus(
+        url=database.shown,
+        revision=schema.revision,
+        head=HEAD,
+        differences=_differences(connection) if schema.revision == HEAD else (),
+        damage=_damage(connection) if database.path else (),
+        foreign_tables=tuple(sorted(schema.tables - Base.metadata.tables.keys())),
+    )
+
+
+def _differences(connection: Connection) -> tuple[str, ...]:
+    """Return where the tables and the models differ, in alembic's words."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    from ablate.store.models import Base
+
+    def is_ours(thing: Any, name: str | None, kind: str, reflected: bool, other: Any) -> bool:
+        return kind != "table" or name in Base.metadata.tables
+
+    options = {"version_table": VERSION_TABLE, "include_object": is_ours}
+    context = MigrationContext.configure(connection, opts=options)
+    return tuple(map(str, compare_metadata(context, Base.metadata)))
+
+
+def _damage(connection: Connection) -> tuple[str, ...]:
+    found = connection.execute(text("PRAGMA integrity_check")).scalars().all()
+    return tuple(line for line in found if line != "ok")
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"folder {path.parent} cannot be made: {error.strerror}") from error
+
+
+def _migrate(url: str, run: Callable[[Config], None], *, target: str) -> None:
+    """Run alembic in one transaction, alone."""
+    schema = peek(url)
+    _refuse_unknown(schema)
+    with closing(connect(url)) as database:
+        if database.path:
+            _make_folder(database.path)
+            if schema.revision not in (None, HEAD if target == "head" else target):
+                _back_up(database.path, f"{schema.revision}")
+        with writing(database) as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+            _refuse_unknown(read_schema(connection, database.shown))
+            run(_config(connection))
+
+
+def _refuse_unknown(schema: Schema) -> None:
+    refuse_foreign(schema)
+    refuse_newer(schema)
+
+
+def _config(connection: Connection) -> Config:
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
+    return config
+
+
+def _back_up(path: Path, revision: str) -> None:
+    """Copy an SQLite file beside itself, with the revision that it has in the copy's name."""
+    target = path.with_name(f"{path.name}.{revision}.bak")
+    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(target)) as copy:
+        source.backup(copy)

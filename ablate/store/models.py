@@ -1,0 +1,249 @@
+"""The tables: columns and constraints, nothing else.
+
+Points and steps have no foreign keys, for speed: they are written only together with a row of
+``attempts`` that the transaction holds, and nothing is ever deleted from ``attempts``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from sqlalchemy import (
+    REAL,
+    BigInteger,
+    Boolean,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+# STRICT tables of SQLite know INTEGER, REAL and TEXT alone.
+_BIG = BigInteger().with_variant(Integer(), "sqlite")
+_SMALL = SmallInteger().with_variant(Integer(), "sqlite")
+_DOUBLE = Double().with_variant(REAL(), "sqlite")
+
+Count = Annotated[int, mapped_column(Integer)]
+Step = Annotated[int, mapped_column(_BIG)]
+Seconds = Annotated[float, mapped_column(_DOUBLE)]
+"""Since 1970 in UTC, by the clock of the database unless it says otherwise."""
+Flag = Annotated[bool, mapped_column(Boolean().with_variant(Integer(), "sqlite"))]
+Words = Annotated[str, mapped_column(Text)]
+JsonText = Annotated[str, mapped_column(Text)]
+Id = Annotated[int, mapped_column(Integer, primary_key=True)]
+
+_STRICT: dict[str, Any] = {"sqlite_strict": True}
+_COMPACT: dict[str, Any] = {"sqlite_strict": True, "sqlite_with_rowid": False}
+
+
+class Base(DeclarativeBase):
+    """All tables of one database."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class StudyRow(Base):
+    """A study and its newest plan."""
+
+    __tablename__ = "studies"
+    __table_args__ = (_STRICT,)
+
+    id: Mapped[Id]
+    name: Mapped[Words] = mapped_column(unique=True)
+    question: Mapped[Words]
+    plan: Mapped[JsonText]
+    created_at: Mapped[Seconds]
+    updated_at: Mapped[Seconds]
+    is_archived: Mapped[Flag]
+
+
+class VariantRow(Base):
+    """A variant of a study as its newest plan says; one that it dropped stays."""
+
+    __tablename__ = "variants"
+    __table_args__ = (UniqueConstraint("study_id", "name"), _STRICT)
+
+    id: Mapped[Id]
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"))
+    name: Mapped[Words]
+    position: Mapped[Count]
+    identity: Mapped[Words]
+    config: Mapped[JsonText]
+    factors: Mapped[JsonText]
+    is_phase: Mapped[Flag]
+    is_baseline: Mapped[Flag]
+
+
+class RunRow(Base):
+    """A run; studies that want the same (identity, seed) share it."""
+
+    __tablename__ = "runs"
+    __table_args__ = (UniqueConstraint("identity", "seed"), Index(None, "state"), _STRICT)
+
+    id: Mapped[Words] = mapped_column(primary_key=True)
+    identity: Mapped[Words]
+    seed: Mapped[int] = mapped_column(_BIG)
+    config: Mapped[JsonText]
+    trainer: Mapped[Words]
+    trainer_version: Mapped[Words]
+    state: Mapped[Words]
+    token: Mapped[int] = mapped_column(_BIG)
+    """Fencing token of the newest claim; grows with every claim, take-over and cancel."""
+    reason: Mapped[Words | None]
+    created_at: Mapped[Seconds]
+
+
+class StudyRunRow(Base):
+    """That a variant of a study wants a run, or once wanted it."""
+
+    __tablename__ = "study_runs"
+    __table_args__ = (Index(None, "study_id", "position"), Index(None, "run_id"), _STRICT)
+
+    variant_id: Mapped[int] = mapped_column(ForeignKey("variants.id"), primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    study_id: Mapped[int] = mapped_column(ForeignKey("studies.id"))
+    position: Mapped[Count]
+    """In the order of the plan's cells."""
+    is_wanted: Mapped[Flag]
+
+
+class AttemptRow(Base):
+    """One process execution of a run. Its points count for steps in (start_step, cut_step]."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (UniqueConstraint("run_id", "number"), Index(None, "state"), _STRICT)
+
+    id: Mapped[Id]
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"))
+    number: Mapped[Count]
+    state: Mapped[Words]
+    runner: Mapped[Words]
+    token: Mapped[int] = mapped_column(_BIG)
+    lease_expires_at: Mapped[Seconds]
+    started_at: Mapped[Seconds]
+    finished_at: Mapped[Seconds | None]
+    has_started: Mapped[Flag]
+    """Whether it is known from where it trains."""
+    start_step: Mapped[Step | None]
+    """Of the checkpoint it resumed from; NULL for the beginning."""
+    cut_step: Mapped[Step | None]
+    """Later attempts replaced what follows; NULL for nothing, -1 for all."""
+    last_step: Mapped[Step]
+    """The largest step with a point; -1 for none."""
+    spool_offset: Mapped[int] = mapped_column(_BIG)
+    exit_code: Mapped[Count | None]
+    error: Mapped[Words | None]
+    traceback: Mapped[Words | None]
+    inexact: Mapped[Words | None]
+
+
+class MetricKeyRow(Base):
+    """A metric key, spelled once."""
+
+    __tablename__ = "metric_keys"
+    __table_args__ = (_STRICT,)
+
+    id: Mapped[Id]
+    name: Mapped[Words] = mapped_column(unique=True)
+
+
+class StepRow(Base):
+    """When a step of an attempt was first logged."""
+
+    __tablename__ = "steps"
+    __table_args__ = (PrimaryKeyConstraint("attempt_id", "step"), _COMPACT)
+
+    attempt_id: Mapped[Count]
+    step: Mapped[Step]
+    time: Mapped[Seconds]
+
+
+class PointRow(Base):
+    """A logged value."""
+
+    __tablename__ = "points"
+    __table_args__ = (
+        PrimaryKeyConstraint("attempt_id", "key_id", "step", postgresql_include=["value"]),
+        _COMPACT,
+    )
+
+    attempt_id: Mapped[Count]
+    key_id: Mapped[Count]
+    step: Mapped[Step]
+    value: Mapped[float | None] = mapped_column(_DOUBLE)
+    """NULL unless finite."""
+    kind: Mapped[int] = mapped_column(_SMALL)
+    """0 finite, 1 NaN, 2 +Inf, 3 -Inf, 4 finite and -0.0, whose sign SQLite does not keep."""
+    time: Mapped[Seconds | None]
+    """NULL when it is that of the step."""
+
+
+class EventRow(Base):
+    """Something with a step that explains a curve."""
+
+    __tablename__ = "events"
+    __table_args__ = (Index(None, "attempt_id", "step"), _STRICT)
+
+    id: Mapped[Id]
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"))
+    step: Mapped[Step]
+    name: Mapped[Words]
+    data: Mapped[JsonText]
+    time: Mapped[Seconds]
+
+
+class CheckpointRow(Base):
+    """A verified checkpoint."""
+
+    __tablename__ = "checkpoints"
+    __table_args__ = (_STRICT,)
+
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"), primary_key=True)
+    step: Mapped[int] = mapped_column(_BIG, primary_key=True)
+    path: Mapped[Words]
+    sha256: Mapped[Words]
+    size_bytes: Mapped[int] = mapped_column(_BIG)
+
+
+class TransitionRow(Base):
+    """A change of a run's state: when, by whom, under which token."""
+
+    __tablename__ = "transitions"
+    __table_args__ = (Index(None, "run_id"), _STRICT)
+
+    id: Mapped[Id]
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"))
+    at: Mapped[Seconds]
+    from_state: Mapped[Words]
+    to_state: Mapped[Words]
+    by: Mapped[Words]
+    reason: Mapped[Words | None]
+    token: Mapped[int] = mapped_column(_BIG)
+
+
+class MirrorCursorRow(Base):
+    """How far a run was copied to a mirror."""
+
+    __tablename__ = "mirror_cursors"
+    __table_args__ = (_STRICT,)
+
+    mirror: Mapped[Words] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id"), primary_key=True)
+    remote_id: Mapped[Words]
+    attempt: Mapped[Count]
+    step: Mapped[Step]
+    is_finished: Mapped[Flag]

@@ -1,0 +1,374 @@
+"""What the tables say, as frozen values. Each function reads in its caller's transaction."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeAlias, TypeVar
+
+from sqlalchemy import Connection, Row, RowMapping, Select, and_, func, or_, select
+from sqlalchemy.sql import ColumnElement
+
+from ablate.domain import (
+    Attempt,
+    AttemptState,
+    Checkpoint,
+    Event,
+    Plan,
+    Run,
+    RunState,
+    Study,
+    Variant,
+)
+from ablate.errors import NotFoundError, did_you_mean
+from ablate.store.base import Curve
+from ablate.store.clock import db_now
+from ablate.store.models import (
+    AttemptRow,
+    CheckpointRow,
+    EventRow,
+    MetricKeyRow,
+    PointRow,
+    RunRow,
+    StepRow,
+    StudyRow,
+    StudyRunRow,
+    VariantRow,
+)
+from ablate.store.rows import decode
+from ablate.store.text import from_json, to_json
+
+MAX_STEP = 2**63 - 1
+_CHUNK = 1000
+"""Parameters of one statement; SQLite takes 32766, PostgreSQL 65535."""
+
+AnyRow: TypeAlias = "Row[*tuple[Any, ...]]"
+AnySelect: TypeAlias = "Select[*tuple[Any, ...]]"
+T = TypeVar("T")
+
+
+def chunks(items: Iterable[T]) -> Iterator[list[T]]:
+    """Yield the items in lists that fit into one statement."""
+    everything = list(items)
+    for start in range(0, len(everything), _CHUNK):
+        yield everything[start : start + _CHUNK]
+
+
+# Studies
+
+
+def plan_text(plan: Plan) -> str:
+    """Return a plan as the column ``studies.plan`` holds it."""
+    return to_json(_fields(plan) | {"variants": [_fields(v) for v in plan.variants]})
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass, whatever mappings they hold."""
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
+
+
+def plan_from_text(text: str) -> Plan:
+    """Return the plan that `plan_text` was given."""
+    fields = from_json(text)
+    variants = tuple(Variant(**variant) for variant in fields.pop("variants"))
+    return Plan(**{**fields, "variants": variants, "seeds": tuple(fields["seeds"])})
+
+
+def studies(connection: Connection, *, with_archived: bool) -> tuple[Study, ...]:
+    """Return the studies, oldest first."""
+    query = select(StudyRow.__table__).order_by(StudyRow.id)
+    if not with_archived:
+        query = query.where(StudyRow.is_archived.is_(False))
+    return tuple(map(_study, connection.execute(query)))
+
+
+def study(connection: Connection, name: str) -> Study:
+    """Return one study, or raise with the closest name."""
+    query = select(StudyRow.__table__).where(StudyRow.name == name)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise unknown_study(connection, name)
+    return _study(row)
+
+
+def unknown_study(connection: Connection, name: str) -> NotFoundError:
+    """Return the error for a study that does not exist."""
+    names = connection.execute(select(StudyRow.name)).scalars().all()
+    hint = did_you_mean(name, names) or "`ablate study create` makes one"
+    return NotFoundError(f"there is no study '{name}'", hint=hint)
+
+
+def _study(row: AnyRow) -> Study:
+    return Study(
+        id=row.id,
+        name=row.name,
+        plan=plan_from_text(row.plan),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        is_archived=bool(row.is_archived),
+    )
+
+
+# Runs
+
+
+def _first_step() -> ColumnElement[int]:
+    """Steps of an attempt count from here; the one it resumed from belongs to who made it."""
+    return func.coalesce(AttemptRow.start_step + 1, 0)
+
+
+def _last_step() -> ColumnElement[int]:
+    """Steps of an attempt count up to here; what follows was replaced."""
+    return func.coalesce(AttemptRow.cut_step, MAX_STEP)
+
+
+def _counts(step: Any) -> ColumnElement[bool]:
+    return and_(step >= _first_step(), step <= _last_step())
+
+
+def checkpoint_step() -> ColumnElement[int | None]:
+    """Return the step of the newest checkpoint of `RunRow`."""
+    return (
+        select(func.max(CheckpointRow.step))
+        .join(AttemptRow, AttemptRow.id == CheckpointRow.attempt_id)
+        .where(AttemptRow.run_id == RunRow.id, _counts(CheckpointRow.step))
+        .scalar_subquery()
+    )
+
+
+def _step() -> ColumnElement[int | None]:
+    """Return the largest step of `RunRow`: one index seek for each attempt."""
+    of_attempt = (
+        select(func.max(StepRow.step))
+        .where(StepRow.attempt_id == AttemptRow.id, _counts(StepRow.step))
+        .correlate(AttemptRow)
+        .scalar_subquery()
+    )
+    query = select(func.max(of_attempt)).select_from(AttemptRow)
+    return query.where(AttemptRow.run_id == RunRow.id).correlate(RunRow).scalar_subquery()
+
+
+def _of_attempts(value: Any) -> ColumnElement[Any]:
+    query = select(value).select_from(AttemptRow).where(AttemptRow.run_id == RunRow.id)
+    return query.correlate(RunRow).scalar_subquery()
+
+
+def _select_runs() -> AnySelect:
+    """Select a row for each variant of a study that wants, or wanted, a run."""
+    wall_s = func.coalesce(AttemptRow.finished_at, db_now()) - AttemptRow.started_at
+    return (
+        select(
+            RunRow.id,
+            RunRow.seed,
+            RunRow.identity,
+            RunRow.config,
+            RunRow.trainer,
+            RunRow.state,
+            RunRow.reason,
+            StudyRow.name.label("study"),
+            VariantRow.name.label("variant"),
+            _of_attempts(func.count()).label("attempts"),
+            _of_attempts(func.coalesce(func.sum(wall_s), 0.0)).label("wall_s"),
+            _step().label("step"),
+            checkpoint_step().label("checkpoint_step"),
+        )
+        .join(StudyRunRow, StudyRunRow.run_id == RunRow.id)
+        .join(StudyRow, StudyRow.id == StudyRunRow.study_id)
+        .join(VariantRow, VariantRow.id == StudyRunRow.variant_id)
+    )
+
+
+def _run(row: RowMapping) -> Run:
+    fields: dict[str, Any] = {**row, "config": from_json(row["config"])}
+    return Run(**{**fields, "state": RunState(row["state"])})
+
+
+def runs(connection: Connection, name: str | None) -> tuple[Run, ...]:
+    """Return the runs that a study wants, or any that is not archived."""
+    query = _select_runs().where(StudyRunRow.is_wanted.is_(True))
+    if name is None:
+        query = query.where(StudyRow.is_archived.is_(False))
+    else:
+        query = query.where(StudyRow.id == study_id(connection, name))
+    query = query.order_by(StudyRow.id, StudyRunRow.position)
+    return tuple(map(_run, connection.execute(query).mappings()))
+
+
+def study_id(connection: Connection, name: str) -> int:
+    """Return the id of a study, or raise with the closest name."""
+    found = connection.execute(select(StudyRow.id).where(StudyRow.name == name)).scalar()
+    if found is None:
+        raise unknown_study(connection, name)
+    return found
+
+
+def run(connection: Connection, prefix: str) -> Run:
+    """Return the run whose id starts with ``prefix``, as the oldest study that wants it sees it."""
+    query = select(RunRow.id).where(RunRow.id.startswith(prefix, autoescape=True))
+    found = connection.execute(query.order_by(RunRow.id).limit(11)).scalars().all()
+    if not found:
+        raise NotFoundError(f"there is no run '{prefix}'", hint="`ablate status` lists the runs")
+    if len(found) > 1:
+        listed = ", ".join(found[:10]) + (", …" if len(found) > 10 else "")
+        raise NotFoundError(f"'{prefix}' names more than one run: {listed}", hint="type more of it")
+    return run_by_link(connection, found[0])
+
+
+def run_by_link(connection: Connection, run_id: str, variant_id: int | None = None) -> Run:
+    """Return a run as one variant sees it, by default that of the oldest study that wants it."""
+    query = _select_runs().where(RunRow.id == run_id)
+    if variant_id is not None:
+        query = query.where(StudyRunRow.variant_id == variant_id)
+    order = (StudyRunRow.is_wanted.desc(), StudyRow.id, StudyRunRow.position)
+    return _run(connection.execute(query.order_by(*order).limit(1)).mappings().one())
+
+
+def attempts(connection: Connection, run_id: str) -> tuple[Attempt, ...]:
+    """Return a run's attempts, first to last."""
+    names = [name for name in Attempt.__dataclass_fields__ if name != "state"]
+    columns = [getattr(AttemptRow, name) for name in names]
+    query = select(AttemptRow.state, *columns).where(AttemptRow.run_id == run_id)
+    rows = connection.execute(query.order_by(AttemptRow.number)).mappings()
+    fields = ({**row, "state": AttemptState(row["state"])} for row in rows)
+    return tuple(Attempt(**values) for values in fields)
+
+
+def checkpoints(
+    connection: Connection, run_id: str, before_attempt: int | None = None
+) -> tuple[Checkpoint, ...]:
+    """Return a run's checkpoints, newest first; only of attempts before that number if given."""
+    query = (
+        select(
+            CheckpointRow.step, CheckpointRow.path, CheckpointRow.sha256, CheckpointRow.size_bytes
+        )
+        .join(AttemptRow, AttemptRow.id == CheckpointRow.attempt_id)
+        .where(AttemptRow.run_id == run_id, _counts(CheckpointRow.step))
+        .order_by(CheckpointRow.step.desc())
+    )
+    if before_attempt is not None:
+        query = query.where(AttemptRow.number < before_attempt)
+    return tuple(Checkpoint(**row) for row in connection.execute(query).mappings())
+
+
+# Metrics
+
+
+class _Window(NamedTuple):
+    """The steps of an attempt that count."""
+
+    run_id: str
+    attempt_id: int
+    first_step: int
+    last_step: int
+
+
+def _windows(
+    connection: Connection, run_ids: Sequence[str], first_step: int, last_step: int | None
+) -> dict[str, list[_Window]]:
+    """Return by run what counts of its attempts, in the order of their steps."""
+    found: dict[str, list[_Window]] = defaultdict(list)
+    last = MAX_STEP if last_step is None else last_step
+    for part in chunks(dict.fromkeys(run_ids)):
+        query = select(AttemptRow.run_id, AttemptRow.id, _first_step(), _last_step())
+        query = query.where(AttemptRow.run_id.in_(part)).order_by(AttemptRow.number)
+        for run_id, attempt_id, first, cut in connection.execute(query):
+            window = _Window(run_id, attempt_id, max(first, first_step), min(cut, last))
+            if window.first_step <= window.last_step:
+                found[run_id].append(window)
+    return found
+
+
+def metric_keys(connection: Connection, run_ids: Sequence[str]) -> tuple[str, ...]:
+    """Return the keys that any of the runs has logged, sorted: one index seek for each."""
+    found: set[str] = set()
+    for part in chunks(dict.fromkeys(run_ids)):
+        logged = (
+            select(PointRow.step)
+            .where(PointRow.attempt_id == AttemptRow.id, PointRow.key_id == MetricKeyRow.id)
+            .where(_counts(PointRow.step))
+            .exists()
+        )
+        query = select(MetricKeyRow.name).distinct().select_from(MetricKeyRow)
+        query = query.join(AttemptRow, AttemptRow.run_id.in_(part)).where(logged)
+        found.update(connection.execute(query).scalars())
+    return tuple(sorted(found))
+
+
+def curves(
+    connection: Connection,
+    run_ids: Sequence[str],
+    keys: Sequence[str],
+    *,
+    first_step: int,
+    last_step: int | None,
+) -> tuple[Curve, ...]:
+    """Return the curves of the runs, ordered by run, then by key."""
+    key_ids: dict[str, int] = {}
+    for part in chunks(dict.fromkeys(keys)):
+        query = select(MetricKeyRow.name, MetricKeyRow.id).where(MetricKeyRow.name.in_(part))
+        key_ids.update((name, id_) for name, id_ in connection.execute(query))
+    windows = _windows(connection, run_ids, first_step, last_step)
+    found: list[Curve] = []
+    for run_id in run_ids:
+        points = _points(connection, windows.get(run_id, []), list(key_ids.values()))
+        for key in keys:
+            columns = points.get(key_ids.get(key, -1))
+            if columns:
+                steps, values, times = map(tuple, zip(*columns, strict=True))
+                found.append(Curve(run_id=run_id, key=key, steps=steps, values=values, times=times))
+    return tuple(found)
+
+
+def _points(
+    connection: Connection, windows: Iterable[_Window], key_ids: Sequence[int]
+) -> dict[int, list[tuple[int, float, float]]]:
+    """Return (step, value, time) by key, ascending."""
+    found: dict[int, list[tuple[int, float, float]]] = defaultdict(list)
+    for window in windows:
+        times = _step_times(connection, window)
+        for part in chunks(key_ids):
+            rows = connection.execute(_select_points(window, part))
+            for key_id, group in groupby(rows, itemgetter(0)):
+                found[key_id] += [
+                    (step, decode(value, kind), times[step] if time is None else time)
+                    for _, step, value, kind, time in group
+                ]
+    return found
+
+
+def _select_points(window: _Window, key_ids: Sequence[int]) -> AnySelect:
+    return (
+        select(PointRow.key_id, PointRow.step, PointRow.value, PointRow.kind, PointRow.time)
+        .where(PointRow.attempt_id == window.attempt_id, PointRow.key_id.in_(key_ids))
+        .where(PointRow.step.between(window.first_step, window.last_step))
+        .order_by(PointRow.key_id, PointRow.step)
+    )
+
+
+def _step_times(connection: Connection, window: _Window) -> dict[int, float]:
+    query = select(StepRow.step, StepRow.time).where(
+        StepRow.attempt_id == window.attempt_id,
+        StepRow.step.between(window.first_step, window.last_step),
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def events(connection: Connection, run_ids: Sequence[str]) -> tuple[tuple[str, Event], ...]:
+    """Return (run id, event), by run, then by step; without what a resume replaced.
+
+    An attempt's event at the step it resumed from counts: it says that it resumed.
+    """
+    found: dict[str, list[Event]] = defaultdict(list)
+    for part in chunks(dict.fromkeys(run_ids)):
+        query = (
+            select(AttemptRow.run_id, EventRow.name, EventRow.step, EventRow.data, EventRow.time)
+            .join(AttemptRow, AttemptRow.id == EventRow.attempt_id)
+            .where(AttemptRow.run_id.in_(part))
+            .where(or_(AttemptRow.cut_step.is_(None), EventRow.step <= AttemptRow.cut_step))
+            .order_by(EventRow.step, AttemptRow.number, EventRow.id)
+        )
+        for run_id, name, step, data, time in connection.execute(query):
+            found[run_id].append(Event(name, step, from_json(data), time))
+    return tuple((run_id, event) for run_id in run_ids for event in found[run_id])

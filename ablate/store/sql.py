@@ -1,0 +1,163 @@
+# ruff: noqa: D102 - the contract in `base` documents each method
+"""The store in SQL: SQLite for one machine, PostgreSQL for several."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import Connection, delete, insert, select
+
+from ablate.domain import Attempt, Checkpoint, Claim, Event, Plan, Run, Study
+from ablate.store import leases, plans, queries
+from ablate.store.base import ClaimFilter, Curve, Ending, MirrorCursor, SpoolBatch
+from ablate.store.engine import Database, reading, writing
+from ablate.store.ingest import ingest
+from ablate.store.models import MirrorCursorRow
+from ablate.store.text import check_name
+
+
+class SqlStore:
+    """`Store` over an SQL database. Each method is one transaction; see the contract there.
+
+    Args:
+        database: With the schema that this code knows; `ablate.store.open_store` sees to that.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._key_ids: dict[str, int] = {}
+
+    @property
+    def url(self) -> str:
+        return self._database.shown
+
+    def close(self) -> None:
+        self._database.close()
+
+    # Studies
+
+    def apply_plan(self, plan: Plan) -> None:
+        with writing(self._database) as connection:
+            plans.apply_plan(connection, plan)
+
+    def studies(self, *, with_archived: bool = False) -> tuple[Study, ...]:
+        with reading(self._database) as connection:
+            return queries.studies(connection, with_archived=with_archived)
+
+    def study(self, name: str) -> Study:
+        with reading(self._database) as connection:
+            return queries.study(connection, name)
+
+    def set_archived(self, name: str, is_archived: bool) -> None:
+        with writing(self._database) as connection:
+            plans.set_archived(connection, name, is_archived)
+
+    def runs(self, study: str | None = None) -> tuple[Run, ...]:
+        with reading(self._database) as connection:
+            return queries.runs(connection, study)
+
+    def run(self, prefix: str) -> Run:
+        with reading(self._database) as connection:
+            return queries.run(connection, prefix)
+
+    def attempts(self, run_id: str) -> tuple[Attempt, ...]:
+        with reading(self._database) as connection:
+            return queries.attempts(connection, run_id)
+
+    def checkpoints(self, run_id: str) -> tuple[Checkpoint, ...]:
+        with reading(self._database) as connection:
+            return queries.checkpoints(connection, run_id)
+
+    # Execution
+
+    def claim(self, runner: str, wanted: ClaimFilter, *, lease_s: float) -> Claim | None:
+        with writing(self._database) as connection:
+            return leases.claim(connection, runner, wanted, lease_s)
+
+    def renew(self, claims: Sequence[Claim], *, lease_s: float) -> frozenset[int]:
+        with writing(self._database) as connection:
+            return leases.renew(connection, claims, lease_s)
+
+    def take_over(
+        self, runner: str, dead_runners: Collection[str], *, lease_s: float
+    ) -> tuple[Claim, ...]:
+        with writing(self._database) as connection:
+            return leases.take_over(connection, runner, dead_runners, lease_s)
+
+    def running_runners(self) -> frozenset[str]:
+        with reading(self._database) as connection:
+            return leases.running_runners(connection)
+
+    def ingest(self, claim: Claim, batch: SpoolBatch) -> int:
+        with writing(self._database) as connection:
+            offset, key_ids = ingest(connection, claim, batch, self._key_ids)
+        self._key_ids.update(key_ids)  # only now: an undone transaction gave no ids
+        return offset
+
+    def finish(self, claim: Claim, ending: Ending) -> None:
+        with writing(self._database) as connection:
+            leases.finish(connection, claim, ending)
+
+    def requeue(self, run_ids: Sequence[str], *, by: str) -> tuple[str, ...]:
+        with writing(self._database) as connection:
+            return leases.requeue(connection, run_ids, by)
+
+    def cancel(self, run_ids: Sequence[str], *, by: str) -> tuple[str, ...]:
+        with writing(self._database) as connection:
+            return leases.cancel(connection, run_ids, by)
+
+    # Reading
+
+    def metric_keys(self, run_ids: Sequence[str]) -> tuple[str, ...]:
+        with reading(self._database) as connection:
+            return queries.metric_keys(connection, run_ids)
+
+    def curves(
+        self,
+        run_ids: Sequence[str],
+        keys: Sequence[str],
+        *,
+        first_step: int = 0,
+        last_step: int | None = None,
+    ) -> tuple[Curve, ...]:
+        with reading(self._database) as connection:
+            return queries.curves(
+                connection, run_ids, keys, first_step=first_step, last_step=last_step
+            )
+
+    def events(self, run_ids: Sequence[str]) -> tuple[tuple[str, Event], ...]:
+        with reading(self._database) as connection:
+            return queries.events(connection, run_ids)
+
+    # Mirrors
+
+    def mirror_cursors(self, mirror: str) -> tuple[MirrorCursor, ...]:
+        names = list(MirrorCursor.__dataclass_fields__)
+        query = select(*(getattr(MirrorCursorRow, name) for name in names))
+        query = query.where(MirrorCursorRow.mirror == mirror).order_by(MirrorCursorRow.run_id)
+        with reading(self._database) as connection:
+            return tuple(
+                MirrorCursor(**{**row, "is_finished": bool(row["is_finished"])})
+                for row in connection.execute(query).mappings()
+            )
+
+    def move_mirror_cursor(self, mirror: str, cursor: MirrorCursor) -> None:
+        check_name(mirror, "mirror name")
+        check_name(cursor.remote_id, "the mirror's run id")
+        row = {name: getattr(cursor, name) for name in MirrorCursor.__dataclass_fields__}
+        with writing(self._database) as connection:
+            _forget(connection, mirror, [cursor.run_id])
+            connection.execute(insert(MirrorCursorRow).values(mirror=mirror, **row))
+
+    def forget_mirror(self, mirror: str, run_ids: Sequence[str] | None = None) -> None:
+        with writing(self._database) as connection:
+            _forget(connection, mirror, run_ids)
+
+
+def _forget(connection: Connection, mirror: str, run_ids: Sequence[str] | None) -> None:
+    statement = delete(MirrorCursorRow).where(MirrorCursorRow.mirror == mirror)
+    if run_ids is None:
+        connection.execute(statement)
+        return
+    for part in queries.chunks(run_ids):
+        connection.execute(statement.where(MirrorCursorRow.run_id.in_(part)))

@@ -1,0 +1,91 @@
+"""What is particular to SQLite: one writer at a time, WAL, and points by ``executemany``."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+
+from ablate.store.rows import PointRow
+
+WRITES = "ablate_writes"
+"""Execution option of a connection: its next transaction writes."""
+BUSY_TIMEOUT_S = 15.0
+
+_INSERT = (
+    "INSERT OR REPLACE INTO points (attempt_id, key_id, step, value, kind, time)"
+    " VALUES (?, ?, ?, ?, ?, ?)"
+)
+
+
+def make_engine(path: Path, *, read_only: bool) -> Engine:
+    """Return an engine for a file."""
+
+    def connect() -> sqlite3.Connection:
+        return _connect(path, read_only=read_only)
+
+    engine = create_engine(
+        "sqlite://", creator=connect, poolclass=QueuePool, pool_size=1, max_overflow=0
+    )
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def write_points(
+    connection: Connection, new: Iterable[PointRow], others: Iterable[PointRow]
+) -> None:
+    """Store points; of one (attempt, key, step) the last counts.
+
+    Args:
+        connection: In a transaction that writes.
+        new: Points that are surely not stored yet, none twice.
+        others: Points that may be.
+    """
+    cursor: Any = connection.connection.cursor()
+    cursor.executemany(_INSERT, new)
+    cursor.executemany(_INSERT, others)
+    cursor.close()
+
+
+def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    uri = f"{path.as_uri()}?mode={'ro' if read_only else 'rwc'}"
+    if read_only and not _can_share(path):
+        uri += "&immutable=1"
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
+    connection.execute("PRAGMA foreign_keys = ON")
+    if not read_only:
+        _use_wal(connection)
+        connection.execute("PRAGMA synchronous = NORMAL")
+    return connection
+
+
+def _can_share(path: Path) -> bool:
+    """Whether a reader can make the WAL's index; else nobody else can be writing either."""
+    return os.access(path.parent, os.W_OK) or Path(f"{path}-shm").exists()
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch to write-ahead logging, which the file remembers.
+
+    Switching needs the file alone and does not wait for the busy timeout.
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
