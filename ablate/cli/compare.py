@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import typer
 
-from ablate.cli.shared import check_format, opened, say
+from ablate.cli.shared import check_format, opened, say, terminal_width
 from ablate.errors import UsageError
 
 _FORMATS = ("table", "md", "csv", "json", "ndjson", "html", "latex")
@@ -65,7 +64,7 @@ def show_comparison(
         named = study_of(store, variants, study).name
         data = load(store, named, variants, baseline=baseline)
     comparison = compare_variants(data, at_step=at, baseline=baseline, metrics=metrics or None)
-    width = _width()
+    width = terminal_width()
     print(render(comparison, form, width=width, color=width is not None))  # pyright: ignore[reportArgumentType]
     if plot is not None:
         from dashboards import compare_page
@@ -98,12 +97,3 @@ def write_report(
         data = load(store, study, variants)
     write = reports.write_html if path.suffix == ".html" else reports.write_markdown
     write(data, path)
-
-
-def _width() -> int | None:
-    """Return the terminal's width, None when stdout is not a terminal."""
-    if not sys.stdout.isatty():
-        return None
-    from rich.console import Console
-
-    return Console().width

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from ablate.cli.shared import say, settings_of, show
+from ablate.cli.shared import LIST_FORMATS, say, settings_of, show
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +40,7 @@ _PROJECT_TEXT = """\
 
 def doctor(
     context: typer.Context,
-    form: str = typer.Option("table", "--format", help="table, md, csv, json or latex."),
+    form: str = typer.Option("table", "--format", help=LIST_FORMATS),
 ) -> None:
     """Show what is installed and reachable: packages, trainers, GPUs, database. Writes nothing."""
     from ablate.diagnosis import examine
@@ -51,7 +51,11 @@ def doctor(
         (Cell(f.what, tone="strong"), Cell("ok" if f.is_good else "missing"), Cell(f.detail))
         for f in findings
     )
-    show(Table("", (Column("what", is_fixed=True), Column("state"), Column("detail")), rows), form)
+    show(
+        Table("", (Column("what", is_fixed=True), Column("state"), Column("detail")), rows),
+        form,
+        "doctor",
+    )
 
 
 _DEMO_PHASES = ("phase1", "phase_a", "phase_fixed", "base")

@@ -117,7 +117,7 @@ def _show_waiting(waiting: Sequence[Run]) -> None:
     from ablate.cli.shared import show
     from ablate.render.studies import runs_table
 
-    show(runs_table(waiting), "table")
+    show(runs_table(waiting), "table", "status")
     say(f"dry run: {len(waiting)} runs would be trained")
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import typer
 
-from ablate.cli.shared import opened, say, settings_of, show
+from ablate.cli.shared import LIST_FORMATS, opened, say, settings_of, show
 from ablate.errors import NotFoundError
 
-_FORMAT = typer.Option("table", "--format", help="table, md, csv, json or latex.")
+_FORMAT = typer.Option("table", "--format", help=LIST_FORMATS)
 _RUNS = typer.Argument(help="Run ids (a prefix will do), labels as phase_a-s0, or phases.")
 
 
@@ -37,7 +37,7 @@ def status(
             runs = store.runs(store.study(study).name if study else None)
         if watch and sys.stdout.isatty():
             sys.stdout.write("\x1b[2J\x1b[H")
-        show(runs_table(runs), form)
+        show(runs_table(runs), form, "status")
         if not watch:
             return
         time.sleep(2)

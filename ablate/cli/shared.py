@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ablate.settings import Settings
     from ablate.store.base import Store
 
-TABLE_FORMATS = ("table", "md", "csv", "json", "latex")
+LIST_FORMATS = "table, md, csv, json, ndjson or latex."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +52,20 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def show(table: Table, form: str) -> None:
-    """Print a table to stdout: fitted and coloured on a terminal, plain and whole elsewhere."""
-    from ablate.render import tables
+def show(table: Table, form: str, schema: str) -> None:
+    """Print a list to stdout: fitted and coloured on a terminal, plain and whole elsewhere."""
+    from ablate.render.listing import render_list
 
-    if form == "table" and sys.stdout.isatty():
-        from rich.console import Console
+    print(render_list(table, form, schema=f"ablate.{schema}/1", width=terminal_width()))
 
-        console = Console()
-        for part in tables.fit(table, console.width):
-            console.print(tables.to_rich(part))
-        for note in table.notes:
-            console.print(note, markup=False, style="dim")
-        return
-    writers = {
-        "table": tables.to_plain,
-        "md": tables.to_markdown,
-        "csv": tables.to_csv,
-        "json": tables.to_json,
-        "latex": tables.to_latex,
-    }
-    sys.stdout.write(writers[check_format(form, TABLE_FORMATS)](table).rstrip("\n") + "\n")
+
+def terminal_width() -> int | None:
+    """Return the terminal's width, None when stdout is not a terminal."""
+    if not sys.stdout.isatty():
+        return None
+    from rich.console import Console
+
+    return Console().width
 
 
 def check_format(form: str, known: Sequence[str]) -> str:

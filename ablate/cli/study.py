@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ablate.cli.shared import opened, say, settings_of, show
+from ablate.cli.shared import LIST_FORMATS, opened, say, settings_of, show
 from ablate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Define, list and look at studies.", no_args_is_help=True)
 
-_FORMAT = typer.Option("table", "--format", help="table, md, csv, json or latex.")
+_FORMAT = typer.Option("table", "--format", help=LIST_FORMATS)
 
 
 @app.command()
@@ -60,7 +60,7 @@ def create(
 def _describe(creation: Creation) -> None:
     from ablate.render.studies import diff_lines, variants_table
 
-    show(variants_table(creation.plan), "table")
+    show(variants_table(creation.plan), "table", "study.show")
     for line in diff_lines(creation.diff, is_new=creation.is_new):
         say(line)
 
@@ -87,7 +87,7 @@ def list_studies(
     with opened(context) as store:
         studies = store.studies(with_archived=archived)
         runs = {study.name: store.runs(study.name) for study in studies}
-    show(studies_table(studies, runs), form)
+    show(studies_table(studies, runs), form, "study.list")
 
 
 @app.command("show")
@@ -101,7 +101,7 @@ def show_study(
 
     with opened(context) as store:
         study = store.study(name)
-    show(variants_table(study.plan), form)
+    show(variants_table(study.plan), form, "study.show")
 
 
 @app.command()
@@ -125,4 +125,4 @@ def templates(form: str = _FORMAT) -> None:
     from ablate.render.studies import templates_table
 
     specs = {name: read_study(path)[0] for name, path in shipped().items()}
-    show(templates_table(specs), form)
+    show(templates_table(specs), form, "study.templates")
