@@ -73,7 +73,8 @@ class ModelConfig:
     kernel_size: int = field(default=7, metadata=_limits(minimum=1, maximum=31))
     """Of the residual units' first convolution."""
     residual_units: int = field(default=1, metadata=_limits(minimum=1, maximum=8))
-    """Units after each strided layer, with dilations 1, 3, 9, ..."""
+    """`bottleneck`: units after each strided layer, with dilations 1, 3, 9, ...; `pre_output`:
+    layers behind the strided ones, and as many units at the sample rate."""
     causal: bool = True
     """Whether every convolution sees the past alone."""
     final_conv: Literal["none", "default", "identity"] = "none"

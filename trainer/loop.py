@@ -7,25 +7,25 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ablate.protocol import Diverged, Run
 from trainer import diagnostics
 from trainer.config import Config
 from trainer.corpus import Corpus
 from trainer.data import load_corpus
+from trainer.discriminators import NO_CONTEST
 from trainer.metrics import validate
 from trainer.model import CodecOutput
 from trainer.objective import Terms
 from trainer.parsing import from_nested
-from trainer.training import Training, learning_rate, prepare_torch
+from trainer.training import Training, prepare_torch
 
 
 def train(config: Mapping[str, Any], run: Run) -> None:
     """Train a codec from ``run.resume()`` or from the beginning.
 
-    Step n has made n optimizer steps; what is logged at n about a batch was measured on the batch
-    of step n, before its update, and norms after it. Step 0 is the untrained model.
+    Step n has made n optimizer steps. What is logged at n about a batch was measured on the batch
+    of step n before its update; norms, after it. Step 0 is the untrained model.
 
     Args:
         config: Full nested config, as `trainer.spec.BUNDLED.resolve` returns it.
@@ -39,80 +39,63 @@ def train(config: Mapping[str, Any], run: Run) -> None:
     prepare_torch(cfg, run)
     corpus = load_corpus(cfg)
     training = Training(cfg, run, corpus)
-    state = run.resume()
-    if state is None:
-        training.start()
-    else:
-        training.restore(state)
-        run.event("resumed", training.step)
-    announce(corpus, run, training.step)
-    if state is None:
-        log_untrained(training)
+    codec, optimizer = training.codec, training.optimizer
+    begin_or_resume(training, corpus)
 
-    parameters = list(training.codec.parameters())
-    mark = (time.perf_counter(), training.step)
+    clock = Stopwatch(training.step)
     while training.step < cfg.steps:
         target_BT = training.sampler.draw().to(training.device)
         training.activate(target_BT)
-        made = training.codec(target_BT, training.n_active)
-        terms = training.objective(training.codec, made, target_BT)
+        made = codec(target_BT, training.n_active)
+        contest = training.contest(made.audio_BT, target_BT)
+        terms = training.objective(codec, made, target_BT, adversarial=contest.terms)
 
-        training.step += 1
-        step = training.step
+        step = training.step + 1
         forces = diagnostics.scale_forces(terms) if due(step, cfg.diagnostics_every, cfg) else {}
-        rate = learning_rate(cfg.optim, step)
-        for group in training.optimizer.param_groups:
-            group["lr"] = rate
-        training.optimizer.zero_grad()
+        rate = training.set_rate()
+        optimizer.zero_grad()
         terms.total.backward()
+        # Without a limit the norm is still wanted for its curve.
         limit = cfg.optim.clip_norm or float("inf")
-        grad_norm = torch.nn.utils.clip_grad_norm_(parameters, limit)
-        training.optimizer.step()
+        grad_norm = torch.nn.utils.clip_grad_norm_(codec.parameters(), limit)
+        optimizer.step()
+        training.step = step
         training.update_codebooks(made)
         if step == cfg.optim.warmup_steps:
             run.event("warmup_ended", step)
 
-        is_saved = due(step, cfg.checkpoint_every, cfg) or run.should_stop
+        must_stop = run.should_stop
+        must_save = must_stop or due(step, cfg.checkpoint_every, cfg)
+        optim = {"train/optim/lr": rate, "train/optim/grad_norm": grad_norm}
+        if forces:
+            run.log(forces, step)
         if due(step, cfg.log_every, cfg):
-            now = (time.perf_counter(), step)
-            speed = (now[1] - mark[1]) / max(now[0] - mark[0], 1e-9)
-            mark = now
-            optim = {"train/optim/lr": rate, "train/optim/grad_norm": grad_norm}
-            perf = {"train/perf/steps_per_s": speed}
-            run.log({**describe(training, terms, made), **forces, **optim, **perf}, step)
-        if due(step, cfg.log_every, cfg) or is_saved:
-            check_finite(terms.total, grad_norm, step)
+            described = describe(training, terms, made)
+            run.log({**described, **optim, **contest.metrics, **clock.read(step)}, step)
+        if must_save or due(step, cfg.log_every, cfg):
+            check_finite({"train/loss/total": terms.total, **optim}, step)
         if due(step, cfg.valid_every, cfg):
             log_validation(training)
-        if is_saved:
+        if must_save:
             run.save(step, training.state())
-        if run.should_stop:
+        if must_stop:
             return
 
 
-def due(step: int, every: int, config: Config) -> bool:
-    """Return whether something done every so many steps, and at the last one, is done now."""
-    return step % every == 0 or step == config.steps
-
-
-def check_finite(total: Tensor, grad_norm: Tensor, step: int) -> None:
-    """Raise `Diverged` rather than save weights that are no numbers."""
-    for key, value in (("train/loss/total", total), ("train/optim/grad_norm", grad_norm)):
-        if not torch.isfinite(value):
-            raise Diverged(step, key)
-
-
-def announce(corpus: Corpus, run: Run, step: int) -> None:
-    """Record which audio is trained on, and which files could not be used."""
+def begin_or_resume(training: Training, corpus: Corpus) -> None:
+    """Take up the last checkpoint, or prepare the untrained model and log its values."""
+    run = training.run
+    state = run.resume()
+    if state is not None:
+        training.restore(state)
+        run.event("resumed", training.step)
     for name, reason in corpus.skipped:
-        run.event("file_skipped", step, file=name, reason=reason)
-    run.event(
-        "data_ready",
-        step,
-        sha256=corpus.digest,
-        train_clips=len(corpus.train),
-        valid_clips=len(corpus.valid),
-    )
+        run.event("file_skipped", training.step, file=name, reason=reason)
+    clips = {"train_clips": len(corpus.train), "valid_clips": len(corpus.valid)}
+    run.event("data_ready", training.step, sha256=corpus.digest, **clips)
+    if state is None:
+        training.start()
+        log_untrained(training)
 
 
 @torch.no_grad()
@@ -120,24 +103,22 @@ def log_untrained(training: Training) -> None:
     """Log the initial values at step 0, on the batch that the first step will see."""
     target_BT = training.peek()
     made = training.codec(target_BT, training.n_active)
-    terms = training.objective(training.codec, made, target_BT)
+    terms = training.objective(training.codec, made, target_BT, adversarial=NO_CONTEST.terms)
     training.run.log(describe(training, terms, made), 0)
     log_validation(training)
 
 
 def log_validation(training: Training) -> None:
     """Log every validation metric of the model as it is."""
-    metrics = validate(
-        training.codec, training.held_out, training.objective.settings, training.n_active
-    )
+    settings = training.objective.settings
+    metrics = validate(training.codec, training.held_out, settings, training.n_active)
     training.run.log(metrics, training.step)
 
 
 @torch.no_grad()
 def describe(training: Training, terms: Terms, made: CodecOutput) -> dict[str, Any]:
     """Return every metric of a batch that needs no backward pass."""
-    codec = training.codec
-    size = training.config.quantizer.codebook_size
+    codec, size = training.codec, training.config.quantizer.codebook_size
     return {
         **training.objective.report(terms, codec, made),
         **diagnostics.levels(made.audio_BT, terms.target.audio_BT),
@@ -146,3 +127,30 @@ def describe(training: Training, terms: Terms, made: CodecOutput) -> dict[str, A
         **diagnostics.norms(codec, training.initial_norms),
         **diagnostics.affines(codec),
     }
+
+
+def check_finite(values: Mapping[str, Any], step: int) -> None:
+    """Raise `Diverged` rather than go on, or save weights that are no numbers."""
+    for key, value in values.items():
+        if not torch.isfinite(torch.as_tensor(value)):
+            raise Diverged(step, key)
+
+
+def due(step: int, every: int, config: Config) -> bool:
+    """Return whether what is done every so many steps, and at the last one, is done now."""
+    return step % every == 0 or step == config.steps
+
+
+class Stopwatch:
+    """Steps per second since it was last read."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+        self._time = time.perf_counter()
+
+    def read(self, step: int) -> dict[str, float]:
+        """Return the metric, and begin anew at ``step``."""
+        now = time.perf_counter()
+        speed = (step - self._step) / max(now - self._time, 1e-9)
+        self._step, self._time = step, now
+        return {"train/perf/steps_per_s": speed}

@@ -54,7 +54,7 @@ class Objective:
         made: CodecOutput,
         target_BT: Tensor,
         *,
-        adversarial: Mapping[str, tuple[float, Tensor]] | None = None,
+        adversarial: Mapping[str, tuple[float, Tensor]],
     ) -> Terms:
         """Return the terms of a batch.
 
@@ -62,12 +62,12 @@ class Objective:
             codec: For the norms of its parameters.
             made: What it made of the batch.
             target_BT: The batch.
-            adversarial: Name -> (weight, value) of the discriminators' terms, if they take part.
+            adversarial: Name -> (weight, value) of the discriminators' terms.
         """
         output, target = Signal(made.audio_BT), Signal(target_BT)
         weights = dict(self._weights)
         raw = {name: self._term(name, codec, made, output, target) for name in weights}
-        for name, (weight, value) in (adversarial or {}).items():
+        for name, (weight, value) in adversarial.items():
             weights[name], raw[name] = weight, value
         total = torch.stack([weights[name] * value for name, value in raw.items()]).sum()
         return Terms(raw, weights, total, output, target)

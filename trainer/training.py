@@ -14,6 +14,7 @@ from ablate.protocol import Run
 from trainer.config import Config, OptimConfig
 from trainer.corpus import Corpus
 from trainer.data import SegmentSampler, held_out
+from trainer.discriminators import NO_CONTEST, Adversary, Contest
 from trainer.model import Codec, CodecOutput, build_codec
 from trainer.model.layers import rms
 from trainer.objective import Objective
@@ -36,6 +37,7 @@ class Training:
         torch.manual_seed(run.seed("init"))
         self.codec: Codec = build_codec(config).to(self.device)
         self.optimizer = _optimizer(self.codec, config.optim, self.device)
+        self.adversary = Adversary(config, run) if config.discriminator.enabled else None
         self.sampler = SegmentSampler(corpus.train, config, run.seed("data"))
         self.restarts = torch.Generator().manual_seed(run.seed("restart"))
         self.initial_norms: dict[str, float] = {}
@@ -82,6 +84,21 @@ class Training:
             latents, first=known, n_active=self.n_active, generator=generator
         )
 
+    def contest(self, output_BT: Tensor, target_BT: Tensor) -> Contest:
+        """Let codec and discriminators meet in the coming step, where there are any."""
+        if self.adversary is None:
+            return NO_CONTEST
+        if self.step == self.config.discriminator.start_step:
+            self.run.event("discriminator_started", self.step)
+        return self.adversary.contest(output_BT, target_BT, self.step + 1)
+
+    def set_rate(self) -> float:
+        """Give the optimizer the rate of the coming step, and return it."""
+        rate = learning_rate(self.config.optim, self.step + 1)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
     def update_codebooks(self, made: CodecOutput) -> None:
         """Move running means, and at times restart rarely hit codes; ``step`` counts this step."""
         quantizer = self.config.quantizer
@@ -103,6 +120,7 @@ class Training:
             "sampler": self.sampler.state(),
             "restarts": self.restarts.get_state(),
             "initial_norms": dict(self.initial_norms),
+            "adversary": self.adversary.state() if self.adversary else None,
             "torch": torch.get_rng_state(),
         }
 
@@ -114,6 +132,8 @@ class Training:
         self.sampler.restore(state["sampler"])
         self.restarts.set_state(state["restarts"])
         self.initial_norms.update(state["initial_norms"])
+        if self.adversary:
+            self.adversary.restore(state["adversary"])
         torch.set_rng_state(state["torch"])
 
 

@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from trainer.config import Config, ModelConfig
 from trainer.model.layers import (
+    NormedConv,
+    NormedUnit,
     PaddedConv,
     PatchUpsample,
+    TransposedUpsample,
     residual_stack,
     standardise_over_time,
     unfold_patches,
@@ -39,8 +41,11 @@ class Codec(nn.Module):
         super().__init__()
         self.config = config
         self.quantizer = ResidualQuantizer(config.quantizer)
-        self.encoder = _encoder(config.model)
+        self.encoder = self._build_encoder(config.model)
         self.pre_rvq = nn.Conv1d(self._quantizer_channels(), config.quantizer.dim, 1)
+
+    def _build_encoder(self, model: ModelConfig) -> nn.Module:
+        raise NotImplementedError
 
     def _quantizer_channels(self) -> int:
         raise NotImplementedError
@@ -112,6 +117,9 @@ class BottleneckCodec(Codec):
         self.decoder = nn.Sequential(*stages)
         self.out_proj = PaddedConv(widths[-1], strides[-1], kernel_size=3, causal=model.causal)
 
+    def _build_encoder(self, model: ModelConfig) -> nn.Module:
+        return _frame_encoder(model)
+
     def _quantizer_channels(self) -> int:
         return self.config.model.channels[-1]
 
@@ -134,11 +142,7 @@ class PreOutputCodec(Codec):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         model, dim = config.model, config.quantizer.dim
-        width = model.channels[-1]
-        self.upsample = PatchUpsample(
-            width, dim, factor=config.total_stride, kernel_size=2, causal=model.causal
-        )
-        self.smooth = residual_stack(dim, units=2, kernel_size=3, causal=model.causal)
+        self.decoder = _full_rate_decoder(model, dim)
         self.final_conv = None
         if model.final_conv != "none":
             self.final_conv = nn.Conv1d(dim, dim, 1)
@@ -146,12 +150,14 @@ class PreOutputCodec(Codec):
             _make_identity(self.final_conv)
         self.out_proj = nn.Conv1d(dim, 1, 1)
 
+    def _build_encoder(self, model: ModelConfig) -> nn.Module:
+        return _normed_encoder(model)
+
     def _quantizer_channels(self) -> int:
         return self.config.quantizer.dim
 
     def _before_quantizer(self, audio_BT: Tensor) -> Tensor:
-        frames = self.encoder(audio_BT.unsqueeze(1))
-        return functional.elu(self.smooth(self.upsample(frames)))
+        return self.decoder(self.encoder(audio_BT.unsqueeze(1)))
 
     def _decode(self, latents_BDT: Tensor, stages: dict[str, Tensor]) -> Tensor:
         if self.final_conv is not None:
@@ -179,7 +185,7 @@ def build_codec(config: Config) -> Codec:
     return kind(config)
 
 
-def _encoder(model: ModelConfig) -> nn.Sequential:
+def _frame_encoder(model: ModelConfig) -> nn.Sequential:
     layers: list[nn.Module] = []
     previous = 1
     for width, stride in zip(model.channels, model.strides, strict=True):
@@ -192,6 +198,47 @@ def _encoder(model: ModelConfig) -> nn.Sequential:
         ]
         previous = width
     return nn.Sequential(*layers)
+
+
+def _normed_encoder(model: ModelConfig) -> nn.Sequential:
+    """Return strided layers, then `residual_units` more; each twice as dilated as the last."""
+    strides = [*model.strides, *[1] * model.residual_units]
+    widths = [*model.channels, *[model.channels[-1]] * model.residual_units]
+    layers: list[nn.Module] = []
+    for i, (before, width, stride) in enumerate(
+        zip([1, *widths], widths, strides, strict=False)
+    ):
+        layers.append(
+            NormedConv(
+                before,
+                width,
+                kernel_size=model.kernel_size,
+                stride=stride,
+                dilation=2**i,
+                causal=model.causal,
+            )
+        )
+    return nn.Sequential(*layers, nn.Conv1d(widths[-1], widths[-1], 1))
+
+
+def _full_rate_decoder(model: ModelConfig, dim: int) -> nn.Sequential:
+    """Return linear upsampling stages, residual units at the sample rate, two more layers."""
+    size, causal = model.kernel_size, model.causal
+    stages: list[nn.Module] = [nn.Conv1d(model.channels[-1], dim, 1)]
+    stages += [
+        TransposedUpsample(dim, factor=stride, kernel_size=size, causal=causal)
+        for stride in model.strides[::-1]
+    ]
+    stages += [
+        NormedUnit(dim, kernel_size=size, dilation=2**i, causal=causal)
+        for i in range(model.residual_units)
+    ]
+    stages += [
+        PaddedConv(dim, dim, kernel_size=3, causal=causal),
+        nn.SiLU(),
+        nn.Conv1d(dim, dim, 1),
+    ]
+    return nn.Sequential(*stages)
 
 
 def _units(channels: int, model: ModelConfig) -> nn.Sequential:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 MAX_VECTORS = 20_000
 MAX_ITERATIONS = 10
+_CHUNK = 4096
 
 
 class Clusters(NamedTuple):
@@ -24,8 +25,11 @@ class Clusters(NamedTuple):
 
 def nearest(vectors_ND: Tensor, codes_VD: Tensor) -> Tensor:
     """Return for each vector the index of the code at the smallest Euclidean distance, ``(N,)``."""
-    squares_1V = codes_VD.square().sum(dim=1).unsqueeze(0)
-    return torch.addmm(squares_1V, vectors_ND, codes_VD.T, alpha=-2).argmin(dim=1)
+    # argmin |v - c|^2 = argmax v.c - |c|^2 / 2. In chunks, so that the scores stay in the cache.
+    halves_V = codes_VD.square().sum(dim=1) / 2
+    return torch.cat(
+        [(part @ codes_VD.T).sub_(halves_V).argmax(dim=1) for part in vectors_ND.split(_CHUNK)]
+    )
 
 
 def cell_sums(vectors_ND: Tensor, codes_N: Tensor, n_codes: int) -> Clusters:

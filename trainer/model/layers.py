@@ -64,6 +64,83 @@ class ResidualUnit(nn.Module):
         return x_BCT + self.mix(functional.elu(inner))
 
 
+class ChannelNorm(nn.Module):
+    """Layer normalisation over the channels of each time step.
+
+    Source: Ba et al. 2016, arXiv:1607.06450.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+
+    def forward(self, x_BCT: Tensor) -> Tensor:
+        """Return an array of the input's shape."""
+        return self.norm(x_BCT.transpose(1, 2)).transpose(1, 2)
+
+
+class NormedConv(nn.Module):
+    """Convolution, normalisation over channels, SiLU."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel_size: int,
+        stride: int = 1,
+        dilation: int = 1,
+        causal: bool = True,
+    ) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            PaddedConv(
+                in_channels,
+                out_channels,
+                kernel_size=kernel_size,
+                stride=stride,
+                dilation=dilation,
+                causal=causal,
+            ),
+            ChannelNorm(out_channels),
+            nn.SiLU(),
+        )
+
+    def forward(self, x_BCT: Tensor) -> Tensor:
+        """Return ``(B, out_channels, T / stride)``."""
+        return self.layers(x_BCT)
+
+
+class NormedUnit(nn.Module):
+    """`NormedConv` and a 1x1 convolution, added to the input."""
+
+    def __init__(self, channels: int, *, kernel_size: int, dilation: int, causal: bool) -> None:
+        super().__init__()
+        self.inner = NormedConv(
+            channels, channels, kernel_size=kernel_size, dilation=dilation, causal=causal
+        )
+        self.mix = nn.Conv1d(channels, channels, 1)
+
+    def forward(self, x_BCT: Tensor) -> Tensor:
+        """Return an array of the input's shape."""
+        return x_BCT + self.mix(self.inner(x_BCT))
+
+
+class TransposedUpsample(nn.Module):
+    """Transposed convolution over two input steps, then a convolution; linear."""
+
+    def __init__(self, channels: int, *, factor: int, kernel_size: int, causal: bool) -> None:
+        super().__init__()
+        self._factor = factor
+        self.spread = nn.ConvTranspose1d(channels, channels, 2 * factor, stride=factor)
+        self.smooth = PaddedConv(channels, channels, kernel_size=kernel_size, causal=causal)
+
+    def forward(self, x_BCT: Tensor) -> Tensor:
+        """Return ``(B, C, T * factor)``; the overhang behind the end is cut off."""
+        spread = self.spread(x_BCT)[..., : x_BCT.shape[-1] * self._factor]
+        return self.smooth(spread)
+
+
 class PatchUpsample(nn.Module):
     """Makes ``factor`` steps of one: a convolution at the low rate whose channels become time.
 

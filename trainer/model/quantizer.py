@@ -178,8 +178,8 @@ class ResidualQuantizer(nn.Module):
     def _commitment(self, residual_ND: Tensor, code_ND: Tensor) -> Tensor:
         if self.config.commitment == "standard":
             return functional.mse_loss(residual_ND, code_ND.detach())
-        # The residual was updated before: (r - e) is compared with e, and the code in it learns.
-        return functional.mse_loss(residual_ND - code_ND, code_ND.detach())
+        # The residual was updated before, so that (r - e) is compared with e.
+        return functional.mse_loss(residual_ND - code_ND.detach(), code_ND.detach())
 
     def _pass_gradient(self, vectors_ND: Tensor, parts: list[Tensor]) -> Tensor:
         """Return the sum of the codes, behind their affines, with a gradient to the input.
