@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from trainer import parsing
@@ -21,6 +21,9 @@ class BundledTrainer:
     """Imported once by the fork server; `trainer.loop` brings scipy and soundfile with it."""
     not_identity: frozenset[str] = frozenset({"preset", "checkpoint_every"})
     """A preset is only where the other keys start, and saving more often changes no number."""
+
+    absent_means: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Dotted key -> what its absence meant, for keys that were added after the first release."""
 
     def resolve(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
         """Return the full nested config for dotted-key overrides, every default filled in.
