@@ -1,0 +1,263 @@
+"""The run as its trainer sees it, on a real spool and real checkpoints."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ablate.domain import AttemptState, Checkpoint
+from ablate.execution.context import RunContext
+from ablate.execution.job import Job
+from ablate.rules import Guard
+from ablate.store.base import SpoolBatch
+from ablate.store.spool import SpoolReader, SpoolWriter
+
+
+def make_job(folder: Path, **changes: Any) -> Job:
+    values: dict[str, Any] = {
+        "attempt_id": 1,
+        "attempt": 1,
+        "label": "a-s0",
+        "run_dir": folder,
+        "project": None,
+        "train": "m:train",
+        "config": {"steps": 100},
+        "seed": 0,
+        "device": "cpu",
+        "gpu": None,
+        "threads": 1,
+        "guards": (),
+        "step_limit": None,
+        "resume_from": (),
+    }
+    return Job(**{**values, **changes})
+
+
+class Attempt:
+    """A context that can be read back."""
+
+    def __init__(self, folder: Path, **changes: Any) -> None:
+        self.job = make_job(folder, **changes)
+        self.job.write()
+        self.spool = SpoolWriter(self.job.spool, attempt_id=1)
+        self.context = RunContext(self.job, self.spool, on_step=lambda: None)
+
+    def read(self) -> SpoolBatch:
+        with SpoolReader(self.job.spool) as reader:
+            return reader.read(10**6)
+
+    def curve(self, key: str) -> list[tuple[int, float]]:
+        return [
+            (log.step, log.values[log.keys.index(key)])
+            for log in self.read().logs
+            if key in log.keys
+        ]
+
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        return tuple(reversed(self.read().checkpoints))
+
+
+def test_job_survives_its_file(tmp_path: Path) -> None:
+    guard = Guard.parse("g", "a/b < 1", do="flag")
+    checkpoint = Checkpoint(step=5, path="attempt-1/x", sha256="0" * 64, size_bytes=1)
+    job = make_job(tmp_path, guards=(guard,), resume_from=(checkpoint,), project=tmp_path)
+
+    assert Job.read(job.write()) == job
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1,
+        1.0,
+        True,
+        np.float32(1),
+        np.float64(1),
+        np.int64(1),
+        np.array(1.0),
+        np.bool_(True),
+        torch.tensor(1.0),
+        torch.tensor(1, dtype=torch.int8),
+        torch.tensor(1.0, dtype=torch.bfloat16),
+        torch.tensor([[1.0]]),
+    ],
+)
+def test_every_kind_of_number_is_logged(tmp_path: Path, value: object) -> None:
+    attempt = Attempt(tmp_path)
+
+    attempt.context.log({"a/b": value}, 1)
+
+    assert attempt.curve("a/b") == [(1, 1.0)]
+
+
+def test_numbers_that_are_not_finite_are_kept(tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path)
+    for step, value in enumerate([math.nan, math.inf, -math.inf, -0.0, 5e-324]):
+        attempt.context.log({"a/b": value}, step)
+
+    values = [value for _, value in attempt.curve("a/b")]
+
+    assert math.isnan(values[0])
+    assert values[1:3] == [math.inf, -math.inf]
+    assert math.copysign(1, values[3]) == -1
+    assert values[4] == 5e-324
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "error", "message"),
+    [
+        ("a/b", "1.0", TypeError, "a/b: '1.0' is str, not a number"),
+        ("a/b", None, TypeError, "a/b: None is NoneType"),
+        ("a/b", 1j, TypeError, "a/b: 1j is complex"),
+        ("a/b", 2**63, ValueError, "a/b: the integer 9223372036854775808 is outside"),
+        ("a b/c", 1.0, ValueError, "'a b/c' is not a metric key"),
+        ("loss", 1.0, ValueError, "'loss' is not a metric key"),
+        ("a/" + "b" * 250, 1.0, ValueError, "at most 250 characters"),
+    ],
+)
+def test_what_is_no_number_or_no_key_is_refused_by_name(
+    tmp_path: Path, key: str, value: object, error: type[Exception], message: str
+) -> None:
+    attempt = Attempt(tmp_path)
+
+    with pytest.raises(error, match=message.replace("(", r"\(")):
+        attempt.context.log({key: value}, 1)
+    assert attempt.read().logs == ()
+
+
+def test_seeds_of_streams_are_stable_distinct_and_independent_of_the_variant(
+    tmp_path: Path,
+) -> None:
+    context = Attempt(tmp_path).context
+    other = Attempt(tmp_path / "other", seed=1).context
+
+    seeds = {context.seed(name) for name in ("init", "data", "dropout")}
+
+    assert len(seeds) == 3
+    assert context.seed("init") != other.seed("init")
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    again = Attempt(tmp_path / "again").context
+    assert again.seed("init") == context.seed("init")
+
+
+def test_checkpoint_comes_back_and_only_two_are_kept(tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path)
+    for step in (10, 20, 30):
+        attempt.context.save(step, {"w": torch.full((2,), float(step)), "n": step})
+
+    resumed = Attempt(tmp_path, attempt=2, resume_from=attempt.checkpoints())
+    state = resumed.context.resume()
+
+    assert state is not None
+    assert state["n"] == 30
+    assert torch.equal(state["w"], torch.full((2,), 30.0))
+    assert resumed.read().start_step == 30
+    left = sorted(p.name for p in (attempt.job.attempt_dir / "checkpoints").iterdir())
+    assert left == [f"step-{n:09d}.{kind}" for n in (20, 30) for kind in ("ckpt", "json")]
+
+
+@pytest.mark.parametrize("harm", ["cut", "flip", "remove", "note"])
+def test_harmed_checkpoint_is_passed_over_and_said(tmp_path: Path, harm: str) -> None:
+    attempt = Attempt(tmp_path)
+    for step in (10, 20):
+        attempt.context.save(step, {"n": step})
+    newest = attempt.job.attempt_dir / "checkpoints" / "step-000000020.ckpt"
+    content = newest.read_bytes()
+    match harm:
+        case "cut":
+            newest.write_bytes(content[: len(content) // 2])
+        case "flip":
+            newest.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+        case "remove":
+            newest.unlink()
+        case _:
+            newest.with_suffix(".json").write_text("{")
+
+    resumed = Attempt(tmp_path, attempt=2, resume_from=attempt.checkpoints())
+
+    assert resumed.context.resume() == {"n": 10}
+    assert [e.name for e in resumed.read().events] == ["checkpoint_rejected", "resumed"]
+
+
+def test_pickled_code_in_a_checkpoint_is_never_executed(tmp_path: Path) -> None:
+    import pickle
+
+    class Evil:
+        def __reduce__(self) -> tuple:
+            return (Path.touch, (tmp_path / "owned",))
+
+    attempt = Attempt(tmp_path)
+    attempt.context.save(10, Evil())
+
+    with pytest.raises(pickle.UnpicklingError):
+        Attempt(tmp_path, attempt=2, resume_from=attempt.checkpoints()).context.resume()
+    assert not (tmp_path / "owned").exists()
+
+
+def test_resume_on_other_grounds_is_marked_inexact_and_keeps_its_threads(tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path, threads=2)
+    attempt.context.save(10, {"n": 10})
+
+    same = Attempt(tmp_path, attempt=2, threads=1, resume_from=attempt.checkpoints())
+    same.context.resume()
+    moved = Attempt(tmp_path, attempt=3, device="cuda", resume_from=attempt.checkpoints())
+    moved.context.resume()
+
+    assert same.context.threads == 2
+    assert same.read().inexact is None
+    assert moved.read().inexact == "device cpu -> cuda"
+
+
+def test_guard_fires_once_at_the_same_step_after_a_resume(tmp_path: Path) -> None:
+    guard = Guard.parse("low", "a/b < 1", for_steps=10, after_step=5, do="stop")
+    attempt = Attempt(tmp_path, guards=(guard,))
+    for step in range(12):
+        attempt.context.log({"a/b": 0.5}, step)
+    assert not attempt.context.should_stop
+    attempt.context.save(11, {})
+
+    resumed = Attempt(tmp_path, attempt=2, guards=(guard,), resume_from=attempt.checkpoints())
+    resumed.context.resume()
+    for step in range(12, 16):
+        resumed.context.log({"a/b": 0.5}, step)
+
+    assert resumed.context.should_stop
+    assert resumed.context.ending.state is AttemptState.STOPPED
+    assert resumed.context.ending.reason == "guard low at step 15: a/b < 1 since step 5"
+    assert [e.step for e in resumed.read().events if e.name == "guard_fired"] == [15]
+
+
+def test_a_break_in_the_condition_starts_the_count_again(tmp_path: Path) -> None:
+    guard = Guard.parse("low", "a/b < 1", for_steps=10, do="flag")
+    attempt = Attempt(tmp_path, guards=(guard,))
+    for step in range(30):
+        attempt.context.log({"a/b": 2.0 if step == 9 else 0.5}, step)
+
+    assert [e.step for e in attempt.read().events] == [20]
+    assert not attempt.context.should_stop
+
+
+def test_limit_pauses_unless_the_run_is_done(tmp_path: Path) -> None:
+    paused = Attempt(tmp_path / "a", step_limit=50).context
+    paused.log({"a/b": 1.0}, 50)
+    done = Attempt(tmp_path / "b", step_limit=100).context
+    done.log({"a/b": 1.0}, 100)
+
+    assert paused.should_stop
+    assert paused.ending.state is AttemptState.PAUSED
+    assert done.ending.state is AttemptState.SUCCEEDED
+
+
+def test_artifact_is_copied(tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path / "run")
+    (tmp_path / "a.txt").write_text("kept")
+
+    attempt.context.artifact(tmp_path / "a.txt")
+    (tmp_path / "a.txt").unlink()
+
+    assert (attempt.job.attempt_dir / "artifacts" / "a.txt").read_text() == "kept"

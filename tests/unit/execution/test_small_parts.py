@@ -1,0 +1,63 @@
+"""Devices, runners and the meter."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ablate.errors import UsageError
+from ablate.execution.devices import Devices, parse_devices
+from ablate.execution.runners import is_known_dead, this_runner
+
+
+def test_slots_share_gpus_in_turn() -> None:
+    devices = Devices((0, 2))
+
+    assert [devices.gpu_of(slot) for slot in range(4)] == [0, 2, 0, 2]
+    assert devices.default_workers == 2
+    assert Devices(()).gpu_of(3) is None
+
+
+@pytest.mark.parametrize("text", ["gpu", "cpu:0", "cuda:x", "cuda:9", ""])
+def test_devices_that_are_not_there_are_refused(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_smi(tmp_path, monkeypatch)
+
+    with pytest.raises(UsageError):
+        parse_devices(text)
+
+
+def test_devices_are_those_that_the_driver_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_smi(tmp_path, monkeypatch)
+
+    assert parse_devices("auto") == parse_devices("cuda") == Devices((0, 1))
+    assert parse_devices("cuda:1") == Devices((1,))
+    assert parse_devices("cpu") == Devices(())
+
+
+def fake_smi(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a program in front that answers as the driver's does on a machine with two GPUs."""
+    program = folder / "nvidia-smi"
+    program.write_text("#!/bin/sh\nprintf '0\\n1\\n'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_runner_is_dead_only_when_that_is_known() -> None:
+    code = "from ablate.execution.runners import this_runner; print(this_runner())"
+    gone = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    ).stdout.strip()
+    host, boot, pid, start, tail = gone.split("/")
+
+    assert is_known_dead(gone)
+    assert is_known_dead("/".join((host, "an-earlier-boot", str(os.getpid()), start, tail)))
+    assert not is_known_dead(this_runner())
+    assert not is_known_dead("/".join(("elsewhere", boot, pid, start, tail)))

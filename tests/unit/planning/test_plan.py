@@ -1,0 +1,187 @@
+"""Planning: what a study wants follows from its file alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from ablate.domain import Plan
+from ablate.errors import StudyFileError, UsageError
+from ablate.planning.diff import diff_plans
+from ablate.planning.document import parse_document
+from ablate.planning.flags import apply_flags, factor_names, parse_flags
+from ablate.planning.plan import make_plan
+from ablate.planning.study_file import check_study
+from ablate.planning.trainers import UserTrainer, load_trainer
+
+STUDY = """\
+study: scale-fix
+base: {steps: 2500, gan.enabled: false, reg.weight: 0}   # every phase
+phases:
+  phase1: {baseline: true, set: {lr: 1e-3}}  # the start
+  phase_a: {from: phase1, set: {rms.weight: 0.1}}
+factors:
+  reg: {key: reg.weight, levels: [0, 0.01, 0.1]}
+  gan: {key: gan.enabled, levels: [false, true]}
+design: {kind: one_at_a_time, from: phase_a}
+seeds: 2
+"""
+
+
+def planned(text: str) -> Plan:
+    document = parse_document(text, name="f.yaml")
+    return make_plan(check_study(document), UserTrainer("m:train"), document)
+
+
+def names(plan: Plan) -> list[str]:
+    return [v.name for v in plan.variants]
+
+
+def test_phase_inherits_and_overrides() -> None:
+    [phase1, phase_a, *_] = planned(STUDY).variants
+
+    assert phase1.config == {
+        "steps": 2500,
+        "gan": {"enabled": False},
+        "reg": {"weight": 0},
+        "lr": 1e-3,
+    }
+    assert phase_a.config == {**phase1.config, "rms": {"weight": 0.1}}
+
+
+def test_one_at_a_time_lets_the_phase_stand_for_its_own_levels() -> None:
+    plan = planned(STUDY)
+
+    assert names(plan) == ["phase1", "phase_a", "reg=0.01", "reg=0.1", "gan=true"]
+    assert plan.variants[1].factors == {"reg": "0", "gan": "false"}
+    assert len(plan.cells) == 10
+    assert plan.baseline.name == "phase1"
+
+
+def test_grid_crosses_all_levels() -> None:
+    plan = planned(STUDY.replace("one_at_a_time", "grid"))
+
+    assert len(plan.variants) == 2 + 5
+    assert "reg=0.1,gan=true" in names(plan)
+
+
+def test_factors_alone_vary_the_base_config() -> None:
+    plan = planned("study: a\nfactors: {lr: {key: lr, levels: [1, 2]}}\n")
+
+    assert names(plan) == ["base", "lr=1", "lr=2"]
+
+
+def test_named_levels_set_several_keys() -> None:
+    text = "study: a\nfactors: {f: {levels: {none: {}, both: {x: 1, y: 2}}}}\n"
+
+    plan = planned(text)
+
+    assert [(v.name, v.config) for v in plan.variants] == [
+        ("base", {}),
+        ("f=both", {"x": 1, "y": 2}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        ("from: phase1", "from: phase9", 5, "there is no phase 'phase9'"),
+        ("{baseline: true, set", "{from: phase_a, baseline: true, set", 5, "phases go in a circle"),
+        ("{from: phase1, set", "{from: phase1, baseline: true, set", 5, "is a second baseline"),
+        ("kind: one_at_a_time", "kind: onetime", 9, "there is no design 'onetime'"),
+        ("from: phase_a}", "from: phase_b}", 9, "there is no phase 'phase_b'"),
+    ],
+)
+def test_impossible_plans_point_at_the_key(old: str, new: str, line: int, message: str) -> None:
+    with pytest.raises(StudyFileError, match=message) as caught:
+        planned(STUDY.replace(old, new))
+    assert caught.value.line == line
+
+
+def test_too_many_runs_are_refused_with_their_number() -> None:
+    levels = ", ".join(map(str, range(110)))
+    text = f"study: a\nfactors:\n  x: {{key: x, levels: [{levels}]}}\n  y: {{key: y, levels: [{levels}]}}\n"
+
+    with pytest.raises(StudyFileError, match="12,100 runs"):
+        planned(text + "design: {kind: grid}\n")
+
+
+def test_config_that_the_trainer_refuses_points_at_the_setting(tmp_path) -> None:  # noqa: ANN001
+    text = "study: a\nphases:\n  p:\n    set:\n      losses.l2.wait: 3\n"
+    document = parse_document(text, name="f.yaml")
+
+    with pytest.raises(StudyFileError) as caught:
+        make_plan(check_study(document), load_trainer("bundled", tmp_path), document)
+
+    assert caught.value.line == 5
+    assert "losses.l2.wait" in caught.value.message
+
+
+def test_diff_tells_added_unchanged_orphaned_and_redefined() -> None:
+    old = planned(STUDY)
+    new = planned(
+        STUDY.replace("seeds: 2", "seeds: 3")
+        .replace("0.01, 0.1]", "0.01, 0.5]")
+        .replace("lr: 1e-3", "lr: 2e-3")
+    )
+
+    diff = diff_plans(old, new)
+
+    assert diff.unchanged_runs == 0
+    assert set(diff.redefined) == {"phase1", "phase_a", "reg=0.01", "gan=true"}
+    same = diff_plans(old, planned(STUDY.replace("seeds: 2", "seeds: 3")))
+    assert same.unchanged_runs == 10
+    assert len(same.added_runs) == 5
+    assert not same.orphaned_runs
+    assert diff_plans(old, planned(STUDY)).is_empty
+    assert diff_plans(old, planned(STUDY + "question: why\n")).rules == ("question",)
+
+
+def test_flags_write_a_file_that_makes_the_same_plan_and_keeps_comments() -> None:
+    document = parse_document(STUDY, name="f.yaml")
+    flags = parse_flags(
+        factors=["reg.weight=0,0.01,0.1", "gan.enabled=false,true"],
+        settings=["data.path='x, y'"],
+        design="grid",
+        seeds=2,
+    )
+
+    text = apply_flags(document, check_study(document), "mine", flags)
+
+    plan = planned(text)
+    assert plan.study == "mine"
+    assert len(plan.cells) == 12
+    assert plan.variants[0].config["data"] == {"path": "x, y"}
+    assert "# every phase" in text
+    assert diff_plans(plan, planned(text)).is_empty
+
+
+def test_settings_and_seeds_alone_keep_the_phases() -> None:
+    document = parse_document(STUDY, name="f.yaml")
+    flags = parse_flags(factors=[], settings=["steps=10"], design=None, seeds=1)
+
+    plan = planned(apply_flags(document, check_study(document), "mine", flags))
+
+    assert names(plan) == names(planned(STUDY))
+    assert {v.config["steps"] for v in plan.variants} == {10}
+
+
+@pytest.mark.parametrize(
+    ("factors", "message"),
+    [
+        (["reg"], "there is no '='"),
+        (["reg="], "no level"),
+        (["a=1", "a=2"], "twice"),
+        (["a=[1"], "read"),
+    ],
+)
+def test_mistyped_factor_flags_are_refused(factors: list[str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_flags(factors=factors, settings=[], design=None, seeds=None)
+
+
+def test_factor_names_are_short_and_distinct() -> None:
+    assert factor_names(["losses.norm_reg.weight", "discriminator.enabled"]) == {
+        "losses.norm_reg.weight": "norm_reg",
+        "discriminator.enabled": "discriminator",
+    }
+    assert factor_names(["a.lr", "b.lr"]) == {"a.lr": "a.lr", "b.lr": "b.lr"}

@@ -1,0 +1,91 @@
+"""Identity: equal exactly for runs that would train alike."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ablate.identity import canonical_json, flatten, identity
+from ablate.rules import Guard
+
+CONFIG = {"steps": 700, "optim": {"lr": 1e-3, "betas": [0.9, 0.99]}, "gan": False}
+STOP = Guard.parse("collapse", "train/audio/rms < 0.01", for_steps=20, do="stop")
+FLAG = Guard.parse("collapse", "train/audio/rms < 0.01", for_steps=20, do="flag")
+
+
+def of(config: dict, **changes: object) -> str:
+    return identity(config, **{"trainer": "bundled", "version": "1", **changes})  # type: ignore[arg-type]
+
+
+def test_identity_is_the_golden_value() -> None:
+    """A change here makes every stored run unknown: raise the format and say so in CHANGELOG."""
+    assert of(CONFIG) == "9592c5cc53d8cf5a5d1d10af139af516e06ac307adbdb3b23e921992dd17492a"
+
+
+def test_order_of_keys_and_kind_of_number_do_not_matter() -> None:
+    assert of({"a": 1, "b": 2.0}) == of({"b": 2, "a": 1.0})
+
+
+def test_true_is_not_one() -> None:
+    assert of({"a": True}) != of({"a": 1})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"trainer": "mine:train"}, {"version": "2"}, {"guards": [STOP]}],
+)
+def test_trainer_version_and_stopping_guards_count(change: dict) -> None:
+    assert of(CONFIG, **change) != of(CONFIG)
+
+
+def test_guards_that_only_flag_do_not_count() -> None:
+    assert of(CONFIG, guards=[FLAG]) == of(CONFIG)
+
+
+def test_keys_that_cannot_change_the_result_do_not_count() -> None:
+    saved_often = {**CONFIG, "checkpoint_every": 10}
+    saved_rarely = {**CONFIG, "checkpoint_every": 100}
+
+    assert of(saved_often) != of(saved_rarely)
+    skipped = {"not_identity": {"checkpoint_every"}}
+    assert of(saved_often, **skipped) == of(saved_rarely, **skipped) == of(CONFIG)
+
+
+def test_a_key_added_later_keeps_the_identity_of_old_runs() -> None:
+    new = {**CONFIG, "optim": {**CONFIG["optim"], "nesterov": False}}
+    rule = {"absent_means": {"optim.nesterov": False}}
+
+    assert of(new, **rule) == of(CONFIG)
+    changed = {**CONFIG, "optim": {**CONFIG["optim"], "nesterov": True}}
+    assert of(changed, **rule) != of(CONFIG)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), object()])
+def test_what_json_does_not_have_is_refused(value: object) -> None:
+    with pytest.raises(ValueError, match="a config value must be"):
+        of({"a": value})
+
+
+def test_flatten_joins_keys_with_dots_and_keeps_empty_mappings() -> None:
+    assert flatten({"a": {"b": {"c": 1}}, "d": {}}) == {"a.b.c": 1, "d": {}}
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.text(min_size=1), json_values, max_size=4))
+def test_canonical_json_is_a_fixed_point(config: dict) -> None:
+    import json
+
+    text = canonical_json(config)
+
+    assert canonical_json(json.loads(text)) == text

@@ -1,0 +1,78 @@
+"""Targets, metric rules and guards: text in, judgement out."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from ablate.rules import Guard, MetricRule, RuleError, Status, Target
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "initial", "status"),
+    [
+        # Every judgement of the hand-written report that this product replaces.
+        ("0.075 +-20%", 0.0037, 0.231, Status.CRITICAL),
+        ("0.075 +-20%", 0.080, 0.231, Status.GOOD),
+        ("drift < 10%", 0.536, 0.564, Status.GOOD),
+        ("drift < 10%", 0.109, 0.135, Status.DEGRADING),
+        ("drift < 10%", 0.022, 0.083, Status.CRITICAL),
+        (">= 8", 8.6, None, Status.GOOD),
+        (">= 8", 4.9, None, Status.DEGRADING),
+        (">= 8", 3.9, None, Status.CRITICAL),
+        ("<= 1.2", 1.3, None, Status.DEGRADING),
+        ("1.0 ± 0.1", 0.95, None, Status.GOOD),
+        ("0.075 +-20%", math.nan, None, Status.CRITICAL),
+        ("0.075 +-20%", None, None, Status.NO_DATA),
+        ("drift < 10%", 1.0, None, Status.NO_DATA),
+        ("drift < 10%", 1.0, 0.0, Status.NO_DATA),
+    ],
+)
+def test_target_judges(
+    text: str, value: float | None, initial: float | None, status: Status
+) -> None:
+    assert Target.parse(text).judge(value, initial) is status
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0.075", "0.075 +-", "about 3", "drift < 0%", "1 +- 0", ">= x"]
+)
+def test_target_that_cannot_be_read_is_refused(text: str) -> None:
+    with pytest.raises(RuleError):
+        Target.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "window"),
+    [
+        ("last", (700, 700)),
+        ("mean_last_10%", (631, 700)),
+        ("mean_last_50", (651, 700)),
+        ("mean_last_5000", (0, 700)),
+        ("min", (0, 700)),
+    ],
+)
+def test_rule_says_which_steps_count(text: str, window: tuple[int, int]) -> None:
+    assert MetricRule.parse(text).window(700) == window
+
+
+@pytest.mark.parametrize("text", ["mean_last_0%", "mean_last_101%", "mean_last_0", "median", ""])
+def test_rule_that_cannot_be_read_is_refused(text: str) -> None:
+    with pytest.raises(RuleError):
+        MetricRule.parse(text)
+
+
+def test_guard_reads_its_condition_and_nan_satisfies_none() -> None:
+    guard = Guard.parse("collapse", "train/audio/rms<=7.5e-3", for_steps=10, do="flag")
+
+    assert (guard.key, guard.operator, guard.threshold) == ("train/audio/rms", "<=", 0.0075)
+    assert guard.holds(0.0075)
+    assert not guard.holds(0.0076)
+    assert not guard.holds(math.nan)
+
+
+@pytest.mark.parametrize("text", ["", "train/audio/rms", "x << 3", "x < y", "x == 3"])
+def test_guard_that_cannot_be_read_is_refused(text: str) -> None:
+    with pytest.raises(RuleError):
+        Guard.parse("g", text, do="flag")
