@@ -159,7 +159,12 @@ def test_files_that_cannot_be_used_are_named_and_left_out(tmp_path: Path) -> Non
 
     corpus = load_corpus(folder_config(tmp_path))
 
-    assert [name for name, _ in corpus.skipped] == ["broken.wav", "cut.flac", "empty.wav", "nan.wav"]
+    assert [name for name, _ in corpus.skipped] == [
+        "broken.wav",
+        "cut.flac",
+        "empty.wav",
+        "nan.wav",
+    ]
     assert all(reason for _, reason in corpus.skipped)
     assert (len(corpus.train), len(corpus.valid)) == (1, 1)
 

@@ -142,7 +142,8 @@ def test_codebooks_become_active_one_by_one() -> None:
 def test_planning_imports_no_torch() -> None:
     code = (
         "import sys; from trainer.spec import BUNDLED; BUNDLED.resolve({});"
-        "heavy = {'torch', 'numpy', 'scipy', 'soundfile'} & set(sys.modules); assert not heavy, heavy"
+        "heavy = {'torch', 'numpy', 'scipy', 'soundfile'} & set(sys.modules);"
+        "assert not heavy, heavy"
     )
 
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -175,7 +175,10 @@ def test_running_means_without_memory_are_the_means_of_the_cells() -> None:
     for code in np.unique(codes):
         # Laplace smoothing moves counts of tens by 1e-5.
         np.testing.assert_allclose(
-            quantizer.book(0).codes_VD[code].numpy(), residual[codes == code].mean(0), rtol=1e-4, atol=1e-5
+            quantizer.book(0).codes_VD[code].numpy(),
+            residual[codes == code].mean(0),
+            rtol=1e-4,
+            atol=1e-5,
         )
 
 

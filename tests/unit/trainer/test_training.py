@@ -220,9 +220,7 @@ def test_folder_of_recordings_trains(tmp_path: Path) -> None:
 
 def test_learning_rate_warms_up_then_follows_its_schedule() -> None:
     constant = OptimConfig(learning_rate=1.0, warmup_steps=10)
-    cosine = OptimConfig(
-        learning_rate=1.0, warmup_steps=10, decay_steps=110, final_fraction=0.1
-    )
+    cosine = OptimConfig(learning_rate=1.0, warmup_steps=10, decay_steps=110, final_fraction=0.1)
 
     assert [learning_rate(constant, s) for s in (1, 5, 10, 1000)] == [0.1, 0.5, 1.0, 1.0]
     assert [learning_rate(cosine, s) for s in (5, 10, 60, 110, 500)] == pytest.approx(
