@@ -17,7 +17,7 @@ class MemoryRun:
 
     Args:
         seed: Of the run.
-        stop_at: Step whose boundary ends the attempt, or None.
+        stop_at: Logged step at or after which the run is asked to stop, or None.
         checkpoint: Bytes of an earlier `MemoryRun`'s last checkpoint to resume from.
     """
 
@@ -33,13 +33,18 @@ class MemoryRun:
         self.curves: dict[str, dict[int, float]] = {}
         self.events: list[tuple[str, int, dict[str, Any]]] = []
         self.saved_steps: list[int] = []
-        self.should_stop = False
+        self._step = 0
+
+    @property
+    def should_stop(self) -> bool:
+        return self.stop_at is not None and self._step >= self.stop_at
 
     def seed(self, stream: str) -> int:
         digest = hashlib.sha256(f"{self.seed_number}/{stream}".encode()).digest()
         return int.from_bytes(digest[:8], "big") >> 1
 
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
+        self._step = max(self._step, step)
         for key, value in metrics.items():
             assert key.count("/") == 2, key
             self.curves.setdefault(key, {})[step] = float(value)
@@ -78,16 +83,3 @@ class MemoryRun:
 
     def is_finite(self) -> bool:
         return all(math.isfinite(v) for curve in self.curves.values() for v in curve.values())
-
-
-class StoppingRun(MemoryRun):
-    """Asks to stop at the boundary of ``stop_at``."""
-
-    @property
-    def should_stop(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        steps = self.curves.get("train/perf/steps_per_s", {0: 0.0})
-        return self.stop_at is not None and max(steps, default=0) >= self.stop_at
-
-    @should_stop.setter
-    def should_stop(self, value: bool) -> None:
-        pass

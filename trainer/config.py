@@ -11,8 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 
-def _limits(*, minimum: float | None = None, above: float | None = None,
-            maximum: float | None = None, below: float | None = None) -> Mapping[str, float]:  # fmt: skip
+def _limits(
+    *,
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    below: float | None = None,
+) -> Mapping[str, float]:
     given = {"minimum": minimum, "above": above, "maximum": maximum, "below": below}
     return {name: limit for name, limit in given.items() if limit is not None}
 
@@ -107,12 +112,12 @@ class QuantizerConfig:
     ema_decay: float = field(default=0.99, metadata=_limits(minimum=0, below=1))
     """Of the running means; used when `update` is `ema`."""
     restart_below: float = field(default=0.5, metadata=_at_least(0))
-    """A code with fewer hits per step (running mean) is moved to a vector of the batch; 0: never."""
+    """A code with fewer hits per step (running mean) moves to a vector of the batch; 0: never."""
     restart_every: int = field(default=20, metadata=_at_least(1))
     """Steps between two such restarts."""
     commitment: Literal["standard", "post_residual"] = "standard"
-    """`standard`: the input is drawn to its code. `post_residual`: the loss is computed after the
-    residual was updated, on (r - 2e)^2: an ordering mistake, kept because runs were made with it."""
+    """`standard`: the input is drawn to its code. `post_residual`: computed after the residual was
+    updated, on (r - 2e)^2: an ordering mistake, kept because runs were made with it."""
     prenorm: Literal["none", "time"] = "none"
     """`time`: each channel to mean 0, deviation 1 over the segment before the look-up."""
     allow_noncausal_prenorm: bool = False
@@ -131,47 +136,43 @@ class LossConfig:
     """Factor in the total; with 0 the term is measured but does not touch the training."""
 
 
-def _weight(value: float) -> LossConfig:
-    return LossConfig(weight=value)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LossesConfig:
     """All terms; what each computes is in `trainer.losses`."""
 
-    l1: LossConfig = _weight(10.0)
+    l1: LossConfig = LossConfig(weight=10.0)
     """Waveform, mean absolute error."""
-    l2: LossConfig = _weight(0.0)
+    l2: LossConfig = LossConfig(weight=0.0)
     """Waveform, mean squared error."""
-    sc: LossConfig = _weight(1.0)
+    sc: LossConfig = LossConfig(weight=1.0)
     """Spectral convergence."""
-    log1p: LossConfig = _weight(1.0)
+    log1p: LossConfig = LossConfig(weight=1.0)
     """Mean absolute error of ln(1 + magnitude)."""
-    logmag: LossConfig = _weight(0.0)
+    logmag: LossConfig = LossConfig(weight=0.0)
     """Mean absolute error of log magnitude above a floor."""
-    mel: LossConfig = _weight(0.0)
+    mel: LossConfig = LossConfig(weight=0.0)
     """Mean absolute error of log10 mel spectra at seven scales."""
-    rms_frame: LossConfig = _weight(0.1)
+    rms_frame: LossConfig = LossConfig(weight=0.1)
     """Mean absolute error of the level per frame."""
-    rms_band: LossConfig = _weight(0.05)
+    rms_band: LossConfig = LossConfig(weight=0.05)
     """Mean absolute error of the level per frame and frequency band."""
-    rms_abs_mse: LossConfig = _weight(0.0)
+    rms_abs_mse: LossConfig = LossConfig(weight=0.0)
     """Squared distance of the batch's level from `data.target_rms`."""
-    rms_abs_l1: LossConfig = _weight(0.0)
+    rms_abs_l1: LossConfig = LossConfig(weight=0.0)
     """Absolute distance of the batch's level from `data.target_rms`."""
-    rms_ratio: LossConfig = _weight(0.0)
+    rms_ratio: LossConfig = LossConfig(weight=0.0)
     """Squared deviation of the ratio of levels from 1."""
-    rms_log: LossConfig = _weight(0.0)
+    rms_log: LossConfig = LossConfig(weight=0.0)
     """Squared difference of log levels."""
-    norm_reg: LossConfig = _weight(0.0)
+    norm_reg: LossConfig = LossConfig(weight=0.0)
     """Squared change of the norms of out_proj and final_conv since the start."""
-    commitment: LossConfig = _weight(0.25)
+    commitment: LossConfig = LossConfig(weight=0.25)
     """Distance of the quantizer's input from its codes."""
-    codebook: LossConfig = _weight(0.0)
+    codebook: LossConfig = LossConfig(weight=0.0)
     """Distance of the codes from the vectors they stand for; for `quantizer.update: gradient`."""
-    adversarial: LossConfig = _weight(1.0)
+    adversarial: LossConfig = LossConfig(weight=1.0)
     """Hinge loss of the generator; counts only where `discriminator.enabled`."""
-    feature_matching: LossConfig = _weight(5.0)
+    feature_matching: LossConfig = LossConfig(weight=5.0)
     """Distance inside the discriminators; counts only where `discriminator.enabled`."""
 
 
@@ -264,6 +265,4 @@ class Config:
         """Return how many codebooks take part in the step after ``steps_done`` steps."""
         if self.quantizer.progressive_steps == 0:
             return self.quantizer.n_quantizers
-        return min(
-            self.quantizer.n_quantizers, 1 + steps_done // self.quantizer.progressive_steps
-        )
+        return min(self.quantizer.n_quantizers, 1 + steps_done // self.quantizer.progressive_steps)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from trainer.config import Config, DataConfig
 from trainer.corpus import Audio, Corpus
 from trainer.folder import load_folder
 from trainer.synthetic import synthesise
+
 
 def load_corpus(config: Config) -> Corpus:
     """Return the configured corpus; it does not depend on the run's seed.

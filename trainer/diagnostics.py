@@ -109,7 +109,8 @@ def scale_forces(terms: Terms) -> dict[str, Tensor]:
         if not value.requires_grad:
             continue
         (gradient,) = torch.autograd.grad(value, audio_BT, retain_graph=True, allow_unused=True)
-        if gradient is not None:
+        # None where the term does not depend on the output, whatever the stub says.
+        if gradient is not None:  # pyright: ignore[reportUnnecessaryComparison]
             force = -terms.weights[name] * (gradient * audio_BT.detach()).sum()
             forces[f"train/force/{name}"] = force.detach()
     if forces:

@@ -64,19 +64,19 @@ def train(config: Mapping[str, Any], run: Run) -> None:
         if step == cfg.optim.warmup_steps:
             run.event("warmup_ended", step)
 
-        must_stop = run.should_stop
-        must_save = must_stop or due(step, cfg.checkpoint_every, cfg)
         optim = {"train/optim/lr": rate, "train/optim/grad_norm": grad_norm}
         if forces:
             run.log(forces, step)
         if due(step, cfg.log_every, cfg):
             described = describe(training, terms, made)
             run.log({**described, **optim, **contest.metrics, **clock.read(step)}, step)
-        if must_save or due(step, cfg.log_every, cfg):
             check_finite({"train/loss/total": terms.total, **optim}, step)
         if due(step, cfg.valid_every, cfg):
             log_validation(training)
-        if must_save:
+        # Read after logging: what was just logged may be why the run is asked to stop.
+        must_stop = run.should_stop
+        if must_stop or due(step, cfg.checkpoint_every, cfg):
+            check_finite({"train/loss/total": terms.total, **optim}, step)
             run.save(step, training.state())
         if must_stop:
             return

@@ -18,8 +18,8 @@ from torch import Tensor
 from trainer.signals import (
     RMS_EPSILON,
     Signal,
-    band_weights_PK,
-    mel_filters_MK,
+    band_weights,
+    mel_filters,
 )
 
 STFT_SIZES = (2048, 1024, 512)
@@ -92,8 +92,8 @@ def sc(output: Signal, target: Signal, _: LossSettings) -> Tensor:
     """
     terms: list[Tensor] = []
     for n_fft in STFT_SIZES:
-        reference = target.magnitudes_BKF(n_fft)
-        error = torch.linalg.vector_norm(output.magnitudes_BKF(n_fft) - reference)
+        reference = target.magnitudes(n_fft)
+        error = torch.linalg.vector_norm(output.magnitudes(n_fft) - reference)
         terms.append(error / torch.linalg.vector_norm(reference).clamp_min(1e-12))
     return torch.stack(terms).mean()
 
@@ -118,7 +118,7 @@ def _mean_over_sizes(
     output: Signal, target: Signal, compress: Callable[[Tensor], Tensor]
 ) -> Tensor:
     terms = [
-        (compress(output.magnitudes_BKF(n)) - compress(target.magnitudes_BKF(n))).abs().mean()
+        (compress(output.magnitudes(n)) - compress(target.magnitudes(n))).abs().mean()
         for n in STFT_SIZES
     ]
     return torch.stack(terms).mean()
@@ -133,9 +133,9 @@ def mel(output: Signal, target: Signal, settings: LossSettings) -> Tensor:
     terms: list[Tensor] = []
     for n_fft, n_mels in MEL_SCALES:
         device = str(output.audio_BT.device)
-        filters = mel_filters_MK(n_fft, n_mels, settings.sample_rate_hz, device)
+        filters = mel_filters(n_fft, n_mels, settings.sample_rate_hz, device)
         bands = [
-            (filters @ signal.magnitudes_BKF(n_fft)).clamp_min(MEL_FLOOR).log10()
+            (filters @ signal.magnitudes(n_fft)).clamp_min(MEL_FLOOR).log10()
             for signal in (output, target)
         ]
         terms.append((bands[0] - bands[1]).abs().mean())
@@ -147,7 +147,7 @@ def rms_frame(output: Signal, target: Signal, _: LossSettings) -> Tensor:
 
     Source: the study that `studies/scale-fix.yaml` repeats.
     """
-    return (output.frame_rms_BF(FRAME_SAMPLES) - target.frame_rms_BF(FRAME_SAMPLES)).abs().mean()
+    return (output.frame_rms(FRAME_SAMPLES) - target.frame_rms(FRAME_SAMPLES)).abs().mean()
 
 
 def rms_band(output: Signal, target: Signal, settings: LossSettings) -> Tensor:
@@ -157,9 +157,9 @@ def rms_band(output: Signal, target: Signal, settings: LossSettings) -> Tensor:
     filtered audio.
     """
     device = str(output.audio_BT.device)
-    weights = band_weights_PK(FRAME_SAMPLES, settings.sample_rate_hz, device)
+    weights = band_weights(FRAME_SAMPLES, settings.sample_rate_hz, device)
     levels = [
-        (weights @ signal.magnitudes_BKF(FRAME_SAMPLES).square() + RMS_EPSILON).sqrt()
+        (weights @ signal.magnitudes(FRAME_SAMPLES).square() + RMS_EPSILON).sqrt()
         for signal in (output, target)
     ]
     return (levels[0] - levels[1]).abs().mean()
@@ -212,9 +212,7 @@ def norm_reg(norms: Mapping[str, Tensor], initial: Mapping[str, float]) -> Tenso
     return torch.stack([(norms[name] - initial[name]).square() for name in names]).sum()
 
 
-def _audio(
-    function: AudioLoss, unit: str, law: ScaleLaw, source: str = "see the function"
-) -> Loss:
+def _audio(function: AudioLoss, unit: str, law: ScaleLaw, source: str = "see the function") -> Loss:
     return Loss(name=function.__name__, unit=unit, law=law, source=source, function=function)
 
 

@@ -52,7 +52,7 @@ def lsd_db(output: Signal, target: Signal) -> Tensor:
     Source: Gray and Markel 1976, "Distance measures for speech processing".
     """
     logs = [
-        20 * signal.magnitudes_BKF(_LSD_FFT).clamp_min(_LSD_FLOOR).log10()
+        20 * signal.magnitudes(_LSD_FFT).clamp_min(_LSD_FLOOR).log10()
         for signal in (output, target)
     ]
     return (logs[0] - logs[1]).square().mean(dim=1).sqrt().mean()
@@ -79,7 +79,9 @@ def validate(
     mean["valid/audio/rms"] = rms
     mean["valid/audio/target_rms"] = target_rms
     mean["valid/audio/level_db"] = level_db(rms, target_rms)
-    mean["valid/audio/rms_ac"] = (rms.square() - mean["valid/audio/dc"].square()).clamp_min(0).sqrt()
+    mean["valid/audio/rms_ac"] = (
+        (rms.square() - mean["valid/audio/dc"].square()).clamp_min(0).sqrt()
+    )
     return mean
 
 

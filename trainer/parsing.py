@@ -202,7 +202,11 @@ def _check_combinations(config: Config) -> None:
     _check_model(config)
     _check_segment(config)
     quantizer = config.quantizer
-    if quantizer.prenorm == "time" and config.model.causal and not quantizer.allow_noncausal_prenorm:
+    if (
+        quantizer.prenorm == "time"
+        and config.model.causal
+        and not quantizer.allow_noncausal_prenorm
+    ):
         raise ConfigError(
             "quantizer.prenorm",
             "`time` looks at the whole segment, but model.causal is true",

@@ -34,13 +34,15 @@ class Signal:
         self._magnitudes: dict[int, Tensor] = {}
         self._frame_rms: dict[int, Tensor] = {}
 
-    def magnitudes_BKF(self, n_fft: int) -> Tensor:
+    def magnitudes(self, n_fft: int) -> Tensor:
         """Return STFT magnitudes: periodic Hann window, hop ``n_fft / 4``, zeros at the ends."""
         return _kept(self._magnitudes, n_fft, lambda: _magnitudes(self.audio_BT, n_fft))
 
-    def frame_rms_BF(self, frame_samples: int) -> Tensor:
+    def frame_rms(self, frame_samples: int) -> Tensor:
         """Return the level of consecutive frames; samples that fill no frame are left out."""
-        return _kept(self._frame_rms, frame_samples, lambda: _frame_rms(self.audio_BT, frame_samples))
+        return _kept(
+            self._frame_rms, frame_samples, lambda: _frame_rms(self.audio_BT, frame_samples)
+        )
 
     def detached(self) -> Signal:
         """Return the same signal without gradients, sharing what was derived already."""
@@ -87,7 +89,7 @@ def _frame_rms(audio_BT: Tensor, frame_samples: int) -> Tensor:
 
 
 @functools.cache
-def band_weights_PK(n_fft: int, sample_rate_hz: int, device: str) -> Tensor:
+def band_weights(n_fft: int, sample_rate_hz: int, device: str) -> Tensor:
     """Return, for each band, the weights that turn squared magnitudes into a mean square.
 
     By Parseval's theorem the sum over bins of ``weight * magnitude**2`` is the mean square of the
@@ -108,7 +110,7 @@ def band_weights_PK(n_fft: int, sample_rate_hz: int, device: str) -> Tensor:
 
 
 @functools.cache
-def mel_filters_MK(n_fft: int, n_mels: int, sample_rate_hz: int, device: str) -> Tensor:
+def mel_filters(n_fft: int, n_mels: int, sample_rate_hz: int, device: str) -> Tensor:
     """Return triangular filters, equally spaced in mel, peak 1.
 
     Source: mel(f) = 2595 log10(1 + f / 700), O'Shaughnessy 1987. A band narrower than a bin may

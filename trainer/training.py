@@ -80,9 +80,7 @@ class Training:
         generator = torch.Generator().manual_seed(self.run.seed(f"kmeans_q{known}"))
         with torch.no_grad():
             latents = self.codec.latents(batch_BT)
-        self.codec.quantizer.fit(
-            latents, first=known, n_active=self.n_active, generator=generator
-        )
+        self.codec.quantizer.fit(latents, first=known, n_active=self.n_active, generator=generator)
 
     def contest(self, output_BT: Tensor, target_BT: Tensor) -> Contest:
         """Let codec and discriminators meet in the coming step, where there are any."""
@@ -158,9 +156,7 @@ def learning_rate(optim: OptimConfig, step: int) -> float:
     return optim.learning_rate * (floor + (1 - floor) * cosine)
 
 
-def _optimizer(
-    codec: Codec, optim: OptimConfig, device: torch.device
-) -> torch.optim.AdamW:
+def _optimizer(codec: Codec, optim: OptimConfig, device: torch.device) -> torch.optim.AdamW:
     """Return AdamW with weight decay on the matrices inside the network alone."""
     exempt = {id(p) for p in codec.read_out.parameters()}
     exempt |= {id(p) for p in codec.quantizer.parameters()}

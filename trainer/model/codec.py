@@ -190,9 +190,7 @@ def _frame_encoder(model: ModelConfig) -> nn.Sequential:
     previous = 1
     for width, stride in zip(model.channels, model.strides, strict=True):
         layers += [
-            PaddedConv(
-                previous, width, kernel_size=2 * stride, stride=stride, causal=model.causal
-            ),
+            PaddedConv(previous, width, kernel_size=2 * stride, stride=stride, causal=model.causal),
             _units(width, model),
             nn.ELU(),
         ]
@@ -205,9 +203,7 @@ def _normed_encoder(model: ModelConfig) -> nn.Sequential:
     strides = [*model.strides, *[1] * model.residual_units]
     widths = [*model.channels, *[model.channels[-1]] * model.residual_units]
     layers: list[nn.Module] = []
-    for i, (before, width, stride) in enumerate(
-        zip([1, *widths], widths, strides, strict=False)
-    ):
+    for i, (before, width, stride) in enumerate(zip([1, *widths], widths, strides, strict=False)):
         layers.append(
             NormedConv(
                 before,

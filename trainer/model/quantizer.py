@@ -77,7 +77,9 @@ class Codebook(nn.Module):
         """Return the code vectors, ``(N, D)``, with gradients to codes and scale."""
         if self.scale is None:
             return functional.embedding(codes_N, self.codes_VD)
-        return functional.embedding(codes_N, functional.normalize(self.codes_VD, dim=1)) * self.scale
+        return (
+            functional.embedding(codes_N, functional.normalize(self.codes_VD, dim=1)) * self.scale
+        )
 
     def affine(self, vectors_ND: Tensor) -> Tensor:
         """Return the vectors behind the learned scale and bias, if there is one."""
@@ -194,7 +196,9 @@ class ResidualQuantizer(nn.Module):
         through = [copy(vectors_ND, parts[0]), *(part.detach() for part in parts[1:])]
         return torch.stack([self.book(i).affine(p) for i, p in enumerate(through)]).sum(dim=0)
 
-    def fit(self, input_BDT: Tensor, *, first: int, n_active: int, generator: torch.Generator) -> None:
+    def fit(
+        self, input_BDT: Tensor, *, first: int, n_active: int, generator: torch.Generator
+    ) -> None:
         """Fit codebooks ``first`` to ``n_active - 1`` to the batch, residual by residual."""
         with torch.no_grad():
             residual_ND = input_BDT.transpose(1, 2).reshape(-1, self.config.dim)

@@ -22,7 +22,7 @@ from trainer.losses import (
     measure,
     norm_reg,
 )
-from trainer.signals import Signal, band_weights_PK
+from trainer.signals import Signal, band_weights
 
 SETTINGS = LossSettings(sample_rate_hz=16000, target_rms=0.075)
 
@@ -199,7 +199,7 @@ def test_measuring_returns_no_gradients_and_draws_no_random_numbers() -> None:
 
 
 def test_band_weights_split_the_whole_power() -> None:
-    weights = band_weights_PK(512, 16000, "cpu")
+    weights = band_weights(512, 16000, "cpu")
 
     ones = torch.ones(257, 1)
 
