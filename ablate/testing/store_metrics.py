@@ -190,7 +190,7 @@ class MetricsContract:
 
         found = read(store, claim.run.id, "x")
 
-        assert found == {**{s: 1.0 for s in range(0, 101, 10)}, 110: 2.0, 120: 2.0}
+        assert found == {**dict.fromkeys(range(0, 101, 10), 1.0), 110: 2.0, 120: 2.0}
         assert max(read(store, claim.run.id, "once")) == 100
         assert store.run(claim.run.id).step == 120
         assert store.attempts(claim.run.id)[1].inexact == "other GPU"

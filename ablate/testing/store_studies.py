@@ -134,9 +134,10 @@ class StudiesContract:
 
         assert "scale-fx" in caught.value.message
         assert "scale-fix" in (caught.value.hint or "")
-        for read in (store.runs, lambda name: store.set_archived(name, True)):
-            with pytest.raises(NotFoundError):
-                read("scale-fx")
+        with pytest.raises(NotFoundError):
+            store.runs("scale-fx")
+        with pytest.raises(NotFoundError):
+            store.set_archived("scale-fx", True)
 
     def test_archived_study_is_hidden_and_not_claimed(self, store: Store) -> None:
         store.apply_plan(make_plan())
