@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +83,7 @@ def connect(url: str, *, read_only: bool = False) -> Database:
 
 
 @contextmanager
-def reading(database: Database) -> Iterator[Connection]:
+def reading(database: Database) -> Generator[Connection]:
     """Open a transaction that sees one snapshot."""
     with _translated(database), database.engine.connect() as connection:
         if connection.dialect.name == "postgresql":
@@ -93,7 +93,7 @@ def reading(database: Database) -> Iterator[Connection]:
 
 
 @contextmanager
-def writing(database: Database) -> Iterator[Connection]:
+def writing(database: Database) -> Generator[Connection]:
     """Open a transaction that may write; an exception undoes it.
 
     On SQLite it holds the write lock from the start: a transaction that reads first and then
@@ -106,7 +106,7 @@ def writing(database: Database) -> Iterator[Connection]:
 
 
 @contextmanager
-def _translated(database: Database) -> Iterator[None]:
+def _translated(database: Database) -> Generator[None]:
     try:
         yield
     except DBAPIError as error:

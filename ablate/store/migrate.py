@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, text
 
 from ablate.errors import NotFoundError, StoreError
-from ablate.store.engine import Database, connect, reading, writing
+from ablate.store.engine import connect, reading, writing
 from ablate.store.schema import (
     HEAD,
     VERSION_TABLE,
@@ -41,7 +41,7 @@ class SchemaStatus:
     head: str
     """What this code reads and writes."""
     differences: tuple[str, ...]
-    """Where tables and models differ; empty when they agree, or when the revision is not head."""
+    """Where tables and models differ; empty when they agree, or cannot be compared."""
     damage: tuple[str, ...]
     """What SQLite's integrity check found; empty on PostgreSQL, which checks its pages itself."""
     foreign_tables: tuple[str, ...]
@@ -102,20 +102,22 @@ def check(url: str) -> SchemaStatus:
     with closing(connect(url, read_only=True)) as database:
         if database.path and not database.path.exists():
             raise NotFoundError(f"there is no database {database.shown}")
+        damage = _damage(database.path) if database.path else ()
         with reading(database) as connection:
-            return _status(connection, database)
+            return _status(connection, database.shown, damage)
 
 
-def _status(connection: Connection, database: Database) -> SchemaStatus:
+def _status(connection: Connection, shown: str, damage: tuple[str, ...]) -> SchemaStatus:
     from ablate.store.models import Base
 
-    schema = read_schema(connection, database.shown)
+    schema = read_schema(connection, shown)
+    is_comparable = schema.revision == HEAD and not damage
     return SchemaStatus(
-        url=database.shown,
+        url=shown,
         revision=schema.revision,
         head=HEAD,
-        differences=_differences(connection) if schema.revision == HEAD else (),
-        damage=_damage(connection) if database.path else (),
+        differences=_differences(connection) if is_comparable else (),
+        damage=damage,
         foreign_tables=tuple(sorted(schema.tables - Base.metadata.tables.keys())),
     )
 
@@ -135,8 +137,13 @@ def _differences(connection: Connection) -> tuple[str, ...]:
     return tuple(map(str, compare_metadata(context, Base.metadata)))
 
 
-def _damage(connection: Connection) -> tuple[str, ...]:
-    found = connection.execute(text("PRAGMA integrity_check")).scalars().all()
+def _damage(path: Path) -> tuple[str, ...]:
+    """Return what SQLite's own check says, outside of any transaction: damage would end that."""
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+            found = [row[0] for row in connection.execute("PRAGMA integrity_check")]
+    except sqlite3.DatabaseError as error:
+        return (str(error),)
     return tuple(line for line in found if line != "ok")
 
 

