@@ -91,7 +91,7 @@ def heading(comparison: Comparison) -> str:
 def values_table(comparison: Comparison) -> Table:
     """Return metrics as rows, variants as columns: what came out, with interval and status."""
     columns = [Column("metric", is_fixed=True), Column("wanted", is_fixed=True)]
-    columns += [_variant_column(row) for row in comparison.rows]
+    columns += [Column(row.variant, is_number=True) for row in comparison.rows]
     rows = [
         (Cell("verdict"), Cell(""), *(_verdict_cell(row) for row in comparison.rows)),
         (Cell("runs"), Cell(""), *(_runs_cell(row) for row in comparison.rows)),
@@ -271,10 +271,6 @@ def _style(tone: Tone) -> str:
     from ablate.render.tables import STYLES
 
     return STYLES[tone]
-
-
-def _variant_column(row: Row) -> Column:
-    return Column(f"{row.variant} (baseline)" if row.is_baseline else row.variant, is_number=True)
 
 
 def _run_counts(row: Row) -> list[str]:
