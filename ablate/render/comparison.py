@@ -113,7 +113,7 @@ def contrasts_table(comparison: Comparison) -> Table | None:
         (
             Cell(metric.key),
             Cell("nearer target" if metric.goal == "target" else GOALS[metric.goal]),
-            *(_contrast_cell(_contrast(row, metric)) for row in others),
+            *(_contrast_cell(row, _contrast(row, metric)) for row in others),
         )
         for metric in metrics
     ]
@@ -146,6 +146,12 @@ def method(comparison: Comparison) -> tuple[str, ...]:
         )
         lines.append(_sign_flip_sentence(contrasts))
     return tuple(lines)
+
+
+def runs_text(row: Row) -> str:
+    """Return ``3 runs, 1 diverged``: every ending but a good one is named."""
+    total, *named = _run_counts(row)
+    return ", ".join([f"{total} run{'' if row.runs == 1 else 's'}", *named])
 
 
 def half_width(low: float | None, high: float | None) -> float | None:
@@ -320,10 +326,13 @@ def _contrast(row: Row, metric: Metric) -> Contrast | None:
     return summary.contrast if summary else None
 
 
-def _contrast_cell(contrast: Contrast | None) -> Cell:
+def _contrast_cell(row: Row, contrast: Contrast | None) -> Cell:
     if contrast is None:
         return Cell("-", None, "muted")
     tone = CONTRAST_TONES.get(contrast.verdict, "plain")
+    if tone == "good" and row.verdict == Verdict.FAILED:
+        # A silent output has better losses than a loud one; that is no good news.
+        tone = "plain"
     text = contrast_text(contrast)
     number_and_error, _, word = text.rpartition(" ")
     return Cell(text, contrast.difference, tone, (*number_and_error.split(" "), word))

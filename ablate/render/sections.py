@@ -122,7 +122,7 @@ def forces_table(forces: Forces) -> Table:
     ]
     if rows:
         rows.append((Cell("net", None, "strong"), *(_force_cell(v) for v in forces.net)))
-    note = "-w <dL/dy, y> of the weighted term: positive makes the output louder, negative quieter"
+    note = "of the weighted terms; positive: louder, negative: quieter"
     return Table("Scale forces", tuple(columns), tuple(rows), (note,) if rows else ())
 
 
@@ -160,7 +160,7 @@ def onset_table(findings: Sequence[Findings], targets: Sequence[tuple[str, str]]
         (Cell(f"{key} {text}"), *(_onset_cell(key, found) for found in findings))
         for key, text in targets
     ]
-    return Table("When it became clear", tuple(columns), tuple(rows))
+    return Table("Step from which on a target was missed for good", tuple(columns), tuple(rows))
 
 
 def _trend_row(trend: Trend, has_target: bool) -> tuple[Cell, ...]:
@@ -180,7 +180,7 @@ def _silent_cell(loss: SilentRow) -> Cell:
         return Cell("not weighted, or blind to the output", None, "muted")
     if not loss.at_silent:
         return Cell("no", None, "good")
-    text = f"{of_runs(loss.at_silent, loss.runs)}, from step {span(loss.since)} on"
+    text = f"{of_runs(loss.at_silent, loss.runs)} from {span(loss.since)}"
     return Cell(text, None, "bad")
 
 
@@ -211,7 +211,7 @@ def _onset_cell(key: str, findings: Findings) -> Cell:
     if not misses:
         known = any(p.key == key for p in findings.parameters)
         return Cell("met" if known else "no data", None, "good" if known else "muted")
-    runs = of_runs(len(misses), findings.runs)
+    runs = f"{len(misses)} of {findings.runs}"
     if not any(miss.was_met for miss in misses):
         return Cell(f"never met ({runs})", None, "bad")
-    return Cell(f"missed from {span(m.step for m in misses)} ({runs})", None, "bad")
+    return Cell(f"{span(m.step for m in misses)} ({runs})", None, "bad")
