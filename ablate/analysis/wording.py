@@ -26,12 +26,16 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def percent(fraction: float | None, *, signed: bool = True) -> str:
-    """Return a fraction in per cent: one decimal below 100 %, none above."""
+    """Return a fraction in per cent: one decimal, none from 100 % on, two digits below 1 %."""
     if fraction is None:
         return "-"
-    decimals = 1 if abs(fraction) < 1 else 0
-    text = f"{100 * fraction:{'+' if signed else ''}.{decimals}f}%"
-    return text.replace("-0.0%", "0.0%").replace("+0.0%", "0.0%")
+    size = abs(fraction)
+    if size == 0:
+        return "0%"
+    sign = "-" if fraction < 0 else "+" if signed else ""
+    if size < 0.01:
+        return f"{sign}{number(100 * size, 2)}%"
+    return f"{sign}{100 * size:.{1 if size < 1 else 0}f}%"
 
 
 def of_runs(count: int, total: int) -> str:

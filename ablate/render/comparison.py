@@ -91,7 +91,7 @@ def heading(comparison: Comparison) -> str:
 def values_table(comparison: Comparison) -> Table:
     """Return metrics as rows, variants as columns: what came out, with interval and status."""
     columns = [Column("metric", is_fixed=True), Column("wanted", is_fixed=True)]
-    columns += [_variant_column(row) for row in comparison.rows]
+    columns += [Column(row.variant, is_number=True) for row in comparison.rows]
     rows = [
         (Cell("verdict"), Cell(""), *(_verdict_cell(row) for row in comparison.rows)),
         (Cell("runs"), Cell(""), *(_runs_cell(row) for row in comparison.rows)),
@@ -113,7 +113,7 @@ def contrasts_table(comparison: Comparison) -> Table | None:
         (
             Cell(metric.key),
             Cell("nearer target" if metric.goal == "target" else GOALS[metric.goal]),
-            *(_contrast_cell(_contrast(row, metric)) for row in others),
+            *(_contrast_cell(row, _contrast(row, metric)) for row in others),
         )
         for metric in metrics
     ]
@@ -146,6 +146,12 @@ def method(comparison: Comparison) -> tuple[str, ...]:
         )
         lines.append(_sign_flip_sentence(contrasts))
     return tuple(lines)
+
+
+def runs_text(row: Row) -> str:
+    """Return ``3 runs, 1 diverged``: every ending but a good one is named."""
+    total, *named = _run_counts(row)
+    return ", ".join([f"{total} run{'' if row.runs == 1 else 's'}", *named])
 
 
 def half_width(low: float | None, high: float | None) -> float | None:
@@ -273,10 +279,6 @@ def _style(tone: Tone) -> str:
     return STYLES[tone]
 
 
-def _variant_column(row: Row) -> Column:
-    return Column(f"{row.variant} (baseline)" if row.is_baseline else row.variant, is_number=True)
-
-
 def _run_counts(row: Row) -> list[str]:
     """Return the number of runs, then every ending but a good one."""
     counts = {
@@ -324,10 +326,13 @@ def _contrast(row: Row, metric: Metric) -> Contrast | None:
     return summary.contrast if summary else None
 
 
-def _contrast_cell(contrast: Contrast | None) -> Cell:
+def _contrast_cell(row: Row, contrast: Contrast | None) -> Cell:
     if contrast is None:
         return Cell("-", None, "muted")
     tone = CONTRAST_TONES.get(contrast.verdict, "plain")
+    if tone == "good" and row.verdict == Verdict.FAILED:
+        # A silent output has better losses than a loud one; that is no good news.
+        tone = "plain"
     text = contrast_text(contrast)
     number_and_error, _, word = text.rpartition(" ")
     return Cell(text, contrast.difference, tone, (*number_and_error.split(" "), word))

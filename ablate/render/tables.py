@@ -161,11 +161,13 @@ def to_html(table: Table) -> str:
         for c in table.columns
     )
     body = "\n".join(f"<tr>{_html_row(row, table.columns)}</tr>" for row in table.rows)
+    label = f'aria-label="{html_text(table.title)}"'
     caption = f"<caption>{html_text(table.title)}</caption>" if table.title else ""
     notes = "".join(f'<p class="note">{html_text(note)}</p>' for note in table.notes)
     return (
-        f'<div class="scroll" tabindex="0"><table>{caption}\n<thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{body}\n</tbody></table></div>{notes}"
+        f'<div><div class="scroll" role="region" tabindex="0" {label}>'
+        f"<table>{caption}\n<thead><tr>{head}</tr></thead>\n"
+        f"<tbody>\n{body}\n</tbody></table></div>{notes}</div>"
     )
 
 

@@ -1,0 +1,126 @@
+"""All that a report says about each variant of a study, beside the comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ablate.analysis.budgets import Budget, Forces, budget_of, forces_of
+from ablate.analysis.comparison import Comparison
+from ablate.analysis.drift import Parameter, Trend, parameters_of, trends_of
+from ablate.analysis.jumps import EventMark, Jump, events_of, jumps_of
+from ablate.analysis.onset import Miss, misses_of
+from ablate.analysis.sentences import sentences_for
+from ablate.analysis.silence import SilentLoss, silent_losses
+from ablate.analysis.study_data import StudyData
+from ablate.analysis.windows import Window, mean
+
+_JUMPING = ("train/loss/", "train/audio/", "train/rvq/", "train/norm/", "valid/")
+"""Where a jump is worth a line; rates and timings jump by design."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SilentRow:
+    """One loss of a variant beside its silent value, as a mean over the runs."""
+
+    split: str
+    name: str
+    value: float
+    silent: float
+    ratio: float
+    at_silent: int
+    """In how many runs it sits there."""
+    runs: int
+    since: tuple[int, ...]
+    """From which step on, for each of those runs."""
+    counts: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Findings:
+    """What is to be said about one variant."""
+
+    variant: str
+    windows: tuple[Window, ...]
+    losses: tuple[Trend, ...]
+    codes: tuple[Trend, ...]
+    """Of the keys in ``train/rvq``."""
+    parameters: tuple[Parameter, ...]
+    """Norms and every key with a target."""
+    silence: tuple[SilentRow, ...]
+    budget: Budget
+    forces: Forces
+    events: tuple[EventMark, ...]
+    jumps: tuple[Jump, ...]
+    misses: Mapping[str, tuple[Miss, ...]]
+    """Key with a target -> the runs that miss it, with the step from which on."""
+    runs: int
+    sentences: tuple[str, ...]
+
+
+def findings_of(data: StudyData, comparison: Comparison) -> tuple[Findings, ...]:
+    """Return the findings for every variant at the comparison's step; none without one."""
+    step = comparison.at_step
+    return () if step is None else tuple(_findings(data, name, step) for name in data.names)
+
+
+def _findings(data: StudyData, variant: str, step: int) -> Findings:
+    runs = data.runs_of(variant)
+    arrived = [run.id for run in runs if (run.step or 0) >= step]
+    windows, losses = trends_of(data, variant, _loss_keys(data), step)
+    rvq = [f"train/rvq/{name}" for name in data.names_in("train/rvq")]
+    silence = _silent_rows([x for run in arrived for x in silent_losses(data, run, step)])
+    budget, forces = budget_of(data, variant, step), forces_of(data, variant, step)
+    jumps = jumps_of(data, variant, [k for k in data.keys if k.startswith(_JUMPING)], step)
+    return Findings(
+        variant=variant,
+        windows=windows,
+        losses=losses,
+        codes=trends_of(data, variant, rvq, step)[1],
+        parameters=parameters_of(data, variant, _parameter_keys(data), step),
+        silence=silence,
+        budget=budget,
+        forces=forces,
+        events=events_of(data, variant, step),
+        jumps=jumps,
+        misses={key: misses_of(data, key, arrived, step) for key in data.targets},
+        runs=len(runs),
+        sentences=sentences_for(
+            trends=losses,
+            silent={x.name: x.at_silent for x in silence if x.split == "train" and x.counts},
+            budget=budget,
+            forces=forces,
+            jumps=jumps,
+        ),
+    )
+
+
+def _loss_keys(data: StudyData) -> list[str]:
+    names = data.names_in("train/loss")
+    ordered = [n for n in names if n == "total"] + [n for n in names if n != "total"]
+    return [f"train/loss/{name}" for name in ordered]
+
+
+def _parameter_keys(data: StudyData) -> list[str]:
+    norms = [f"train/norm/{name}" for name in data.names_in("train/norm")]
+    return list(dict.fromkeys([*data.targets, *norms]))
+
+
+def _silent_rows(losses: Sequence[SilentLoss]) -> tuple[SilentRow, ...]:
+    grouped: dict[tuple[str, str], list[SilentLoss]] = {}
+    for loss in losses:
+        grouped.setdefault((loss.split, loss.name), []).append(loss)
+    return tuple(
+        SilentRow(
+            split=split,
+            name=name,
+            value=mean([x.value for x in found]),
+            silent=mean([x.silent for x in found]),
+            ratio=mean([x.ratio for x in found]),
+            at_silent=sum(x.is_at_silent for x in found),
+            runs=len(found),
+            since=tuple(sorted(x.since_step for x in found if x.since_step is not None)),
+            counts=any(x.counts for x in found),
+        )
+        for (split, name), found in sorted(grouped.items())
+    )

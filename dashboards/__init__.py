@@ -1,0 +1,1 @@
+"""Figures and pages over the analysis. The only package that imports plotly."""

@@ -1,0 +1,324 @@
+"""Curves of one metric: mean and range over seeds, target, silent value and events."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ablate.analysis.jumps import events_of
+from ablate.analysis.study_data import StudyData
+from ablate.analysis.windows import mean
+from ablate.store.base import Curve
+from dashboards.theme import INK, MUTED, SILENT, TARGET, Look, axis, label, layout
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+POINTS = 400
+"""Points of a line; longer curves are drawn as means over equal stretches of steps."""
+DECADES = 2.0
+"""Positive values that span more than this are drawn on a logarithmic axis."""
+NEAR = 0.02
+"""Events closer than this fraction of the axis share one mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Points that are drawn; a value that is not finite leaves a gap."""
+
+    steps: tuple[int, ...]
+    values: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VariantCurves:
+    """One variant: its runs, their mean and their range."""
+
+    variant: str
+    seeds: Mapping[int, Line]
+    mean: Line
+    low: Line
+    high: Line
+    """Smallest and largest value of any run, of all logged points; as long as ``mean``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Events at one place of the axis."""
+
+    step: int
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CurvesInfo:
+    """What a figure of curves shows."""
+
+    key: str
+    variants: tuple[VariantCurves, ...]
+    stretch: int
+    """Steps that one drawn point is the mean of; 1 when every logged point is drawn."""
+    at_step: int | None
+    band: tuple[float | None, float | None] | None
+    """What the target allows; None on a side that is open, None without a target or for a drift."""
+    target: str | None
+    silent: Line | None
+    """For a loss: the value that it takes for a silent output."""
+    marks: tuple[Mark, ...]
+    is_log: bool
+
+
+def curves_info(data: StudyData, key: str, *, at_step: int | None = None) -> CurvesInfo | None:
+    """Return what is to be drawn of a key, None when no run has a point."""
+    found = {n: _by_seed(data, n, key) for n in data.names}
+    curves = [curve for seeds in found.values() for curve in seeds.values()]
+    if not curves:
+        return None
+    stretch = _stretch(curves)
+    variants = tuple(_variant(name, seeds, stretch) for name, seeds in found.items() if seeds)
+    target = data.targets.get(key)
+    band = None
+    if target and target.kind != "drift":
+        low = target.value - target.allowance if target.kind == "band" else target.value
+        high = target.value + target.allowance if target.kind == "band" else target.value
+        band = (
+            None if target.kind == "at_most" else low,
+            None if target.kind == "at_least" else high,
+        )
+    last = max(curve.steps[-1] for curve in curves)
+    return CurvesInfo(
+        key=key,
+        variants=variants,
+        stretch=stretch,
+        at_step=at_step if at_step is not None and at_step < last else None,
+        band=band,
+        target=target.text if target else None,
+        silent=_silent(data, key, stretch),
+        marks=_marks(data, last),
+        is_log=_spans_decades(variants),
+    )
+
+
+def curves_figure(info: CurvesInfo, looks: Mapping[str, Look]) -> Figure:
+    """Return the figure."""
+    from plotly.graph_objects import Figure
+
+    traces: list[dict[str, Any]] = []
+    for curves in info.variants:
+        traces += _traces(curves, looks[curves.variant])
+    if info.silent:
+        traces.append(_silent_trace(info.silent))
+    shapes, notes = _target_shapes(info)
+    for mark in info.marks:
+        shapes.append(_vertical(mark.step, "dot"))
+        notes.append(_mark_note(mark))
+    if info.at_step is not None:
+        shapes.append(_vertical(info.at_step, "solid"))
+        notes.append(_mark_note(Mark(info.at_step, "compared here")))
+    every = f" (means of {info.stretch} steps)" if info.stretch > 1 else ""
+    return Figure(
+        data=traces,
+        layout=layout(
+            info.key,
+            xaxis=axis(f"step{every}", rangemode="tozero"),
+            yaxis=axis(type="log", dtick=1, exponentformat="power")
+            if info.is_log
+            else axis(exponentformat="power"),
+            shapes=shapes,
+            annotations=notes,
+        ),
+        skip_invalid=False,
+    )
+
+
+def _by_seed(data: StudyData, variant: str, key: str) -> dict[int, Curve]:
+    runs = data.runs_of(variant)
+    return {run.seed: curve for run in runs if (curve := data.curve(run.id, key))}
+
+
+def _stretch(curves: Sequence[Curve]) -> int:
+    longest = max(curves, key=lambda c: len(c.steps))
+    if len(longest.steps) <= POINTS:
+        return 1
+    return math.ceil((longest.steps[-1] + 1) / POINTS)
+
+
+def _variant(name: str, seeds: Mapping[int, Curve], stretch: int) -> VariantCurves:
+    gathered: dict[int, list[list[float]]] = {}
+    lines: dict[int, Line] = {}
+    for seed, curve in seeds.items():
+        grouped = _grouped(curve, stretch)
+        lines[seed] = _line({step: _finite_mean(values) for step, values in grouped.items()})
+        for step, values in grouped.items():
+            gathered.setdefault(step, []).append([v for v in values if math.isfinite(v)])
+    steps = sorted(gathered)
+    # The mean is drawn only where every run that is still going has a point: elsewhere it would
+    # jump with the runs that take part, not with their values.
+    ends = sorted(line.steps[-1] for line in lines.values())
+    whole = [s for s in steps if len(gathered[s]) >= len(ends) - bisect_right(ends, s - 1)]
+    numbers = {s: [v for values in gathered[s] for v in values] for s in whole}
+    means = {s: _finite_mean([mean(values) for values in gathered[s] if values]) for s in whole}
+    return VariantCurves(
+        variant=name,
+        seeds=lines,
+        mean=_line(means),
+        low=_line({s: min(values, default=None) for s, values in numbers.items()}),
+        high=_line({s: max(values, default=None) for s, values in numbers.items()}),
+    )
+
+
+def _grouped(curve: Curve, stretch: int) -> dict[int, list[float]]:
+    """Return step -> values; with a stretch, the step is the first of its stretch."""
+    grouped: dict[int, list[float]] = {}
+    for step, value in zip(curve.steps, curve.values, strict=True):
+        grouped.setdefault(step - step % stretch, []).append(value)
+    return grouped
+
+
+def _finite_mean(values: Sequence[float]) -> float | None:
+    numbers = [v for v in values if math.isfinite(v)]
+    return mean(numbers) if numbers else None
+
+
+def _line(points: Mapping[int, float | None]) -> Line:
+    # Five digits are finer than a pixel and halve the size of the page.
+    rounded = tuple(None if v is None else float(f"{v:.5g}") for v in points.values())
+    return Line(tuple(points), rounded)
+
+
+def _silent(data: StudyData, key: str, stretch: int) -> Line | None:
+    split, _, rest = key.partition("/")
+    if not rest.startswith("loss/"):
+        return None
+    silent = f"{split}/silent/{rest.removeprefix('loss/')}"
+    gathered: dict[int, list[float]] = {}
+    for run in data.runs:
+        if curve := data.curve(run.id, silent):
+            for step, values in _grouped(curve, stretch).items():
+                gathered.setdefault(step, []).extend(values)
+    if not gathered:
+        return None
+    return _line({step: _finite_mean(gathered[step]) for step in sorted(gathered)})
+
+
+def _marks(data: StudyData, last: int) -> tuple[Mark, ...]:
+    found: dict[tuple[int, str], list[str]] = {}
+    for name in data.names:
+        for mark in events_of(data, name, last):
+            text = mark.detail.removeprefix("guard=") if mark.detail.startswith("guard=") else ""
+            event = f"{mark.name} {text}".strip()
+            found.setdefault((mark.steps[0], event), []).append(name)
+    marks: list[Mark] = []
+    for (step, event), names in sorted(found.items()):
+        text = event if set(names) == set(data.names) else f"{event} ({', '.join(names)})"
+        if marks and step - marks[-1].step <= NEAR * last:
+            marks[-1] = Mark(marks[-1].step, f"{marks[-1].text}, {text}")
+        else:
+            marks.append(Mark(step, text))
+    return tuple(marks)
+
+
+def _spans_decades(variants: Sequence[VariantCurves]) -> bool:
+    values = [v for c in variants for line in (c.low, c.high) for v in line.values if v is not None]
+    if not values or min(values) <= 0:
+        return False
+    return math.log10(max(values) / min(values)) > DECADES
+
+
+def _traces(curves: VariantCurves, look: Look) -> list[dict[str, Any]]:
+    name = label(curves.variant)
+    shared: dict[str, Any] = {"type": "scatter", "mode": "lines", "legendgroup": name}
+    hidden = shared | {"showlegend": False, "hoverinfo": "skip"}
+    traces: list[dict[str, Any]] = []
+    if len(curves.seeds) > 1:
+        edge = {"width": 0, "color": look.color}
+        traces.append(hidden | {"x": curves.high.steps, "y": curves.high.values, "line": edge})
+        traces.append(
+            hidden
+            | {
+                "x": curves.low.steps,
+                "y": curves.low.values,
+                "line": edge,
+                "fill": "tonexty",
+                "fillcolor": look.faded(0.14),
+            }
+        )
+        for line in curves.seeds.values():
+            thin = {"width": 0.8, "color": look.faded(0.45)}
+            traces.append(hidden | {"x": line.steps, "y": line.values, "line": thin})
+    seeds = f"{len(curves.seeds)} seed{'' if len(curves.seeds) == 1 else 's'}"
+    traces.append(
+        shared
+        | {
+            "x": curves.mean.steps,
+            "y": curves.mean.values,
+            "name": name,
+            "line": {"width": 2.2, "color": look.color, "dash": look.dash},
+            "hovertemplate": f"{name}, mean of {seeds}<br>step %{{x}}: %{{y:.4g}}<extra></extra>",
+        }
+    )
+    return traces
+
+
+def _silent_trace(line: Line) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": line.steps,
+        "y": line.values,
+        "name": "silent output",
+        "line": {"width": 1.6, "color": SILENT, "dash": "dash"},
+        "hovertemplate": "silent output<br>step %{x}: %{y:.4g}<extra></extra>",
+    }
+
+
+def _target_shapes(info: CurvesInfo) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    if info.band is None:
+        return [], []
+    low, high = info.band
+    shapes: list[dict[str, Any]] = []
+    across = {"xref": "paper", "x0": 0, "x1": 1, "layer": "below"}
+    if low is not None and high is not None:
+        fill = {"fillcolor": TARGET, "opacity": 0.13, "line": {"width": 0}}
+        shapes.append({"type": "rect", "y0": low, "y1": high, **across, **fill})
+    else:
+        edge = {"line": {"color": TARGET, "width": 1.4, "dash": "longdash"}}
+        bound = low if low is not None else high
+        shapes.append({"type": "line", "y0": bound, "y1": bound, **across, **edge})
+    at = high if high is not None else low
+    assert at is not None
+    note = {
+        "xref": "paper",
+        "x": 1,
+        "xanchor": "right",
+        # An annotation on a logarithmic axis stands at the exponent, unlike a shape.
+        "y": math.log10(at) if info.is_log and at > 0 else at,
+        "yanchor": "bottom",
+        "text": label(f"target {info.target}"),
+        "showarrow": False,
+        "font": {"color": TARGET, "size": 11},
+    }
+    return shapes, [note]
+
+
+def _vertical(step: int, dash: str) -> dict[str, Any]:
+    line = {"color": MUTED, "width": 1, "dash": dash}
+    return {"type": "line", "x0": step, "x1": step, "yref": "paper", "y0": 0, "y1": 1, "line": line}
+
+
+def _mark_note(mark: Mark) -> dict[str, Any]:
+    return {
+        "x": mark.step,
+        "yref": "paper",
+        "y": 1,
+        "xanchor": "right",
+        "yanchor": "top",
+        "textangle": -90,
+        "text": label(mark.text if len(mark.text) <= 44 else mark.text[:43] + "…"),
+        "showarrow": False,
+        "font": {"color": INK, "size": 10},
+        "bgcolor": "rgba(255,255,255,0.7)",
+    }

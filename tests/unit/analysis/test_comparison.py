@@ -1,0 +1,297 @@
+import dataclasses
+import math
+
+import pytest
+
+from ablate.analysis.comparison import common_step, compare
+from ablate.analysis.loading import load
+from ablate.analysis.verdicts import Verdict
+from ablate.domain import Event, Kind, RunState
+from ablate.errors import NotFoundError
+from ablate.rules import Status
+from tests.factories import HEALTHY, FakeStore, make_data, make_scale_fix
+
+KEY = "valid/loss/l1"
+
+
+def flat(value, steps=11):
+    return {KEY: [value] * steps}
+
+
+def study(**changes):
+    return make_data(
+        {
+            "base": {0: flat(2.0), 1: flat(2.2), 2: flat(2.1)},
+            "better": {0: flat(1.0), 1: flat(1.19), 2: flat(1.1)},
+        },
+        every=10,
+        **({"spec": {"metrics": {KEY: "min"}}} | changes),
+    )
+
+
+def test_collapse_health_and_loudness_get_the_verdicts_of_the_seed_report():
+    comparison = compare(make_scale_fix())
+
+    verdicts = {row.variant: row.verdict for row in comparison.rows}
+    assert verdicts == {
+        "phase1": Verdict.FAILED,
+        "phase2a": Verdict.FAILED,
+        "phase_a": Verdict.FAILED,
+        "phase_fixed": Verdict.PASSED,
+    }
+    reasons = comparison.row("phase_a").reasons
+    assert reasons[0].startswith("3 of 3 runs: every loss sits at its silent value (l1 1.0")
+    assert "95% below its target 0.075 +-20%" in reasons[1] or "96% below" in reasons[1]
+    assert "missed for good from step" in reasons[1]
+    assert any("guard collapse fired in 3 of 3 runs" in r for r in reasons)
+    assert any("as a silent output would be" in r for r in reasons)
+
+
+def test_row_holds_mean_interval_change_and_contrast():
+    row = compare(study()).row("better")
+
+    summary = row.values[KEY]
+    assert summary.mean == pytest.approx((1.0 + 1.19 + 1.1) / 3)
+    assert summary.ci_low < summary.mean < summary.ci_high
+    assert (summary.n, summary.change) == (3, 0.0)
+    assert summary.contrast.verdict == "better"
+    assert row.verdict is Verdict.PASSED
+    assert compare(study()).row("base").values[KEY].contrast is None
+
+
+def test_compared_at_the_largest_step_that_all_reached_and_the_note_names_who_came_no_further():
+    data = make_data(
+        {"base": {0: flat(2.0)}, "short": {0: flat(2.0, 4)}},
+        every=10,
+        spec={"metrics": {KEY: "min"}},
+        states={("short", 0): RunState.RUNNING},
+    )
+
+    comparison = compare(data)
+
+    assert comparison.at_step == 30
+    assert "short-s0 (running)" in comparison.notes[0]
+    assert "others reached 100" in comparison.notes[0]
+
+
+def test_a_run_that_diverged_holds_nobody_back_and_is_counted():
+    data = make_data(
+        {"base": {0: flat(2.0), 1: flat(2.0)}, "wild": {0: flat(2.0), 1: flat(2.0, 3)}},
+        every=10,
+        spec={"metrics": {KEY: "min"}},
+        states={("wild", 1): RunState.DIVERGED},
+    )
+
+    comparison = compare(data)
+
+    row = comparison.row("wild")
+    assert comparison.at_step == 100
+    assert (row.runs, row.diverged, row.values[KEY].n) == (2, 1, 1)
+    assert row.reasons[0] == "1 of 2 runs diverged at step 20"
+    assert row.verdict is Verdict.FAILED
+    assert any("wild-s1 (diverged at step 20)" in note for note in comparison.notes)
+
+
+def test_fewer_failing_runs_than_half_leave_the_verdict_unresolved():
+    data = make_scale_fix(phases={"boom": dataclasses.replace(HEALTHY, diverges_at=120)})
+
+    row = compare(data).row("boom")
+
+    assert row.verdict is Verdict.UNRESOLVED
+    assert row.reasons[0].startswith("1 of 3 runs diverged at step 120")
+
+
+def test_a_run_stopped_by_a_guard_fails_and_says_where():
+    fired = Event("guard_fired", 20, {"guard": "collapse", "action": "stop"}, 0.0)
+    data = make_data(
+        {"base": {0: flat(2.0)}, "stopped": {0: flat(2.0, 3)}},
+        every=10,
+        spec={"metrics": {KEY: "min"}},
+        states={("stopped", 0): RunState.STOPPED},
+        events={("stopped", 0): [fired]},
+    )
+
+    row = compare(data).row("stopped")
+
+    assert row.verdict is Verdict.FAILED
+    assert row.reasons[:2] == (
+        "1 of 1 run was stopped at step 20",
+        "guard collapse fired in 1 of 1 run at step 20",
+    )
+    assert compare(data).at_step == 20
+
+
+def test_a_study_without_points_has_no_data():
+    data = make_data({"base": {0: {}}}, spec={"metrics": {KEY: "min"}})
+
+    comparison = compare(data)
+
+    assert comparison.at_step is None
+    assert comparison.row("base").verdict is Verdict.NO_DATA
+    assert comparison.notes == ("no run has logged a point yet",)
+
+
+def test_a_run_without_points_is_reported_and_holds_nobody_back():
+    data = make_data(
+        {"base": {0: flat(1.0), 1: {}}},
+        every=10,
+        spec={"metrics": {KEY: "min"}},
+        states={("base", 1): RunState.QUEUED},
+    )
+
+    comparison = compare(data)
+
+    assert comparison.at_step == 100
+    assert comparison.row("base").verdict is Verdict.UNRESOLVED
+    assert "without any point: base-s1 (queued)" in comparison.notes
+
+
+def test_to_lose_against_a_baseline_that_failed_says_nothing_against_a_variant():
+    keys = {"train/audio/rms": [0.5] + [0.001] * 10, KEY: [1.0] * 11}
+    healthy = {"train/audio/rms": [0.5] + [0.075] * 10, KEY: [1.3] * 11}
+    data = make_data(
+        {
+            "silent": {0: keys, 1: keys | {KEY: [1.01] * 11}},
+            "healthy": {0: healthy, 1: healthy | {KEY: [1.312] * 11}},
+        },
+        every=10,
+        spec={"metrics": {KEY: "min"}, "targets": {"train/audio/rms": "0.075 +-20%"}},
+    )
+
+    row = compare(data).row("healthy")
+
+    assert row.values[KEY].contrast.verdict == "worse"
+    assert row.verdict is Verdict.PASSED
+    assert "but silent itself failed" in row.reasons[0]
+
+
+def test_goal_target_compares_the_distance_to_the_target():
+    key = "train/audio/rms"
+    data = make_data(
+        {
+            "base": {s: {key: [0.20 + 0.001 * s] * 11} for s in range(3)},
+            "near": {s: {key: [0.07 - 0.001 * s] * 11} for s in range(3)},
+        },
+        every=10,
+        spec={"targets": {key: "0.075 +-20%"}},
+    )
+
+    contrast = compare(data).row("near").values[key].contrast
+
+    assert contrast.measure == "distance to target"
+    # Distances: 0.125, 0.126, 0.127 against 0.005, 0.006, 0.007.
+    assert contrast.difference == pytest.approx(-0.12)
+    assert contrast.verdict == "better"
+
+
+def test_status_of_a_variant_is_that_of_its_worst_run():
+    key = "train/audio/rms"
+    data = make_data(
+        {"base": {0: {key: [0.150] * 2}, 1: {key: [0.004] * 2}}},
+        spec={"targets": {key: "0.075 +-20%"}},
+    )
+
+    summary = compare(data).row("base").values[key]
+
+    assert summary.mean == pytest.approx(0.077)
+    assert summary.status is Status.CRITICAL
+
+
+def test_nan_of_one_seed_is_counted_and_not_averaged():
+    data = make_data(
+        {"base": {0: flat(1.0), 1: flat(math.nan)}}, every=10, spec={"metrics": {KEY: "min"}}
+    )
+
+    comparison = compare(data)
+
+    summary = comparison.row("base").values[KEY]
+    assert (summary.mean, summary.n, summary.not_finite) == (1.0, 1, 1)
+    assert any("NaN or infinite in 1 of 2 runs" in note for note in comparison.notes)
+
+
+def test_all_seeds_nan_is_nan():
+    data = make_data({"base": {0: flat(math.nan)}}, every=10, spec={"metrics": {KEY: "min"}})
+
+    summary = compare(data).row("base").values[KEY]
+
+    assert (summary.kind, summary.n) == (Kind.NAN, 0)
+
+
+def test_a_value_that_stands_in_for_a_missing_step_is_noted():
+    data = make_data(
+        {"base": {0: {KEY: {0: 1.0, 50: 2.0}, "train/loss/l1": {100: 1.0}}}},
+        spec={"metrics": {KEY: {"goal": "min", "rule": "last"}}},
+    )
+
+    comparison = compare(data)
+
+    assert comparison.row("base").values[KEY].mean == 2.0
+    assert any("no point at step 100; the latest before it, 50" in n for n in comparison.notes)
+
+
+def test_asked_step_and_metrics_and_baseline_are_taken():
+    data = make_scale_fix()
+
+    comparison = compare(
+        data, at_step=350, baseline="phase_a", metrics=["valid/loss/*", "train/audio/rms"]
+    )
+
+    assert comparison.at_step == 350
+    assert comparison.baseline == "phase_a"
+    assert [m.key for m in comparison.metrics] == [
+        "valid/loss/stft",
+        "valid/loss/l1",
+        "train/audio/rms",
+    ]
+
+
+def test_verdicts_do_not_depend_on_which_metrics_are_shown():
+    data = make_scale_fix()
+
+    few = compare(data, metrics=["train/norm/final_conv_weight"])
+
+    assert [r.reasons for r in few.rows] == [r.reasons for r in compare(data).rows]
+
+
+def test_unknown_metric_and_baseline_name_the_closest():
+    with pytest.raises(NotFoundError) as error:
+        compare(make_scale_fix(), metrics=["valid/loss/sfft"])
+    assert error.value.hint == "did you mean 'valid/loss/stft'?"
+    with pytest.raises(NotFoundError):
+        compare(make_scale_fix(), baseline="phase_b")
+
+
+def test_load_reads_the_study_through_the_store():
+    data = make_scale_fix()
+
+    loaded = load(FakeStore(data), "scale-fix")
+
+    assert compare(loaded) == compare(data)
+
+
+def test_load_without_the_baseline_compares_with_the_first_named_and_says_so():
+    store = FakeStore(make_scale_fix())
+
+    data = load(store, "scale-fix", ["phase_fixed", "phase_a"])
+
+    assert data.baseline == "phase_fixed"
+    assert data.names == ("phase_a", "phase_fixed")
+    assert "compared with phase_fixed" in data.notes[0]
+    assert load(store, "scale-fix", ["phase_a"], baseline="phase1").names == ("phase1", "phase_a")
+
+
+def test_load_of_an_unknown_phase_names_the_closest():
+    with pytest.raises(NotFoundError) as error:
+        load(FakeStore(make_scale_fix()), "scale-fix", ["phase_1"])
+
+    assert error.value.hint == "did you mean 'phase1'?"
+
+
+def test_common_step_of_diverged_runs_alone_is_where_all_of_them_came():
+    data = make_data(
+        {"base": {0: flat(1.0, 5), 1: flat(1.0, 3)}},
+        every=10,
+        states={("base", 0): RunState.DIVERGED, ("base", 1): RunState.DIVERGED},
+    )
+
+    assert common_step(data) == 20
