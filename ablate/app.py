@@ -14,7 +14,7 @@ from ablate.planning.document import Document, parse_document, read_document
 from ablate.planning.flags import StudyFlags, apply_flags
 from ablate.planning.plan import make_plan
 from ablate.planning.study_file import check_study
-from ablate.planning.templates import find_study, project_file
+from ablate.planning.templates import find_study, project_file, templates
 from ablate.planning.trainers import load_trainer
 from ablate.settings import Settings
 from ablate.store import open_store
@@ -67,10 +67,16 @@ def plan_creation(
     return Creation(
         plan=plan,
         diff=diff_plans(old, plan),
-        source=document.name,
+        source=_shown_source(document, source),
         is_new=old is None,
         text=text,
     )
+
+
+def _shown_source(document: Document, path: Path) -> str:
+    if document.name == str(path) and path in templates().values():
+        return f"the shipped template {path.stem}"
+    return document.name
 
 
 def _plan(settings: Settings, document: Document, name: str) -> Plan:

@@ -54,7 +54,7 @@ def _database(settings: Settings) -> Finding:
         status = check(settings.db_url)
     except AblateError as error:
         return Finding("database", False, f"{error.message}; {error.hint or ''}".rstrip("; "))
-    return Finding("database", status.is_good, status.text.splitlines()[0])
+    return Finding("database", status.is_good, f"{status.url}: schema {status.revision}")
 
 
 def _package(name: str, extra: str) -> Finding:

@@ -149,7 +149,7 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What a study wants: its variants and, for each, its seeds. Pure; made by `ablate.planning`."""
+    """What a study wants: its variants and their seeds. Pure; made by `ablate.planning`."""
 
     study: str
     question: str

@@ -122,12 +122,12 @@ class Trainer(Protocol):
 
     @property
     def not_identity(self) -> frozenset[str]:
-        """Dotted keys of the config that cannot change the result (where checkpoints go, how often)."""
+        """Dotted keys of the config that cannot change the result, as how often it is saved."""
         ...
 
     @property
     def absent_means(self) -> Mapping[str, Any]:
-        """Dotted key -> what its absence meant, for keys that were added after the first release."""
+        """Dotted key -> what its absence meant, for keys that were added later."""
         ...
 
     def resolve(self, overrides: Mapping[str, Any]) -> dict[str, Any]:

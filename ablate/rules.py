@@ -61,7 +61,8 @@ class Target:
             half = abs(centre) * width / 100 if found[3] else width
             return cls(clean, "band", centre, _positive(half, clean))
         raise RuleError(
-            f"cannot read the target '{text}'; write '0.075 +-20%', '>= 8', '<= 1.2' or 'drift < 10%'"
+            f"cannot read the target '{text}'; "
+            "write '0.075 +-20%', '>= 8', '<= 1.2' or 'drift < 10%'"
         )
 
     def judge(self, value: float | None, initial: float | None = None) -> Status:

@@ -67,7 +67,7 @@ def show_comparison(
     width = terminal_width()
     print(render(comparison, form, width=width, color=width is not None))  # pyright: ignore[reportArgumentType]
     if plot is not None:
-        from dashboards import compare_page
+        from dashboards.compare_page import compare_page
 
         compare_page(comparison, data, plot)
         say(f"wrote {plot}")
@@ -90,10 +90,10 @@ def write_report(
     context: typer.Context, study: str, path: Path, *, variants: Sequence[str] = ()
 ) -> None:
     """Write the report of a study, or of some of its variants, in the format of the suffix."""
+    from ablate.analysis.comparison import compare as compare_variants
     from ablate.analysis.loading import load
-    from dashboards import report as reports
+    from dashboards.report import write_report as write
 
     with opened(context) as store:
         data = load(store, study, variants)
-    write = reports.write_html if path.suffix == ".html" else reports.write_markdown
-    write(data, path)
+    write(path, data, compare_variants(data))

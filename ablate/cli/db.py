@@ -40,9 +40,11 @@ def downgrade(
 @app.command()
 def check(context: typer.Context) -> None:
     """Say which schema the database has, and whether it is whole. Writes nothing."""
+    from ablate.render.schema import status_lines
     from ablate.store.migrate import check as check_schema
 
     status = check_schema(settings_of(context).db_url)
-    print(status.text)
+    print("\n".join(status_lines(status)))
     if not status.is_good:
-        raise StoreError("the database needs attention, as shown", hint=status.hint)
+        hint = "restore a backup" if status.damage else "run: ablate db upgrade"
+        raise StoreError("the database needs attention, as shown", hint=hint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Literal, Self, TextIO
 
 from rich.console import Console
 from rich.live import Live
@@ -133,7 +133,7 @@ class LiveProgress:
         self._console.print(Text(text, style="dim"))
 
 
-_COLUMNS = (
+_COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
     ("phase", "left"),
     ("seed", "right"),
     ("step", "right"),

@@ -27,21 +27,32 @@ _LISTED = 12
 
 
 def variants_table(plan: Plan) -> Table:
-    """Return a study's variants: what each sets otherwise than the baseline."""
-    base = flatten(plan.baseline.config)
+    """Return a study's variants: from which each starts, and what it changes there."""
     columns = (
         Column("variant", is_fixed=True),
         Column("kind"),
-        Column("differs from the baseline in"),
+        Column("from"),
+        Column("changes"),
     )
-    rows = tuple(
-        (Cell(v.name, tone="strong"), Cell(_kind(v)), Cell(_differences(v, base)))
-        for v in plan.variants
-    )
+    by_name = {v.name: v for v in plan.variants}
+    rows: list[tuple[Cell, ...]] = []
+    for variant in plan.variants:
+        parent = by_name.get(_parent_name(plan, variant) or "", plan.baseline)
+        start = "-" if parent is variant else parent.name
+        changes = _differences(variant, flatten(parent.config))
+        rows.append(
+            (Cell(variant.name, tone="strong"), Cell(_kind(variant)), Cell(start), Cell(changes))
+        )
     seeds = ", ".join(map(str, plan.seeds))
     count = len(plan.variants) * len(plan.seeds)
     note = f"{len(plan.variants)} variants x {len(plan.seeds)} seeds ({seeds}) = {count} runs"
-    return Table(f"{plan.study}: {plan.question}".rstrip(": "), columns, rows, (note,))
+    return Table(f"{plan.study}: {plan.question}".rstrip(": "), columns, tuple(rows), (note,))
+
+
+def _parent_name(plan: Plan, variant: Variant) -> str | None:
+    if variant.is_phase:
+        return plan.spec.get("phases", {}).get(variant.name, {}).get("from")
+    return plan.spec.get("design", {}).get("from")
 
 
 def _kind(variant: Variant) -> str:

@@ -19,8 +19,8 @@ from tests.integration.conftest import STUDY, Project
         (["study", "create", "toy", "-f", "gone.yaml"], 3, ["there is no study file gone.yaml"]),
         (["study", "create", "other", "-f", "studies/toy.yaml"], 2, ["defines the study 'toy'"]),
         (["run"], 3, ["there is no study yet", "ablate study create scale-fix"]),
-        (["compare"], 3, ["no results database", "ablate study create"]),
-        (["status"], 3, ["no results database"]),
+        (["compare"], 3, ["there is no ablate database", "ablate study create"]),
+        (["status"], 3, ["there is no ablate database"]),
     ],
 )
 def test_mistakes_before_anything_exists(
@@ -94,7 +94,7 @@ phases:
         ("steps: many", ["steps", "'many'"]),
         ("losses.l1.weight: '1'", ["losses.l1.weight", "'1'"]),
         ("optim.learning_rate: -1", ["optim.learning_rate", "-1"]),
-        ("preset: bse", ["preset", "did you mean 'base'?"]),
+        ("preset: bse", ["preset", "one of base, pre_output"]),
         ("data.source: folder", ["data.path"]),
         ("{data.source: folder, data.path: gone}", ["data.path", "gone"]),
         ("{data.source: folder, data.path: studies}", ["data.path", "studies"]),
@@ -190,7 +190,7 @@ def test_file_that_is_no_database_is_refused(project: Project) -> None:
 
 
 def test_names_that_look_like_markup_are_shown_as_typed(project: Project) -> None:
-    text = STUDY.replace("Which rate?", "[red]Which[/red] <b>rate</b>?")
+    text = STUDY.replace("Which rate?", "'[red]Which[/red] <b>rate</b>?'")
     project.write("studies/toy.yaml", text)
     project.ablate("study", "create", "toy")
 

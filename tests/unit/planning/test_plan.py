@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ablate.domain import Plan
@@ -99,13 +101,14 @@ def test_impossible_plans_point_at_the_key(old: str, new: str, line: int, messag
 
 def test_too_many_runs_are_refused_with_their_number() -> None:
     levels = ", ".join(map(str, range(110)))
-    text = f"study: a\nfactors:\n  x: {{key: x, levels: [{levels}]}}\n  y: {{key: y, levels: [{levels}]}}\n"
+    factors = [f"  {name}: {{key: {name}, levels: [{levels}]}}" for name in "xy"]
+    text = "\n".join(["study: a", "factors:", *factors, ""])
 
     with pytest.raises(StudyFileError, match="12,100 runs"):
         planned(text + "design: {kind: grid}\n")
 
 
-def test_config_that_the_trainer_refuses_points_at_the_setting(tmp_path) -> None:  # noqa: ANN001
+def test_config_that_the_trainer_refuses_points_at_the_setting(tmp_path: Path) -> None:
     text = "study: a\nphases:\n  p:\n    set:\n      losses.l2.wait: 3\n"
     document = parse_document(text, name="f.yaml")
 
