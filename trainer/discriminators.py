@@ -30,17 +30,19 @@ class StftDiscriminator(nn.Module):
     """Convolutions over one complex STFT.
 
     Source: Défossez et al. 2022, arXiv:2210.13438, section 3.4. Deviation: fewer channels, no
-    weight normalisation.
+    weight normalisation, input in units of the target's level.
 
     Args:
         n_fft: Window, in samples; the hop is a quarter.
         channels: Width of every layer.
+        unit_rms: Level that the layers see as 1. A constant, so that they still see the level.
     """
 
     _window: Tensor
 
-    def __init__(self, n_fft: int, channels: int) -> None:
+    def __init__(self, n_fft: int, channels: int, *, unit_rms: float) -> None:
         super().__init__()
+        self._unit_rms = unit_rms
         self._n_fft = n_fft
         self.register_buffer("_window", torch.hann_window(n_fft), persistent=False)
         self.layers = nn.ModuleList([nn.Conv2d(2, channels, (3, 9), padding=(1, 4))])
@@ -60,7 +62,7 @@ class StftDiscriminator(nn.Module):
     def forward(self, audio_BT: Tensor) -> Judgement:
         """Judge a batch."""
         spectrum = torch.stft(
-            audio_BT.float(),
+            audio_BT.float() / self._unit_rms,
             self._n_fft,
             hop_length=self._n_fft // 4,
             window=self._window,
@@ -104,7 +106,10 @@ class Adversary:
         }
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(run.seed("discriminator"))
-            built = [StftDiscriminator(n, self._config.channels) for n in self._config.n_ffts]
+            built = [
+                StftDiscriminator(n, self._config.channels, unit_rms=config.data.target_rms)
+                for n in self._config.n_ffts
+            ]
         self.judges = nn.ModuleList(built).to(run.device)
         self.optimizer = torch.optim.AdamW(
             self.judges.parameters(),

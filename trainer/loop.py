@@ -111,7 +111,7 @@ def log_untrained(training: Training) -> None:
 def log_validation(training: Training) -> None:
     """Log every validation metric of the model as it is."""
     settings = training.objective.settings
-    metrics = validate(training.codec, training.held_out, settings, training.n_active)
+    metrics = validate(training.codec, training.held_out, settings, training.n_trained)
     training.run.log(metrics, training.step)
 
 

@@ -17,8 +17,16 @@ class BundledTrainer:
     """Part of every run's identity: change it when the same config trains differently."""
     train: str = "trainer.loop:train"
     """``module:function``, imported in the worker alone."""
-    preload: tuple[str, ...] = ("torch", "torch._dynamo", "trainer.loop")
-    """Imported once by the fork server; `trainer.loop` brings scipy and soundfile with it."""
+    preload: tuple[str, ...] = (
+        "torch",
+        "torch._dynamo",
+        "torch.utils.serialization",
+        "trainer.loop",
+    )
+    """Imported once by the fork server, so that a run imports nothing of weight any more.
+
+    `trainer.loop` brings scipy and soundfile with it; torch imports the second and third by itself
+    at the first optimizer step and the first checkpoint."""
     not_identity: frozenset[str] = frozenset({"preset", "checkpoint_every"})
     """A preset is only where the other keys start, and saving more often changes no number."""
 
