@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, case, insert, select, text, update
 
@@ -11,14 +10,17 @@ from ablate.domain import Claim
 from ablate.errors import LeaseLostError
 from ablate.store import postgres, sqlite
 from ablate.store.base import SpoolBatch, StepValues
-from ablate.store.models import AttemptRow, EventRow, MetricKeyRow
+from ablate.store.models import AttemptRow, EventRow, MetricKeyRow, SeriesRow
 from ablate.store.queries import AnyRow, chunks
-from ablate.store.rows import has_repeats, point_rows
+from ablate.store.rows import has_repeats, new_rows, rows_in_order
 from ablate.store.text import check_name, explanation, to_json
 
 _WRITERS = {"sqlite": sqlite.write_points, "postgresql": postgres.write_points}
 
 _INSERT_KEY = text("INSERT INTO metric_keys (name) VALUES (:name) ON CONFLICT DO NOTHING")
+_INSERT_SERIES = text(
+    "INSERT INTO series (attempt_id, key_id) VALUES (:attempt_id, :key_id) ON CONFLICT DO NOTHING"
+)
 _INSERT_STEP = text(
     "INSERT INTO steps (attempt_id, step, time) VALUES (:attempt_id, :step, :time)"
     " ON CONFLICT DO NOTHING"
@@ -40,7 +42,7 @@ def lease_lost(claim: Claim) -> LeaseLostError:
 
 
 def ingest(
-    connection: Connection, claim: Claim, batch: SpoolBatch, known_keys: Mapping[str, int]
+    connection: Connection, claim: Claim, batch: SpoolBatch, known_series: Mapping[str, int]
 ) -> tuple[int, Mapping[str, int]]:
     """Write a batch in this transaction.
 
@@ -48,18 +50,18 @@ def ingest(
         connection: In a transaction that writes.
         claim: Who may write.
         batch: What to write.
-        known_keys: Ids of keys that are surely in the database.
+        known_series: By key, those of the attempt that are surely in the database.
 
     Returns:
-        The stored offset, and the ids of all keys of the batch; they hold once it committed.
+        The stored offset, and what is known of the attempt's series once this committed.
     """
     stored = _held(connection, claim)
     if stored.spool_offset != batch.start_offset:
-        return stored.spool_offset, {}
+        return stored.spool_offset, known_series
     _check(batch)
-    key_ids = _key_ids(connection, batch, known_keys)
+    series = _series(connection, batch, claim.attempt_id, known_series)
     logs = [log for log in batch.logs if log.keys]
-    _write_logs(connection, stored, logs, key_ids)
+    _write_logs(connection, stored, logs, series)
     _write_records(connection, claim.attempt_id, batch)
     if batch.has_started or (logs and not stored.has_started):
         _start(connection, stored, batch)
@@ -69,7 +71,7 @@ def ingest(
         .where(AttemptRow.id == claim.attempt_id)
         .values(spool_offset=batch.end_offset, last_step=max(last_step, stored.last_step))
     )
-    return batch.end_offset, key_ids
+    return batch.end_offset, series
 
 
 def _held(connection: Connection, claim: Claim) -> AnyRow:
@@ -102,10 +104,10 @@ def _check(batch: SpoolBatch) -> None:
         check_name(checkpoint.path, "checkpoint path")
 
 
-def _key_ids(
-    connection: Connection, batch: SpoolBatch, known: Mapping[str, int]
+def _series(
+    connection: Connection, batch: SpoolBatch, attempt_id: int, known: Mapping[str, int]
 ) -> Mapping[str, int]:
-    """Return the ids of the batch's keys, giving new ones to new keys.
+    """Return the attempt's series by key, making those of new keys.
 
     New keys are inserted in one order, so that two transactions never wait for each other.
     """
@@ -116,46 +118,42 @@ def _key_ids(
     for key in missing:
         check_name(key, "metric key")
     connection.execute(_INSERT_KEY, [{"name": key} for key in missing])
-    found: dict[str, int] = {}
+    found = dict(known)
     for part in chunks(missing):
-        rows = connection.execute(
-            select(MetricKeyRow.name, MetricKeyRow.id).where(MetricKeyRow.name.in_(part))
+        names = MetricKeyRow.name.in_(part)
+        ids = connection.execute(select(MetricKeyRow.id).where(names)).scalars()
+        connection.execute(
+            _INSERT_SERIES, [{"attempt_id": attempt_id, "key_id": key_id} for key_id in ids]
         )
+        query = select(MetricKeyRow.name, SeriesRow.id).join_from(SeriesRow, MetricKeyRow)
+        rows = connection.execute(query.where(SeriesRow.attempt_id == attempt_id, names))
         found.update((name, id_) for name, id_ in rows)
-    return {**known, **found}
+    return found
 
 
 def _write_logs(
-    connection: Connection,
-    stored: AnyRow,
-    logs: Sequence[StepValues],
-    key_ids: Mapping[str, int],
+    connection: Connection, stored: AnyRow, logs: Sequence[StepValues], series: Mapping[str, int]
 ) -> None:
+    if not logs:
+        return
     times: dict[int, float] = {}
     for log in logs:
         times.setdefault(log.step, log.time)
-    if not times:
-        return
     connection.execute(
         _INSERT_STEP,
         [{"attempt_id": stored.id, "step": step, "time": time} for step, time in times.items()],
     )
-    last_step = stored.last_step
 
     def step_time(log: StepValues) -> float | None:
-        # A step that was logged before this batch may have another time already.
-        is_that = log.step > last_step and log.time == times[log.step]
-        return None if is_that else log.time
+        return None if log.time == times[log.step] else log.time
 
-    def rows(part: Iterable[StepValues], step_time: Callable[[StepValues], float | None]) -> Any:
-        return point_rows(stored.id, part, key_ids, step_time)
-
-    new = [log for log in logs if log.step > last_step]
-    others = [log for log in logs if log.step <= last_step]
+    # What was logged at a step before this batch may be logged again, and has another time.
+    new = [log for log in logs if log.step > stored.last_step]
+    others = [log for log in logs if log.step <= stored.last_step]
     if has_repeats(new):
-        new, others = [], list(logs)
+        new, others = [], logs
     write = _WRITERS[connection.dialect.name]
-    write(connection, rows(new, step_time), rows(others, step_time))
+    write(connection, new_rows(new, series, step_time), rows_in_order(others, series))
 
 
 def _write_records(connection: Connection, attempt_id: int, batch: SpoolBatch) -> None:

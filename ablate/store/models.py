@@ -1,7 +1,8 @@
 """The tables: columns and constraints, nothing else.
 
 Points and steps have no foreign keys, for speed: they are written only together with a row of
-``attempts`` that the transaction holds, and nothing is ever deleted from ``attempts``.
+``attempts`` that the transaction holds, and nothing is ever deleted. One ``series_id`` instead of
+(attempt_id, key_id) saves a byte a point in SQLite and four in PostgreSQL.
 """
 
 from __future__ import annotations
@@ -161,6 +162,17 @@ class MetricKeyRow(Base):
     name: Mapped[Words] = mapped_column(unique=True)
 
 
+class SeriesRow(Base):
+    """A metric key of an attempt; its points lie together."""
+
+    __tablename__ = "series"
+    __table_args__ = (UniqueConstraint("attempt_id", "key_id"), _STRICT)
+
+    id: Mapped[Id]
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempts.id"))
+    key_id: Mapped[int] = mapped_column(ForeignKey("metric_keys.id"))
+
+
 class StepRow(Base):
     """When a step of an attempt was first logged."""
 
@@ -177,16 +189,15 @@ class PointRow(Base):
 
     __tablename__ = "points"
     __table_args__ = (
-        PrimaryKeyConstraint("attempt_id", "key_id", "step", postgresql_include=["value"]),
+        PrimaryKeyConstraint("series_id", "step", postgresql_include=["value"]),
         _COMPACT,
     )
 
-    attempt_id: Mapped[Count]
-    key_id: Mapped[Count]
+    series_id: Mapped[Count]
     step: Mapped[Step]
     value: Mapped[float | None] = mapped_column(_DOUBLE)
     """NULL unless finite."""
-    kind: Mapped[int] = mapped_column(_SMALL)
+    kind: Mapped[int] = mapped_column(_SMALL, server_default="0")
     """0 finite, 1 NaN, 2 +Inf, 3 -Inf, 4 finite and -0.0, whose sign SQLite does not keep."""
     time: Mapped[Seconds | None]
     """NULL when it is that of the step."""

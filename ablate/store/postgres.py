@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import chain
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import URL
 
 from ablate.errors import StoreUnavailableError
-from ablate.store.rows import PointRow
+from ablate.store.rows import FullRow, NewRows
 
-_COLUMNS = "(attempt_id, key_id, step, value, kind, time)"
-_TYPES = ("int4", "int4", "int8", "float8", "int2", "float8")
-_COPY = f"COPY points {_COLUMNS} FROM STDIN (FORMAT binary)"
-_UPSERT = f"""
-    INSERT INTO points {_COLUMNS} VALUES (%s, %s, %s, %s, %s, %s)
-    ON CONFLICT (attempt_id, key_id, step)
+_COPY_PLAIN = "COPY points (series_id, step, value) FROM STDIN (FORMAT binary)"
+_PLAIN_TYPES = ("int4", "int8", "float8")
+_COPY = "COPY points (series_id, step, value, kind, time) FROM STDIN (FORMAT binary)"
+_TYPES = (*_PLAIN_TYPES, "int2", "float8")
+_UPSERT = """
+    INSERT INTO points (series_id, step, value, kind, time) VALUES (%s, %s, %s, %s, %s)
+    ON CONFLICT (series_id, step)
     DO UPDATE SET value = excluded.value, kind = excluded.kind, time = excluded.time
-"""  # noqa: S608 - made of constants
+"""
 
 
 def make_engine(url: URL, *, read_only: bool) -> Engine:
@@ -42,22 +42,28 @@ def make_engine(url: URL, *, read_only: bool) -> Engine:
         ) from error
 
 
-def write_points(
-    connection: Connection, new: Iterable[PointRow], others: Iterable[PointRow]
-) -> None:
-    """Store points; of one (attempt, key, step) the last counts.
+def write_points(connection: Connection, new: NewRows, others: Iterable[FullRow]) -> None:
+    """Store points; of one (series, step) the last counts.
 
     Args:
         connection: In a transaction that writes.
-        new: Points that are surely not stored yet, none twice: COPY knows no conflicts.
-        others: Points that may be.
+        new: Points that are surely not stored yet: COPY knows no conflicts.
+        others: Points that may be, also twice.
     """
     cursor: Any = connection.connection.cursor()
-    first = next(iter(new := iter(new)), None)
-    if first is not None:
-        with cursor.copy(_COPY) as copy:
-            copy.set_types(_TYPES)
-            for row in chain((first,), new):
-                copy.write_row(row)
+    _copy(cursor, _COPY_PLAIN, _PLAIN_TYPES, new.plain)
+    _copy(cursor, _COPY, _TYPES, new.full)
     cursor.executemany(_UPSERT, others)
     cursor.close()
+
+
+def _copy(cursor: Any, statement: str, types: Sequence[str], rows: Iterable[Any]) -> None:
+    rows = iter(rows)
+    first = next(rows, None)
+    if first is None:
+        return
+    with cursor.copy(statement) as copy:
+        copy.set_types(types)
+        copy.write_row(first)
+        for row in rows:
+            copy.write_row(row)

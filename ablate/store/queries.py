@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Row, RowMapping, Select, and_, func, or_, select
@@ -32,6 +30,7 @@ from ablate.store.models import (
     MetricKeyRow,
     PointRow,
     RunRow,
+    SeriesRow,
     StepRow,
     StudyRow,
     StudyRunRow,
@@ -288,17 +287,17 @@ def _windows(
 
 
 def metric_keys(connection: Connection, run_ids: Sequence[str]) -> tuple[str, ...]:
-    """Return the keys that any of the runs has logged, sorted: one index seek for each."""
+    """Return the keys that any of the runs has logged, sorted: one index seek for each series."""
     found: set[str] = set()
+    counts = select(PointRow.step).where(PointRow.series_id == SeriesRow.id)
     for part in chunks(dict.fromkeys(run_ids)):
-        logged = (
-            select(PointRow.step)
-            .where(PointRow.attempt_id == AttemptRow.id, PointRow.key_id == MetricKeyRow.id)
-            .where(_counts(PointRow.step))
-            .exists()
+        query = (
+            select(MetricKeyRow.name)
+            .distinct()
+            .join_from(AttemptRow, SeriesRow, SeriesRow.attempt_id == AttemptRow.id)
+            .join(MetricKeyRow, MetricKeyRow.id == SeriesRow.key_id)
+            .where(AttemptRow.run_id.in_(part), counts.where(_counts(PointRow.step)).exists())
         )
-        query = select(MetricKeyRow.name).distinct().select_from(MetricKeyRow)
-        query = query.join(AttemptRow, AttemptRow.run_id.in_(part)).where(logged)
         found.update(connection.execute(query).scalars())
     return tuple(sorted(found))
 
@@ -312,45 +311,51 @@ def curves(
     last_step: int | None,
 ) -> tuple[Curve, ...]:
     """Return the curves of the runs, ordered by run, then by key."""
-    key_ids: dict[str, int] = {}
-    for part in chunks(dict.fromkeys(keys)):
-        query = select(MetricKeyRow.name, MetricKeyRow.id).where(MetricKeyRow.name.in_(part))
-        key_ids.update((name, id_) for name, id_ in connection.execute(query))
     windows = _windows(connection, run_ids, first_step, last_step)
     found: list[Curve] = []
     for run_id in run_ids:
-        points = _points(connection, windows.get(run_id, []), list(key_ids.values()))
+        points = _points(connection, windows.get(run_id, []), keys)
         for key in keys:
-            columns = points.get(key_ids.get(key, -1))
-            if columns:
-                steps, values, times = map(tuple, zip(*columns, strict=True))
+            if points[key]:
+                steps, values, times = map(tuple, zip(*points[key], strict=True))
                 found.append(Curve(run_id=run_id, key=key, steps=steps, values=values, times=times))
     return tuple(found)
 
 
 def _points(
-    connection: Connection, windows: Iterable[_Window], key_ids: Sequence[int]
-) -> dict[int, list[tuple[int, float, float]]]:
+    connection: Connection, windows: Iterable[_Window], keys: Sequence[str]
+) -> dict[str, list[tuple[int, float, float]]]:
     """Return (step, value, time) by key, ascending."""
-    found: dict[int, list[tuple[int, float, float]]] = defaultdict(list)
+    found: dict[str, list[tuple[int, float, float]]] = defaultdict(list)
     for window in windows:
         times = _step_times(connection, window)
-        for part in chunks(key_ids):
-            rows = connection.execute(_select_points(window, part))
-            for key_id, group in groupby(rows, itemgetter(0)):
-                found[key_id] += [
-                    (step, decode(value, kind), times[step] if time is None else time)
-                    for _, step, value, kind, time in group
-                ]
+        for key, series_id in _series(connection, window.attempt_id, keys):
+            found[key] += [
+                (step, decode(value, kind), times[step] if time is None else time)
+                for step, value, kind, time in connection.execute(_select_points(window, series_id))
+            ]
     return found
 
 
-def _select_points(window: _Window, key_ids: Sequence[int]) -> AnySelect:
+def _series(
+    connection: Connection, attempt_id: int, keys: Sequence[str]
+) -> Iterator[tuple[str, int]]:
+    for part in chunks(dict.fromkeys(keys)):
+        query = (
+            select(MetricKeyRow.name, SeriesRow.id)
+            .join(SeriesRow, SeriesRow.key_id == MetricKeyRow.id)
+            .where(SeriesRow.attempt_id == attempt_id, MetricKeyRow.name.in_(part))
+        )
+        for row in connection.execute(query):
+            yield row[0], row[1]
+
+
+def _select_points(window: _Window, series_id: int) -> AnySelect:
     return (
-        select(PointRow.key_id, PointRow.step, PointRow.value, PointRow.kind, PointRow.time)
-        .where(PointRow.attempt_id == window.attempt_id, PointRow.key_id.in_(key_ids))
+        select(PointRow.step, PointRow.value, PointRow.kind, PointRow.time)
+        .where(PointRow.series_id == series_id)
         .where(PointRow.step.between(window.first_step, window.last_step))
-        .order_by(PointRow.key_id, PointRow.step)
+        .order_by(PointRow.step)
     )
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, pairwise, repeat
 from typing import TypeAlias
 
 from ablate.domain import Kind
 from ablate.store.base import StepValues
 
-PointRow: TypeAlias = tuple[int, int, int, float | None, int, float | None]
-"""attempt_id, key_id, step, value, kind, time: see `ablate.store.models.PointRow`."""
+PlainRow: TypeAlias = tuple[int, int, float]
+"""series_id, step, value of a point with an ordinary value, logged when its step was."""
+FullRow: TypeAlias = tuple[int, int, float | None, int, float | None]
+"""series_id, step, value, kind, time: see `ablate.store.models.PointRow`."""
 
 FINITE, NEGATIVE_ZERO = 0, 4
 _CODES = {
@@ -23,9 +27,17 @@ _CODES = {
 _SPECIAL = {1: math.nan, 2: math.inf, 3: -math.inf, NEGATIVE_ZERO: -0.0}
 
 
+@dataclass(frozen=True, slots=True)
+class NewRows:
+    """Points that are surely not stored yet, none twice; by series, which writes fastest."""
+
+    plain: Iterable[PlainRow]
+    full: Iterable[FullRow]
+
+
 def encode(value: float) -> tuple[float | None, int]:
     """Return the columns ``value`` and ``kind``."""
-    if value == 0 and math.copysign(1.0, value) < 0:
+    if _is_negative_zero(value):
         return 0.0, NEGATIVE_ZERO
     kind = Kind.of(value)
     return (value if kind is Kind.FINITE else None), _CODES[kind]
@@ -39,42 +51,60 @@ def decode(value: float | None, kind: int) -> float:
     return value
 
 
-def point_rows(
-    attempt_id: int,
+def _is_negative_zero(value: float) -> bool:
+    return value == 0.0 and math.copysign(1.0, value) < 0.0
+
+
+def new_rows(
     logs: Iterable[StepValues],
-    key_ids: Mapping[str, int],
+    series: Mapping[str, int],
     step_time: Callable[[StepValues], float | None],
-) -> Iterator[PointRow]:
-    """Return the rows of an attempt's logs.
+) -> NewRows:
+    """Return the rows of logs in which no (key, step) is twice and none is stored yet.
 
     Args:
-        attempt_id: Whose they are.
-        logs: In the order in which they were logged.
-        key_ids: The id of every key in them.
+        logs: Of one attempt.
+        series: The series of every key in them.
         step_time: Returns what the column ``time`` says: None when it is that of the step.
     """
-    layouts: dict[tuple[str, ...], list[int]] = {}
-
-    def rows(log: StepValues) -> Iterable[PointRow]:
-        ids = layouts.get(log.keys)
-        if ids is None:
-            ids = layouts[log.keys] = [key_ids[key] for key in log.keys]
-        values, kinds = _columns(log.values)
-        return zip(repeat(attempt_id), ids, repeat(log.step), values, kinds, repeat(step_time(log)))
-
-    return chain.from_iterable(map(rows, logs))
-
-
-def _columns(values: tuple[float, ...]) -> tuple[Iterable[float | None], Iterable[int]]:
-    if all(map(math.isfinite, values)) and 0.0 not in values:
-        return values, repeat(FINITE)
-    encoded = [encode(value) for value in values]
-    return [value for value, _ in encoded], [kind for _, kind in encoded]
+    plain: list[Iterable[PlainRow]] = []
+    full: list[Iterable[FullRow]] = []
+    layouts: dict[tuple[str, ...], list[StepValues]] = defaultdict(list)
+    for log in logs:
+        layouts[log.keys].append(log)
+    for keys, part in layouts.items():
+        steps = [log.step for log in part]
+        times = [step_time(log) for log in part]
+        is_timely = all(time is None for time in times)
+        for key, values in zip(keys, zip(*(log.values for log in part), strict=True), strict=True):
+            if is_timely and _are_ordinary(values):
+                plain.append(zip(repeat(series[key]), steps, values))
+            else:
+                full.append(_full_rows(series[key], steps, values, times))
+    return NewRows(chain.from_iterable(plain), chain.from_iterable(full))
 
 
-def has_repeats(logs: Iterable[StepValues]) -> bool:
+def _are_ordinary(values: Sequence[float]) -> bool:
+    is_finite = all(map(math.isfinite, values))
+    return is_finite and not (0.0 in values and any(map(_is_negative_zero, values)))
+
+
+def _full_rows(
+    series_id: int, steps: list[int], values: Sequence[float], times: list[float | None]
+) -> Iterator[FullRow]:
+    for step, value, time in zip(steps, values, times, strict=True):
+        yield (series_id, step, *encode(value), time)
+
+
+def rows_in_order(logs: Iterable[StepValues], series: Mapping[str, int]) -> Iterator[FullRow]:
+    """Return the rows of any logs in the order in which they were logged, each with its time."""
+    for log in logs:
+        for key, value in zip(log.keys, log.values, strict=True):
+            yield (series[key], log.step, *encode(value), log.time)
+
+
+def has_repeats(logs: Sequence[StepValues]) -> bool:
     """Whether a (key, step) may be in the logs twice; False is certain."""
-    logs = tuple(logs)
     if all(earlier.step < later.step for earlier, later in pairwise(logs)):
         return False
     newest: dict[tuple[str, ...], int] = {}

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select
@@ -26,7 +26,8 @@ class SqlStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._key_ids: dict[str, int] = {}
+        self._series: dict[int, Mapping[str, int]] = {}
+        """By attempt, the series by key, for the attempts that this process feeds."""
 
     @property
     def url(self) -> str:
@@ -91,13 +92,15 @@ class SqlStore:
 
     def ingest(self, claim: Claim, batch: SpoolBatch) -> int:
         with writing(self._database) as connection:
-            offset, key_ids = ingest(connection, claim, batch, self._key_ids)
-        self._key_ids.update(key_ids)  # only now: an undone transaction gave no ids
+            known = self._series.get(claim.attempt_id, {})
+            offset, series = ingest(connection, claim, batch, known)
+        self._series[claim.attempt_id] = series  # only now: an undone transaction made none
         return offset
 
     def finish(self, claim: Claim, ending: Ending) -> None:
         with writing(self._database) as connection:
             leases.finish(connection, claim, ending)
+        self._series.pop(claim.attempt_id, None)
 
     def requeue(self, run_ids: Sequence[str], *, by: str) -> tuple[str, ...]:
         with writing(self._database) as connection:

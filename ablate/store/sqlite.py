@@ -11,15 +11,16 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 
-from ablate.store.rows import PointRow
+from ablate.store.rows import FullRow, NewRows
 
 WRITES = "ablate_writes"
 """Execution option of a connection: its next transaction writes."""
 BUSY_TIMEOUT_S = 15.0
 
+# Constants in the statement instead of parameters: a third faster.
+_INSERT_PLAIN = "INSERT INTO points (series_id, step, value, kind, time) VALUES (?, ?, ?, 0, NULL)"
 _INSERT = (
-    "INSERT OR REPLACE INTO points (attempt_id, key_id, step, value, kind, time)"
-    " VALUES (?, ?, ?, ?, ?, ?)"
+    "INSERT OR REPLACE INTO points (series_id, step, value, kind, time) VALUES (?, ?, ?, ?, ?)"
 )
 
 
@@ -36,18 +37,17 @@ def make_engine(path: Path, *, read_only: bool) -> Engine:
     return engine
 
 
-def write_points(
-    connection: Connection, new: Iterable[PointRow], others: Iterable[PointRow]
-) -> None:
-    """Store points; of one (attempt, key, step) the last counts.
+def write_points(connection: Connection, new: NewRows, others: Iterable[FullRow]) -> None:
+    """Store points; of one (series, step) the last counts.
 
     Args:
         connection: In a transaction that writes.
-        new: Points that are surely not stored yet, none twice.
-        others: Points that may be.
+        new: Points that are surely not stored yet.
+        others: Points that may be, also twice.
     """
     cursor: Any = connection.connection.cursor()
-    cursor.executemany(_INSERT, new)
+    cursor.executemany(_INSERT_PLAIN, new.plain)
+    cursor.executemany(_INSERT, new.full)
     cursor.executemany(_INSERT, others)
     cursor.close()
 

@@ -37,12 +37,13 @@ JOIN studies ON studies.id = study_runs.study_id
 JOIN variants ON variants.id = study_runs.variant_id
 JOIN runs ON runs.id = study_runs.run_id
 JOIN attempts ON attempts.run_id = runs.id
+JOIN series ON series.attempt_id = attempts.id
+JOIN metric_keys ON metric_keys.id = series.key_id
 JOIN points
-    ON points.attempt_id = attempts.id
+    ON points.series_id = series.id
     AND points.step >= coalesce(attempts.start_step + 1, 0)
     AND points.step <= coalesce(attempts.cut_step, 9223372036854775807)
-JOIN metric_keys ON metric_keys.id = points.key_id
-JOIN steps ON steps.attempt_id = points.attempt_id AND steps.step = points.step
+JOIN steps ON steps.attempt_id = attempts.id AND steps.step = points.step
 WHERE study_runs.is_wanted
 """
 
@@ -162,6 +163,21 @@ def create_metrics() -> None:
         **STRICT,
     )
     op.create_table(
+        "series",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("attempt_id", sa.Integer(), nullable=False),
+        sa.Column("key_id", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_series"),
+        sa.UniqueConstraint("attempt_id", "key_id", name="uq_series_attempt_id_key_id"),
+        sa.ForeignKeyConstraint(
+            ["attempt_id"], ["attempts.id"], name="fk_series_attempt_id_attempts"
+        ),
+        sa.ForeignKeyConstraint(
+            ["key_id"], ["metric_keys.id"], name="fk_series_key_id_metric_keys"
+        ),
+        **STRICT,
+    )
+    op.create_table(
         "steps",
         sa.Column("attempt_id", sa.Integer(), nullable=False),
         sa.Column("step", BIG, nullable=False),
@@ -171,14 +187,13 @@ def create_metrics() -> None:
     )
     op.create_table(
         "points",
-        sa.Column("attempt_id", sa.Integer(), nullable=False),
-        sa.Column("key_id", sa.Integer(), nullable=False),
+        sa.Column("series_id", sa.Integer(), nullable=False),
         sa.Column("step", BIG, nullable=False),
         sa.Column("value", DOUBLE),
-        sa.Column("kind", SMALL, nullable=False),
+        sa.Column("kind", SMALL, nullable=False, server_default="0"),
         sa.Column("time", DOUBLE),
         sa.PrimaryKeyConstraint(
-            "attempt_id", "key_id", "step", name="pk_points", postgresql_include=["value"]
+            "series_id", "step", name="pk_points", postgresql_include=["value"]
         ),
         **COMPACT,
     )
@@ -251,6 +266,7 @@ def downgrade() -> None:
         "events",
         "points",
         "steps",
+        "series",
         "metric_keys",
         "attempts",
         "study_runs",
