@@ -5,10 +5,13 @@ import math
 import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from ablate.analysis.comparison import compare
 from ablate.analysis.study_data import StudyData
+from ablate.errors import NotFoundError
 from ablate.render.comparison import render, summary_text
 from ablate.render.formats import printable
 from tests.factories import HEALTHY, PHASES, make_data, make_scale_fix
@@ -211,3 +214,34 @@ def test_diverged_runs_are_named_beside_the_number_of_runs():
 
     assert "3 (1 diverged)" in text
     assert "(n=2)" in text
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(finite, min_size=6, max_size=6), st.lists(finite, min_size=6, max_size=6))
+def test_any_finite_numbers_can_be_compared_and_written(firsts, lasts):
+    key, target = "valid/loss/l1", "train/norm/w"
+    points = list(zip(firsts, lasts, strict=True))
+    data = make_data(
+        {
+            "base": {s: {key: points[s], target: points[s]} for s in range(3)},
+            "other": {s: {key: points[3 + s], target: points[3 + s]} for s in range(3)},
+        },
+        spec={"metrics": {key: "min"}, "targets": {target: "drift < 10%"}},
+    )
+    comparison = compare(data)
+
+    for fmt in FORMATS:
+        render(comparison, fmt)
+    strict(render(comparison, "json"))
+
+
+def test_a_key_that_was_not_read_is_still_suggested():
+    data = make_data({"base": {0: {"valid/loss/l1": [1.0]}}}, logged=("train/perf/steps_per_s",))
+
+    with pytest.raises(NotFoundError) as error:
+        compare(data, metrics=["train/perf/step_per_s"])
+
+    assert error.value.hint == "did you mean 'train/perf/steps_per_s'?"
