@@ -112,12 +112,14 @@ def common_step(data: StudyData) -> int | None:
 
 
 def _shown_keys(data: StudyData, wanted: Sequence[str] | None) -> tuple[str, ...]:
-    known = tuple(dict.fromkeys([*data.declared_keys(), *data.keys]))
+    known = tuple(dict.fromkeys([*data.declared_keys(), *data.keys, *data.logged]))
     if wanted is None:
         return data.declared_keys() or _default_keys(data)
     keys: dict[str, None] = {}
     for pattern in wanted:
-        found = [pattern] if pattern in known else fnmatch.filter(known, pattern)
+        found = (
+            [pattern] if pattern in known else [k for k in known if fnmatch.fnmatchcase(k, pattern)]
+        )
         if not found:
             raise NotFoundError(
                 f"no run of '{data.study}' has logged a metric '{pattern}'",

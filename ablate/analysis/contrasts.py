@@ -31,7 +31,7 @@ class Interval:
 
     mean: float
     low: float | None
-    """None with fewer than two values."""
+    """None with fewer than two values, or where it is too wide for a float."""
     high: float | None
     n: int
 
@@ -70,8 +70,11 @@ def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) ->
     n = len(values)
     if n < 2 or not math.isfinite(centre):
         return Interval(centre, None, None, n)
-    half = _special().stdtrit(n - 1, (1 + confidence) / 2) * _sd(values) / math.sqrt(n)
-    return Interval(centre, float(centre - half), float(centre + half), n)
+    half = float(_special().stdtrit(n - 1, (1 + confidence) / 2)) * _sd(values) / math.sqrt(n)
+    low, high = centre - half, centre + half
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return Interval(centre, None, None, n)
+    return Interval(centre, low, high, n)
 
 
 def paired_contrast(
@@ -155,6 +158,8 @@ def paired_t_p(differences: Sequence[float]) -> float | None:
     centre, sd = mean(differences), _sd(differences)
     if sd == 0:
         return 1.0 if centre == 0 else 0.0
+    if math.isinf(sd):
+        return 1.0
     t = abs(centre) / (sd / math.sqrt(n))
     return float(min(1.0, 2 * _special().stdtr(n - 1, -t)))
 
@@ -172,10 +177,12 @@ def sign_flip_p(differences: Sequence[float]) -> float | None:
         return None
     import numpy as np
 
-    sizes = np.abs(np.asarray(differences, dtype=float))
+    scale = max(map(abs, differences)) or 1.0
+    scaled = [d / scale for d in differences]
+    sizes = np.abs(np.asarray(scaled))
     left, right = _signed_sums(sizes[: n // 2]), np.sort(_signed_sums(sizes[n // 2 :]))
     # Sums that are equal on paper differ by rounding; they must count as equal.
-    bound = abs(math.fsum(differences)) - 1e-12 * float(sizes.sum())
+    bound = abs(math.fsum(scaled)) - 1e-12 * float(sizes.sum())
     if bound <= 0:
         return 1.0
     above = right.size - np.searchsorted(right, bound - left, side="left")
@@ -241,7 +248,14 @@ def _verdict(contrast: Contrast, goal: Goal | None) -> ContrastVerdict | None:
 
 def _sd(values: Sequence[float]) -> float:
     centre = mean(values)
-    return math.sqrt(math.fsum((v - centre) ** 2 for v in values) / (len(values) - 1))
+    deviations = [v - centre for v in values]
+    largest = max(map(abs, deviations))
+    if largest == 0 or math.isinf(largest):
+        return largest
+    # Scaled first: the square of a large float is too large for one.
+    return largest * math.sqrt(
+        math.fsum((d / largest) ** 2 for d in deviations) / (len(values) - 1)
+    )
 
 
 def _signed_sums(sizes: Any) -> Any:

@@ -35,6 +35,8 @@ class EventMark:
     runs: int
     detail: str
     """The event's data as ``key=value``, of the first run that had it."""
+    label: str
+    """Short: the name, and for a guard which one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,10 +75,16 @@ def events_of(data: StudyData, variant: str, at_step: int) -> tuple[EventMark, .
             steps=tuple(sorted(event.step for event in events)),
             runs=len(runs),
             detail=", ".join(f"{k}={v}" for k, v in sorted(events[0].data.items())),
+            label=f"guard {guard_of(events[0])}" if name == "guard_fired" else name,
         )
         for (name, _), events in grouped.items()
     ]
     return tuple(sorted(marks, key=lambda mark: (mark.steps, mark.name, mark.detail)))
+
+
+def guard_of(event: Event) -> str:
+    """Return which guard an event ``guard_fired`` is about."""
+    return str(event.data.get("guard") or event.data.get("name") or "?")
 
 
 def jumps_of(data: StudyData, variant: str, keys: Iterable[str], at_step: int) -> tuple[Jump, ...]:

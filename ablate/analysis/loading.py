@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Collection, Mapping, Sequence
 from typing import cast
 
@@ -26,7 +27,8 @@ def load(
         store: Where truth lives; nothing is written.
         study: Its name.
         variants: Names to compare; none for all of the study.
-        keys: Metric keys to read; None for all that were logged.
+        keys: Metric keys, or patterns such as ``valid/*``, to read beside those that the verdicts
+            need; None for all that were logged. A comparison without curves needs ``()``.
         baseline: The variant to compare with. Without it: the study's baseline when it is among
             the variants, else the first that was named.
 
@@ -39,7 +41,8 @@ def load(
     runs = tuple(run for run in store.runs(study) if run.variant in names)
     ids = tuple(dict.fromkeys(run.id for run in runs))
     logged = store.metric_keys(ids)
-    wanted = logged if keys is None else tuple(key for key in logged if key in set(keys))
+    declared = [*_mapping(plan.spec.get("metrics")), *_mapping(plan.spec.get("targets"))]
+    wanted = logged if keys is None else _needed(logged, declared, keys)
     base, notes = _baseline(plan, chosen, variants, baseline)
     return StudyData(
         study=plan.study,
@@ -53,6 +56,7 @@ def load(
         curves=index_curves(store.curves(ids, wanted)),
         events=_events(store, ids),
         notes=notes,
+        logged=logged,
     )
 
 
@@ -87,6 +91,23 @@ def read_guards(declared: Json) -> tuple[Guard, ...]:
         )
         for name, fields in _mapping(declared).items()
     )
+
+
+_FOR_VERDICTS = (
+    "*/loss/*",
+    "*/silent/*",
+    "train/weighted/*",
+    "*/audio/rms",
+    "*/audio/target_rms",
+)
+
+
+def _needed(logged: Sequence[str], declared: Sequence[str], keys: Collection[str]) -> list[str]:
+    # Where nothing is declared, the comparison chooses among everything in its default groups.
+    patterns = [*_FOR_VERDICTS, *([] if declared else ["*/audio/*"])]
+    exact = {*declared, *keys}
+    globs = [*patterns, *keys]
+    return [k for k in logged if k in exact or any(fnmatch.fnmatchcase(k, g) for g in globs)]
 
 
 def _mapping(value: Json) -> Mapping[str, Json]:

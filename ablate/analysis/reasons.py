@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ablate.analysis.contrasts import Contrast
 from ablate.analysis.judged import JudgedRun, most
+from ablate.analysis.jumps import guard_of
 from ablate.analysis.onset import Miss, misses_of
 from ablate.analysis.study_data import StudyData
 from ablate.analysis.windows import initial_value, mean, relative_change
@@ -160,8 +161,7 @@ def first_firings(data: StudyData, run_id: str) -> dict[str, int]:
     first: dict[str, int] = {}
     for event in data.events.get(run_id, ()):
         if event.name == "guard_fired":
-            name = str(event.data.get("guard") or event.data.get("name") or "?")
-            first.setdefault(name, event.step)
+            first.setdefault(guard_of(event), event.step)
     return first
 
 

@@ -44,16 +44,25 @@ class StudyData:
     """Run id -> its events by step."""
     notes: tuple[str, ...] = ()
     """What a reader must know about how this was selected."""
+    logged: tuple[str, ...] = ()
+    """Keys that any run has logged, also those whose curves were not read."""
+    keys: tuple[str, ...] = field(init=False)
+    """Keys of the curves, sorted."""
+    _by_variant: Mapping[str, tuple[Run, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Index what every analysis asks for again and again."""
+        grouped: dict[str, list[Run]] = {}
+        for run in sorted(self.runs, key=lambda r: r.seed):
+            grouped.setdefault(run.variant, []).append(run)
+        by_variant = {name: tuple(runs) for name, runs in grouped.items()}
+        object.__setattr__(self, "keys", tuple(sorted({key for _, key in self.curves})))
+        object.__setattr__(self, "_by_variant", by_variant)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The variants' names, in order."""
         return tuple(v.name for v in self.variants)
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Every key that any run has logged, sorted."""
-        return tuple(sorted({key for _, key in self.curves}))
 
     def variant(self, name: str) -> Variant:
         """Return a variant by name.
@@ -70,7 +79,7 @@ class StudyData:
 
     def runs_of(self, variant: str) -> tuple[Run, ...]:
         """Return the runs of a variant, by seed."""
-        return tuple(sorted((r for r in self.runs if r.variant == variant), key=lambda r: r.seed))
+        return self._by_variant.get(variant, ())
 
     def curve(self, run_id: str, key: str) -> Curve | None:
         """Return a run's curve, or None when it has no point."""

@@ -111,7 +111,8 @@ def relative_change(key: str, value: float | None, initial: float | None) -> flo
         return None
     if not (math.isfinite(value) and math.isfinite(initial)) or initial == 0:
         return None
-    return value / initial - 1 if value * initial >= 0 else None
+    change = value / initial - 1
+    return change if change >= -1 and math.isfinite(change) else None
 
 
 def short_step(step: int) -> str:

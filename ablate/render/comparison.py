@@ -52,6 +52,15 @@ LEGEND = (
 )
 
 
+_STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;margin:24px;color:#1f2328}"
+    "table{border-collapse:collapse}caption{text-align:left;font-weight:600}"
+    "th,td{text-align:left;padding:3px 12px 3px 0;border-bottom:1px solid #d1d9e0}"
+    ".number{text-align:right}.bad{color:#c21f2c}.warn{color:#8a5a00}.good{color:#1a7f37}"
+    ".scroll{overflow-x:auto;margin:16px 0 4px}.note,dd{color:#59636e}dt{font-weight:600}"
+)
+
+
 def render(
     comparison: Comparison,
     fmt: Format = "table",
@@ -208,7 +217,8 @@ def to_html_page(comparison: Comparison) -> str:
     tables = "".join(to_html(table) for table in _tables(comparison))
     title = html_text(comparison.study)
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title></head>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f"<style>{_STYLE}</style></head>"
         f"<body><h1>{title}</h1><p>{html_text(comparison.question)}</p>"
         f"<p>{html_text(heading(comparison))}.</p>{tables}<dl>{items}</dl>{notes}</body></html>"
     )

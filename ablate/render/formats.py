@@ -43,13 +43,13 @@ def mean_with_error(mean: float, half: float | None) -> str:
     """
     if half is None or half == 0 or not math.isfinite(half) or not math.isfinite(mean):
         return number(mean)
-    exponent = math.floor(math.log10(abs(mean))) if mean else 0
-    if not -5 < max(exponent, math.floor(math.log10(half))) < 7:
-        scale = 10.0**exponent
-        return f"({mean_with_error(mean / scale, half / scale)})e{exponent}"
-    two = 1 - exponent
-    decimals = max(0, min(max(_decimals(half), two), two + 2))
-    return f"{_fixed(mean, decimals)} ±{_fixed(half, decimals)}"
+    exponent = math.floor(math.log10(max(abs(mean), half)))
+    if -5 < exponent < 7:
+        return _with_error(mean, half)
+    if exponent < -300:  # a power of ten that small is no float any more
+        return f"{number(mean)} ±{number(half, 2)}"
+    scale = 10.0**exponent
+    return f"({_with_error(mean / scale, half / scale)})e{exponent}"
 
 
 def interval(low: float | None, high: float | None) -> str:
@@ -87,6 +87,16 @@ def _shown(character: str) -> str:
     if category in ("Cc", "Cs", "Zl", "Zp") or (category == "Cf" and character not in _JOINERS):
         return character.encode("unicode_escape", "surrogatepass").decode("ascii")
     return character
+
+
+def _with_error(mean: float, half: float) -> str:
+    earned = _decimals(half)
+    two = 1 - math.floor(math.log10(abs(mean))) if mean else earned
+    decimals = max(0, min(max(earned, two), two + 2, earned + 2))
+    error = _fixed(half, decimals)
+    if float(error) == 0:
+        error = number(half, 2)
+    return f"{_fixed(mean, decimals)} ±{error}"
 
 
 def _decimals(half: float) -> int:

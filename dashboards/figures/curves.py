@@ -205,20 +205,29 @@ def _silent(data: StudyData, key: str, stretch: int) -> Line | None:
 
 
 def _marks(data: StudyData, last: int) -> tuple[Mark, ...]:
-    found: dict[tuple[int, str], list[str]] = {}
-    for name in data.names:
-        for mark in events_of(data, name, last):
-            text = mark.detail.removeprefix("guard=") if mark.detail.startswith("guard=") else ""
-            event = f"{mark.name} {text}".strip()
-            found.setdefault((mark.steps[0], event), []).append(name)
-    marks: list[Mark] = []
-    for (step, event), names in sorted(found.items()):
-        text = event if set(names) == set(data.names) else f"{event} ({', '.join(names)})"
-        if marks and step - marks[-1].step <= NEAR * last:
-            marks[-1] = Mark(marks[-1].step, f"{marks[-1].text}, {text}")
+    """Return the events of all variants; those that lie close together share a mark."""
+    found = sorted(
+        (mark.steps[0], mark.label, name)
+        for name in data.names
+        for mark in events_of(data, name, last)
+    )
+    clusters: list[tuple[int, dict[str, set[str]]]] = []
+    for step, event, name in found:
+        if not clusters or step - clusters[-1][0] > NEAR * last:
+            clusters.append((step, {}))
+        clusters[-1][1].setdefault(event, set()).add(name)
+    return tuple(Mark(step, _mark_text(events, data.names)) for step, events in clusters)
+
+
+def _mark_text(events: Mapping[str, set[str]], names: Sequence[str]) -> str:
+    parts: list[str] = []
+    for event, variants in events.items():
+        if len(variants) == len(names):
+            parts.append(event)
         else:
-            marks.append(Mark(step, text))
-    return tuple(marks)
+            whose = next(iter(variants)) if len(variants) == 1 else f"{len(variants)} phases"
+            parts.append(f"{event} ({whose})")
+    return ", ".join(parts)
 
 
 def _spans_decades(variants: Sequence[VariantCurves]) -> bool:
@@ -317,8 +326,7 @@ def _mark_note(mark: Mark) -> dict[str, Any]:
         "xanchor": "right",
         "yanchor": "top",
         "textangle": -90,
-        "text": label(mark.text if len(mark.text) <= 44 else mark.text[:43] + "…"),
+        "text": label(mark.text if len(mark.text) <= 32 else mark.text[:31] + "…"),
         "showarrow": False,
         "font": {"color": INK, "size": 10},
-        "bgcolor": "rgba(255,255,255,0.7)",
     }

@@ -295,3 +295,14 @@ def test_common_step_of_diverged_runs_alone_is_where_all_of_them_came():
     )
 
     assert common_step(data) == 20
+
+
+def test_load_for_a_comparison_reads_what_verdicts_need_and_what_is_asked_for():
+    store = FakeStore(make_scale_fix())
+
+    data = load(store, "scale-fix", keys=["train/norm/final*"])
+
+    assert compare(data) == dataclasses.replace(compare(load(store, "scale-fix")))
+    assert "train/norm/final_conv_weight" in data.keys
+    assert "train/force/l1" not in data.keys
+    assert "train/force/l1" in data.logged
