@@ -91,7 +91,12 @@ class MlflowMirror:
         name = f"ablate/{study.name}"
         found: Experiment | None = self._client.get_experiment_by_name(name)
         if found is None:
-            return self._client.create_experiment(name, (self._artifacts / study.name).as_uri())
+            # The tag has the UI open with training runs; without it, with pages about prompts.
+            return self._client.create_experiment(
+                name,
+                (self._artifacts / study.name).as_uri(),
+                tags={"mlflow.experimentKind": "custom_model_development"},
+            )
         if found.lifecycle_stage == "deleted":
             self._client.restore_experiment(found.experiment_id)
         return found.experiment_id
