@@ -105,8 +105,10 @@ def serve_ui(settings: Settings, port: int) -> NoReturn:
         *("--artifacts-destination", str(mirror_dir(settings) / "artifacts")),
         *("--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
     ]
+    # Its job queues would be a dozen processes that a copy of metrics has no use for.
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     os.chdir(mirror_dir(settings))
-    os.execv(sys.executable, arguments)  # noqa: S606 - our own interpreter, no shell
+    os.execve(sys.executable, arguments, environment)  # noqa: S606 - our interpreter, no shell
 
 
 def _mirror(settings: Settings):  # noqa: ANN202 - its type would import MLflow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import signal
 import socket
 import urllib.error
 import urllib.parse
@@ -59,7 +60,7 @@ def address(mirrored: Project) -> Iterator[str]:
 
     mirrored.wait_for(answers, timeout_s=120)
     yield url
-    kill(server)
+    kill(server, signal.SIGTERM)
 
 
 def client(project: Project):
