@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +93,8 @@ def _plan(settings: Settings, document: Document, name: str) -> Plan:
         trainer = load_trainer(spec.trainer, settings.project)
     except NotFoundError as error:
         raise document.error(error.message, ("trainer",), at_value=True, hint=error.hint) from error
-    return make_plan(spec, trainer, document)
+    with chdir(settings.project):  # relative paths in a study are relative to its project
+        return make_plan(spec, trainer, document)
 
 
 def _stored_plan(settings: Settings, name: str) -> Plan | None:

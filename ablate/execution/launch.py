@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
@@ -129,17 +129,16 @@ class _Desk:
     @contextmanager
     def executor(self) -> Generator[Executor]:
         """Open the executor that was asked for."""
-        executor: Executor
         if self._request.executor == "inline":
-            executor = InlineExecutor()
-        else:
-            has_user_trainer = any(":" in name for name in self._trainers)
-            executor = LocalExecutor(
-                self._request.slots,
-                preload=list(dict.fromkeys(m for t in self._trainers.values() for m in t.preload)),
-                threads=self._threads,
-                project=self._settings.project if has_user_trainer else None,
-            )
+            with chdir(self._settings.project):
+                yield InlineExecutor()
+            return
+        executor = LocalExecutor(
+            self._request.slots,
+            preload=list(dict.fromkeys(m for t in self._trainers.values() for m in t.preload)),
+            threads=self._threads,
+            folder=self._settings.project,
+        )
         try:
             yield executor
         finally:

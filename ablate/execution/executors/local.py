@@ -27,12 +27,10 @@ class LocalExecutor:
         slots: Worker processes at once.
         preload: Modules that the fork server imports.
         threads: CPU threads of one worker, for libraries that read the environment.
-        project: First on the import path, for users' trainers; None when there are none.
+        folder: Where workers run: relative paths of a config are relative to the project.
     """
 
-    def __init__(
-        self, slots: int, *, preload: Sequence[str], threads: int, project: Path | None
-    ) -> None:
+    def __init__(self, slots: int, *, preload: Sequence[str], threads: int, folder: Path) -> None:
         self.slots = slots
         self._exited: list[Exited] = []
         self._buffer = b""
@@ -44,7 +42,8 @@ class LocalExecutor:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env=_environment(threads, project),
+                cwd=folder,
+                env=_environment(threads),
                 start_new_session=True,  # Ctrl-C in the terminal is ours to handle
             )
         self._wait_until_ready()
@@ -112,11 +111,9 @@ class LocalExecutor:
 _SERVER = "ablate.execution.executors.forkserver"
 
 
-def _environment(threads: int, project: Path | None) -> dict[str, str]:
-    path = os.pathsep.join(filter(None, [project and str(project), os.environ.get("PYTHONPATH")]))
+def _environment(threads: int) -> dict[str, str]:
     return {
         **os.environ,
-        "PYTHONPATH": path,
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
         # cuBLAS is only reproducible with a workspace of fixed size.
