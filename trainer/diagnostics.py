@@ -7,6 +7,7 @@ Shapes: `B` batch, `D` code length, `T` samples or time steps.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 import torch
@@ -116,3 +117,18 @@ def scale_forces(terms: Terms) -> dict[str, Tensor]:
     if forces:
         forces["train/force/total"] = torch.stack(list(forces.values())).sum()
     return forces
+
+
+class Stopwatch:
+    """Steps per second since it was last read."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+        self._time = time.perf_counter()
+
+    def read(self, step: int) -> dict[str, float]:
+        """Return the metric, and begin anew at ``step``."""
+        now = time.perf_counter()
+        speed = (step - self._step) / max(now - self._time, 1e-9)
+        self._step, self._time = step, now
+        return {"train/perf/steps_per_s": speed}

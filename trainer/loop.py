@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,7 +41,7 @@ def train(config: Mapping[str, Any], run: Run) -> None:
     codec, optimizer = training.codec, training.optimizer
     begin_or_resume(training, corpus)
 
-    clock = Stopwatch(training.step)
+    clock = diagnostics.Stopwatch(training.step)
     while training.step < cfg.steps:
         target_BT = training.sampler.draw().to(training.device)
         training.activate(target_BT)
@@ -139,18 +138,3 @@ def check_finite(values: Mapping[str, Any], step: int) -> None:
 def due(step: int, every: int, config: Config) -> bool:
     """Return whether what is done every so many steps, and at the last one, is done now."""
     return step % every == 0 or step == config.steps
-
-
-class Stopwatch:
-    """Steps per second since it was last read."""
-
-    def __init__(self, step: int) -> None:
-        self._step = step
-        self._time = time.perf_counter()
-
-    def read(self, step: int) -> dict[str, float]:
-        """Return the metric, and begin anew at ``step``."""
-        now = time.perf_counter()
-        speed = (step - self._step) / max(now - self._time, 1e-9)
-        self._step, self._time = step, now
-        return {"train/perf/steps_per_s": speed}

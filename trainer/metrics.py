@@ -19,6 +19,7 @@ from trainer.signals import Signal
 
 _LSD_FFT = 1024
 _LSD_FLOOR = 1e-3
+_TREBLE_HZ = 6000
 
 
 def si_sdr_db(estimate_BT: Tensor, reference_BT: Tensor) -> Tensor:
@@ -56,6 +57,24 @@ def lsd_db(output: Signal, target: Signal) -> Tensor:
         for signal in (output, target)
     ]
     return (logs[0] - logs[1]).square().mean(dim=1).sqrt().mean()
+
+
+def high_to_mid_db(output: Signal, target: Signal, sample_rate_hz: int) -> Tensor:
+    """Return how much more treble the output has than the target, 0-dim, in dB; 0 is right.
+
+    Level above 6 kHz relative to that in 1-4 kHz, output against target; the gain of the output
+    cancels. Above 0 by several dB it is heard as a thin whistle. Levels are floored at -100 dB.
+
+    Source: the check made in the study that `studies/scale-fix.yaml` repeats.
+    """
+    hz = torch.arange(_LSD_FFT // 2 + 1, device=output.audio_BT.device) * sample_rate_hz / _LSD_FFT
+    bands = ((hz >= _TREBLE_HZ), ((hz >= 1000) & (hz < 4000)))
+    ratios: list[Tensor] = []
+    for signal in (output, target):
+        power = signal.magnitudes(_LSD_FFT).square()
+        high, mid = (power[:, band].mean().clamp_min(1e-10) for band in bands)
+        ratios.append(10 * torch.log10(high / mid))
+    return ratios[0] - ratios[1]
 
 
 def level_db(rms: Tensor, target_rms: Tensor) -> Tensor:
@@ -97,7 +116,14 @@ def _validate_batch(
         "valid/loss/commitment": made.quantized.commitment,
         "valid/audio/si_sdr_db": si_sdr_db(made.audio_BT, batch_BT).mean(),
         "valid/audio/lsd_db": lsd_db(output, target),
+        **_treble(output, target, settings.sample_rate_hz),
         "valid/audio/dc": made.audio_BT.mean(),
         "power": made.audio_BT.square().mean(),
         "target_power": batch_BT.square().mean(),
     }
+
+
+def _treble(output: Signal, target: Signal, sample_rate_hz: int) -> dict[str, Tensor]:
+    if sample_rate_hz < 2 * _TREBLE_HZ + 1000:
+        return {}  # there is no treble to speak of
+    return {"valid/audio/high_to_mid_db": high_to_mid_db(output, target, sample_rate_hz)}

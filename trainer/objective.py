@@ -34,6 +34,10 @@ class Terms:
     target: Signal
 
 
+INNER = ("norm_reg", "commitment", "codebook")
+"""The terms that look at the codec instead of its output."""
+
+
 class Objective:
     """Adds up the terms that the config gives a weight.
 
@@ -66,26 +70,23 @@ class Objective:
         """
         output, target = Signal(made.audio_BT), Signal(target_BT)
         weights = dict(self._weights)
-        raw = {name: self._term(name, codec, made, output, target) for name in weights}
+        raw = {
+            name: AUDIO_LOSSES[name](output, target, self.settings)
+            if name in AUDIO_LOSSES
+            else self._inner(name, codec, made)
+            for name in weights
+        }
         for name, (weight, value) in adversarial.items():
             weights[name], raw[name] = weight, value
         total = torch.stack([weights[name] * value for name, value in raw.items()]).sum()
         return Terms(raw, weights, total, output, target)
 
-    def _term(
-        self, name: str, codec: Codec, made: CodecOutput, output: Signal, target: Signal
-    ) -> Tensor:
-        if name in AUDIO_LOSSES:
-            return AUDIO_LOSSES[name](output, target, self.settings)
-        return self._internal(codec, made)[name]
-
-    def _internal(self, codec: Codec, made: CodecOutput) -> dict[str, Tensor]:
-        norms = {name: parameter.norm() for name, parameter in codec.tracked().items()}
-        return {
-            "norm_reg": norm_reg(norms, self._initial_norms),
-            "commitment": made.quantized.commitment,
-            "codebook": made.quantized.codebook,
-        }
+    def _inner(self, name: str, codec: Codec, made: CodecOutput) -> Tensor:
+        """Return a loss that does not compare audio."""
+        if name == "norm_reg":
+            norms = {key: parameter.norm() for key, parameter in codec.tracked().items()}
+            return norm_reg(norms, self._initial_norms)
+        return getattr(made.quantized, name)
 
     @torch.no_grad()
     def report(self, terms: Terms, codec: Codec, made: CodecOutput) -> dict[str, Tensor]:
@@ -97,7 +98,7 @@ class Objective:
         silent = measure(target.silence(), target, self.settings)
         raw = {
             **measure(output, target, self.settings, skip=frozenset(terms.raw)),
-            **self._internal(codec, made),
+            **{name: self._inner(name, codec, made) for name in INNER},
             **terms.raw,
         }
         raw = {name: value.detach() for name, value in raw.items()}

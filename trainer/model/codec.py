@@ -5,6 +5,7 @@ Shapes: `B` batch, `C` channels, `D` code length, `T` time steps (samples for au
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -34,7 +35,7 @@ class CodecOutput(NamedTuple):
     """Stage name -> its activations, in the order of the signal path."""
 
 
-class Codec(nn.Module):
+class Codec(nn.Module, abc.ABC):
     """Encoder, quantizer, decoder. Subclasses are the topologies."""
 
     def __init__(self, config: Config) -> None:
@@ -44,11 +45,13 @@ class Codec(nn.Module):
         self.encoder = self._build_encoder(config.model)
         self.pre_rvq = nn.Conv1d(self._quantizer_channels(), config.quantizer.dim, 1)
 
+    @abc.abstractmethod
     def _build_encoder(self, model: ModelConfig) -> nn.Module:
-        raise NotImplementedError
+        """Return what makes frames of ``(B, 1, T)``."""
 
+    @abc.abstractmethod
     def _quantizer_channels(self) -> int:
-        raise NotImplementedError
+        """Return the width of what `_before_quantizer` returns."""
 
     def latents(self, audio_BT: Tensor) -> Tensor:
         """Return what the quantizer is given, ``(B, D, T')``."""
@@ -71,13 +74,14 @@ class Codec(nn.Module):
         stages["out"] = audio
         return CodecOutput(audio, quantized, stages)
 
+    @abc.abstractmethod
     def _decode(self, latents_BDT: Tensor, stages: dict[str, Tensor]) -> Tensor:
-        raise NotImplementedError
+        """Return audio ``(B, T)``, and add to ``stages`` what is passed on the way."""
 
     @property
+    @abc.abstractmethod
     def read_out(self) -> nn.Conv1d:
         """The last layer, linear."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def scale_read_out(self, factor: Tensor) -> None:

@@ -9,7 +9,7 @@ import torch
 from tests.unit.trainer.test_losses import SETTINGS, speechlike, stft
 from trainer.data import held_out, load_corpus
 from trainer.losses import AUDIO_LOSSES
-from trainer.metrics import level_db, lsd_db, si_sdr_db, validate
+from trainer.metrics import high_to_mid_db, level_db, lsd_db, si_sdr_db, validate
 from trainer.model import build_codec
 from trainer.parsing import parse
 from trainer.signals import Signal
@@ -63,6 +63,19 @@ def test_lsd_sees_the_level() -> None:
 
     # Every bin is above the floor of -60 dB, so each differs by 6.02 dB.
     assert float(halved) == pytest.approx(6.02, abs=0.05)
+
+
+def test_treble_is_seen_whatever_the_level() -> None:
+    t = np.arange(4800) / 16000
+    speech, whistle = np.sin(2 * np.pi * 2000 * t)[None], np.sin(2 * np.pi * 7000 * t)[None]
+    target = Signal(tensor(0.1 * speech + 0.01 * whistle))
+
+    shrill = high_to_mid_db(Signal(tensor(0.01 * speech + 0.01 * whistle)), target, 16000)
+    quieter = high_to_mid_db(Signal(tensor(0.05 * speech + 0.005 * whistle)), target, 16000)
+
+    # The window's leakage reaches from one tone into the other's band.
+    assert float(shrill) == pytest.approx(20, abs=0.5)
+    assert float(quieter) == pytest.approx(0, abs=0.05)
 
 
 def test_level_is_floored() -> None:

@@ -218,6 +218,14 @@ def test_folder_of_recordings_trains(tmp_path: Path) -> None:
     assert math.isfinite(run.last("valid/audio/si_sdr_db"))
 
 
+@pytest.mark.parametrize("rate_hz", [8000, 24000])
+def test_other_sample_rates_train(rate_hz: int) -> None:
+    run = run_for({"data.sample_rate_hz": rate_hz, "steps": 2})
+
+    assert run.is_finite()
+    assert ("valid/audio/high_to_mid_db" in run.curves) == (rate_hz > 12000)
+
+
 def test_learning_rate_warms_up_then_follows_its_schedule() -> None:
     constant = OptimConfig(learning_rate=1.0, warmup_steps=10)
     cosine = OptimConfig(learning_rate=1.0, warmup_steps=10, decay_steps=110, final_fraction=0.1)
