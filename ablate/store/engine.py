@@ -49,11 +49,11 @@ def parse_url(url: str) -> URL:
         UsageError: If it is neither.
     """
     try:
-        parsed = make_url(url if "://" in url else f"sqlite:///{url}")
+        parsed = make_url(url) if "://" in url else URL.create("sqlite", database=url)
     except ArgumentError as error:
         raise UsageError("the database URL cannot be read", hint=_URL_FORMS) from error
     backend = parsed.get_backend_name()
-    if backend == "sqlite" and parsed.database not in (None, "", ":memory:"):
+    if backend == "sqlite" and parsed.database not in (None, "", ":memory:") and not parsed.query:
         return parsed
     if backend in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+psycopg")

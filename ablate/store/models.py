@@ -194,11 +194,14 @@ class PointRow(Base):
     )
 
     series_id: Mapped[Count]
+    kind: Mapped[int] = mapped_column(_SMALL, server_default="0")
+    """0 finite, 1 NaN, 2 +Inf, 3 -Inf, 4 finite and -0.0, whose sign SQLite does not keep.
+
+    It stands here because PostgreSQL would fill a gap of 8 bytes elsewhere.
+    """
     step: Mapped[Step]
     value: Mapped[float | None] = mapped_column(_DOUBLE)
     """NULL unless finite."""
-    kind: Mapped[int] = mapped_column(_SMALL, server_default="0")
-    """0 finite, 1 NaN, 2 +Inf, 3 -Inf, 4 finite and -0.0, whose sign SQLite does not keep."""
     time: Mapped[Seconds | None]
     """NULL when it is that of the step."""
 

@@ -188,9 +188,9 @@ def create_metrics() -> None:
     op.create_table(
         "points",
         sa.Column("series_id", sa.Integer(), nullable=False),
+        sa.Column("kind", SMALL, nullable=False, server_default="0"),
         sa.Column("step", BIG, nullable=False),
         sa.Column("value", DOUBLE),
-        sa.Column("kind", SMALL, nullable=False, server_default="0"),
         sa.Column("time", DOUBLE),
         sa.PrimaryKeyConstraint(
             "series_id", "step", name="pk_points", postgresql_include=["value"]
