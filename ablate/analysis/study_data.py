@@ -74,7 +74,7 @@ class StudyData:
             if variant.name == name:
                 return variant
         raise NotFoundError(
-            f"the study '{self.study}' has no phase '{name}'", hint=did_you_mean(name, self.names)
+            f"the study '{self.study}' has no variant '{name}'", hint=did_you_mean(name, self.names)
         )
 
     def runs_of(self, variant: str) -> tuple[Run, ...]:

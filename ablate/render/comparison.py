@@ -151,7 +151,7 @@ def method(comparison: Comparison) -> tuple[str, ...]:
         others = sum(not row.is_baseline for row in comparison.rows)
         lines.append(
             "Differences are paired by seed; better or worse needs p < 0.05 in a paired t-test "
-            f"after Holm's correction over {others} phase{'' if others == 1 else 's'}."
+            f"after Holm's correction over {others} variant{'' if others == 1 else 's'}."
         )
         lines.append(_sign_flip_sentence(contrasts))
     return tuple(lines)

@@ -306,3 +306,28 @@ def test_load_for_a_comparison_reads_what_verdicts_need_and_what_is_asked_for():
     assert "train/norm/final_conv_weight" in data.keys
     assert "train/force/l1" not in data.keys
     assert "train/force/l1" in data.logged
+
+
+def test_a_variant_that_changes_nothing_is_said_to_have_no_effect():
+    data = make_data(
+        {
+            "base": {s: flat(1.0 + s) for s in range(2)},
+            "typo": {s: flat(1.0 + s) for s in range(2)},
+        },
+        every=10,
+        spec={"metrics": {KEY: "min"}},
+    )
+
+    row = compare(data).row("typo")
+
+    assert row.values[KEY].contrast.verdict == "equal"
+    assert row.reasons == (f"exactly as base in {KEY}: what it changes had no effect",)
+
+
+def test_a_target_that_nothing_was_logged_for_leaves_the_verdict_open():
+    data = make_data({"base": {0: flat(1.0)}}, spec={"targets": {"train/rvq/perplexity": ">= 8"}})
+
+    row = compare(data).row("base")
+
+    assert row.verdict is Verdict.UNRESOLVED
+    assert row.reasons == ("nothing to judge the target of train/rvq/perplexity by",)
