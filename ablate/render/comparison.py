@@ -10,6 +10,7 @@ from ablate.analysis.comparison import Comparison, Metric, Row
 from ablate.analysis.contrasts import Contrast
 from ablate.analysis.summaries import Summary
 from ablate.analysis.verdicts import Verdict
+from ablate.analysis.windows import short_step
 from ablate.render import machine
 from ablate.render.formats import STATUS_MARKS, mean_with_error, number, printable, signed
 from ablate.render.tables import (
@@ -322,6 +323,8 @@ def _value_cell(row: Row, key: str) -> Cell:
     value, *error = summary_text(summary).split(" ")
     if summary.n != row.runs:
         error.append(f"(n={summary.n})")
+    if summary.stopped_at is not None:
+        error.append(f"@{short_step(summary.stopped_at)}")
     mark = [STATUS_MARKS[summary.status]] if summary.status else []
     return Cell(
         " ".join([value, *error, *mark]),

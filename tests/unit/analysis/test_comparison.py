@@ -111,14 +111,34 @@ def test_a_run_stopped_by_a_guard_fails_and_says_where():
         events={("stopped", 0): [fired]},
     )
 
-    row = compare(data).row("stopped")
+    comparison = compare(data)
 
+    row = comparison.row("stopped")
     assert row.verdict is Verdict.FAILED
     assert row.reasons[:2] == (
         "1 of 1 run was stopped at step 20",
         "guard collapse fired in 1 of 1 run at step 20",
     )
-    assert compare(data).at_step == 20
+    assert comparison.at_step == 100
+    summary = row.values[KEY]
+    assert (summary.mean, summary.stopped_at, summary.contrast) == (2.0, 20, None)
+    assert any("stopped-s0 (step 20)" in note for note in comparison.notes)
+
+
+def test_of_a_variant_with_some_runs_stopped_the_others_make_the_mean():
+    key = "train/audio/rms"
+    data = make_data(
+        {"base": {0: {key: [0.075] * 11}, 1: {key: [0.5, 0.01, 0.001]}}},
+        every=10,
+        spec={"targets": {key: "0.075 +-20%"}},
+        states={("base", 1): RunState.STOPPED},
+    )
+
+    row = compare(data).row("base")
+
+    assert (row.values[key].mean, row.values[key].n) == (0.075, 1)
+    assert "1 of 2 runs end with train/audio/rms 0.001, 99% below" in row.reasons[0]
+    assert "1 of 2 runs was stopped at step 20" in row.reasons
 
 
 def test_a_study_without_points_has_no_data():
