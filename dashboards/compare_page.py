@@ -50,7 +50,7 @@ def headline(comparison: Comparison) -> str:
     """Return what was compared and how it came out, in one line."""
     verdicts = [str(row.verdict) for row in comparison.rows]
     counts = [f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts)]
-    return f"{heading(comparison)}. Of {len(verdicts)} phases: {', '.join(counts)}."
+    return f"{heading(comparison)}. Of {len(verdicts)} variants: {', '.join(counts)}."
 
 
 def cards(comparison: Comparison, *, limit: int = 5) -> tuple[Card, ...]:
@@ -83,7 +83,7 @@ def comparison_section(comparison: Comparison, numbers: Iterable[int]) -> Sectio
         effects = effect_figures(comparison, numbers)
         parts.append(Part(tables=(contrasts,), figures=effects))
     parts.append(Part(paragraphs=(*comparison.notes, *method(comparison))))
-    return Section(title="Phases compared", parts=tuple(parts))
+    return Section(title="Variants compared", parts=tuple(parts))
 
 
 def effect_figures(comparison: Comparison, numbers: Iterable[int]) -> tuple[Drawn, ...]:
@@ -107,6 +107,6 @@ def curve_figures(
     found = looks(data.names, comparison.baseline)
     infos = [i for k in keys if (i := curves_info(data, k, at_step=comparison.at_step))]
     return tuple(
-        drawn(number, curves_figure(info, found), f"Curves of {info.key} over steps, by phase")
+        drawn(number, curves_figure(info, found), f"Curves of {info.key} over steps, by variant")
         for info, number in zip(infos, numbers, strict=False)
     )

@@ -29,7 +29,7 @@ from dashboards.compare_page import (
 from dashboards.page import Page, Part, Section, to_text, write_whole
 
 _UNFOLDED = 4
-"""Phases shown unfolded; a study of thirty variants would bury its reader."""
+"""Variants shown unfolded; a study of thirty variants would bury its reader."""
 _FIRST_CURVES = ("train/loss/", "train/audio/", "train/rvq/", "train/norm/")
 _NO_CURVES = ("train/silent/", "train/weighted/", "valid/silent/", "train/perf/")
 
@@ -59,7 +59,7 @@ def report_html(data: StudyData, comparison: Comparison) -> str:
     ]
     if onsets := _onsets(data, findings):
         sections.append(Section(title="When it became clear", parts=(Part(tables=(onsets,)),)))
-    sections += [_phase_section(comparison, f, i) for i, f in enumerate(findings)]
+    sections += [_variant_section(comparison, f, i) for i, f in enumerate(findings)]
     first, rest = _curve_keys(data)
     figures = curve_figures(comparison, data, first, numbers)
     sections.append(Section(title="Curves", parts=(Part(figures=figures),)))
@@ -89,7 +89,7 @@ def report_markdown(data: StudyData, comparison: Comparison) -> str:
         parts.append(
             _items(f"**{markdown_text(title)}** ({markdown_text(runs_text(row))})", reasons)
         )
-    parts.append("## Phases compared")
+    parts.append("## Variants compared")
     parts += [to_markdown(t) for t in (values_table(comparison), contrasts_table(comparison)) if t]
     if notes := (*comparison.notes, *method(comparison)):
         parts.append("\n".join(f"- {markdown_text(note)}" for note in notes))
@@ -104,7 +104,7 @@ def report_markdown(data: StudyData, comparison: Comparison) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _phase_section(comparison: Comparison, found: Findings, index: int) -> Section:
+def _variant_section(comparison: Comparison, found: Findings, index: int) -> Section:
     row = comparison.row(found.variant)
     parts = [Part(title="Verdict", lines=row.reasons)]
     if found.sentences:

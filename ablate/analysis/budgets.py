@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ablate.analysis.study_data import StudyData
+from ablate.analysis.study_data import StudyData, read_step
 from ablate.analysis.windows import Window, mean, trend_windows, value_at, window_mean
 from ablate.rules import DEFAULT_RULE
 
@@ -89,15 +89,15 @@ class Forces:
 
 def budget_of(data: StudyData, variant: str, at_step: int) -> Budget:
     """Return what a variant's total is made of at a step."""
-    ids = [r.id for r in data.runs_of(variant) if (r.step or 0) >= at_step]
-    total = _mean_of(data, ids, "train/loss/total", at_step)
+    read = [(r.id, s) for r in data.runs_of(variant) if (s := read_step(r, at_step)) is not None]
+    total = _mean_of(data, read, "train/loss/total")
     names = data.names_in("train/weighted")
-    weighted = {n: _mean_of(data, ids, f"train/weighted/{n}", at_step) for n in names}
+    weighted = {n: _mean_of(data, read, f"train/weighted/{n}") for n in names}
     known = {name: value for name, value in weighted.items() if value is not None}
     whole = total if total is not None else sum(known.values())
-    terms = [_term(data, ids, (name, known[name], whole), at_step) for name in known]
+    terms = [_term(data, read, (name, known[name], whole)) for name in known]
     ordered = sorted(terms, key=lambda term: (-abs(term.weighted), term.name))
-    return Budget(variant=variant, runs=len(ids), total=total, terms=tuple(ordered))
+    return Budget(variant=variant, runs=len(read), total=total, terms=tuple(ordered))
 
 
 def forces_of(data: StudyData, variant: str, at_step: int) -> Forces:
@@ -114,12 +114,10 @@ def forces_of(data: StudyData, variant: str, at_step: int) -> Forces:
     return Forces(variant=variant, windows=windows, terms=tuple(terms))
 
 
-def _term(
-    data: StudyData, ids: Sequence[str], term: tuple[str, float, float], at_step: int
-) -> Term:
+def _term(data: StudyData, read: Sequence[tuple[str, int]], term: tuple[str, float, float]) -> Term:
     name, weighted, whole = term
-    value = _mean_of(data, ids, f"train/loss/{name}", at_step)
-    silent = _mean_of(data, ids, f"train/silent/{name}", at_step)
+    value = _mean_of(data, read, f"train/loss/{name}")
+    silent = _mean_of(data, read, f"train/silent/{name}")
     weight = weighted / value if value else None
     rise = None
     if weight is not None and silent is not None and value is not None:
@@ -134,8 +132,9 @@ def _term(
     )
 
 
-def _mean_of(data: StudyData, ids: Sequence[str], key: str, at_step: int) -> float | None:
-    found = [value_at(data.curve(run_id, key), DEFAULT_RULE, at_step) for run_id in ids]
+def _mean_of(data: StudyData, read: Sequence[tuple[str, int]], key: str) -> float | None:
+    """Return the mean over (run id, the step at which it is read)."""
+    found = [value_at(data.curve(run_id, key), DEFAULT_RULE, step) for run_id, step in read]
     return _mean_known([v.value for v in found if v])
 
 

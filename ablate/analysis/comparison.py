@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ablate.analysis.study_data import ENDED_BADLY, StudyData
+from ablate.analysis.study_data import ENDED_EARLY, StudyData, read_step
 from ablate.analysis.summaries import Summary, summarise
 from ablate.analysis.verdicts import VariantVerdict, Verdict, judge
 from ablate.analysis.wording import listed
@@ -73,8 +73,8 @@ def compare(
 
     Args:
         data: The study.
-        at_step: Where; None for the largest step that every run has reached which did not
-            diverge, fail or get cancelled.
+        at_step: Where; None for the largest step that every run has reached, those aside that
+            ended before their last step.
         baseline: With what; None for ``data.baseline``.
         metrics: Keys or patterns such as ``valid/*``; None for the declared metrics and targets,
             or, where nothing is declared, every validation metric or training loss.
@@ -103,9 +103,10 @@ def compare(
 def common_step(data: StudyData) -> int | None:
     """Return the largest step that all runs have reached, None when no run has a point.
 
-    A run without a point, and one that diverged, failed or was cancelled, holds nobody back.
+    A run without a point, and one that diverged, failed, was stopped or cancelled, holds nobody
+    back.
     """
-    steps = [r.step for r in data.runs if r.step is not None and r.state not in ENDED_BADLY]
+    steps = [r.step for r in data.runs if r.step is not None and r.state not in ENDED_EARLY]
     if not steps:
         steps = [r.step for r in data.runs if r.step is not None]
     return min(steps, default=None)
@@ -199,12 +200,15 @@ def _notes(
     notes: list[str] = []
     reached = [r for r in data.runs if r.step is not None]
     if is_automatic and (far := [r for r in reached if (r.step or 0) > step]):
-        first = [r for r in reached if r.step == step and r.state not in ENDED_BADLY]
+        first = [r for r in reached if r.step == step and r.state not in ENDED_EARLY]
         text = f"compared at step {step}, the largest that every run reached"
         last = max(r.step or 0 for r in far)
         held = _few([f"{r.label} ({r.state})" for r in first])
         notes.append(f"{text}: {held} came no further, others reached {last}")
-    if short := [r for r in reached if (r.step or 0) < step]:
+    if ends := [r for r in reached if (read_step(r, step) or step) < step]:
+        names = _few([f"{r.label} (step {r.step})" for r in ends])
+        notes.append(f"stopped before step {step}, read where stopped, part of no difference: {names}")
+    if short := [r for r in reached if read_step(r, step) is None]:
         names = _few([f"{r.label} ({r.state} at step {r.step})" for r in short])
         notes.append(f"without a value at step {step}: {names}")
     if none := [r for r in data.runs if r.step is None]:
@@ -219,7 +223,12 @@ def _value_notes(
 ) -> list[str]:
     notes: list[str] = []
     earliest = data.spec(key).rule.window(step)[0]
-    old = {v.step for s in by_variant.values() for v in s.seeds if v.step < earliest}
+    old = {
+        v.step
+        for s in by_variant.values()
+        for v in s.seeds
+        if v.step < earliest and not v.stopped_at
+    }
     if old:
         where = f"step {step}" if earliest == step else f"steps {earliest} to {step}"
         notes.append(f"{key} has no point at {where}; the latest before it, {min(old)}, stands in")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ablate.analysis.study_data import StudyData
+from ablate.analysis.study_data import StudyData, read_step
 from ablate.analysis.windows import (
     Window,
     initial_value,
@@ -59,8 +59,8 @@ def parameters_of(
     data: StudyData, variant: str, keys: Iterable[str], at_step: int
 ) -> tuple[Parameter, ...]:
     """Return, for each key with points, its first value, its value now and how it stands."""
-    ids = [r.id for r in data.runs_of(variant) if (r.step or 0) >= at_step]
-    rows = (_parameter(data, ids, key, at_step) for key in keys)
+    read = [(r.id, s) for r in data.runs_of(variant) if (s := read_step(r, at_step)) is not None]
+    rows = (_parameter(data, read, key) for key in keys)
     return tuple(row for row in rows if row)
 
 
@@ -88,10 +88,10 @@ def _trend(
     )
 
 
-def _parameter(data: StudyData, ids: Sequence[str], key: str, at_step: int) -> Parameter | None:
+def _parameter(data: StudyData, read: Sequence[tuple[str, int]], key: str) -> Parameter | None:
     rule = data.metrics[key].rule if key in data.metrics else DEFAULT_RULE
-    curves = [data.curve(run_id, key) for run_id in ids]
-    pairs = [(value_at(c, rule, at_step), initial_value(c)) for c in curves]
+    curves = [(data.curve(run_id, key), step) for run_id, step in read]
+    pairs = [(value_at(c, rule, step), initial_value(c)) for c, step in curves]
     known = [(now.value, first) for now, first in pairs if now]
     if not known:
         return None

@@ -12,7 +12,7 @@ from ablate.analysis.jumps import EventMark, Jump, events_of, jumps_of
 from ablate.analysis.onset import Miss, misses_of
 from ablate.analysis.sentences import sentences_for
 from ablate.analysis.silence import SilentLoss, silent_losses
-from ablate.analysis.study_data import StudyData
+from ablate.analysis.study_data import StudyData, read_step
 from ablate.analysis.windows import Window, mean
 
 _JUMPING = ("train/loss/", "train/audio/", "train/rvq/", "train/norm/", "valid/")
@@ -66,10 +66,10 @@ def findings_of(data: StudyData, comparison: Comparison) -> tuple[Findings, ...]
 
 def _findings(data: StudyData, variant: str, step: int) -> Findings:
     runs = data.runs_of(variant)
-    arrived = [run.id for run in runs if (run.step or 0) >= step]
+    read = [(run.id, at) for run in runs if (at := read_step(run, step)) is not None]
     windows, losses = trends_of(data, variant, _loss_keys(data), step)
     rvq = [f"train/rvq/{name}" for name in data.names_in("train/rvq")]
-    silence = _silent_rows([x for run in arrived for x in silent_losses(data, run, step)])
+    silence = _silent_rows([x for run, at in read for x in silent_losses(data, run, at)])
     budget, forces = budget_of(data, variant, step), forces_of(data, variant, step)
     jumps = jumps_of(data, variant, [k for k in data.keys if k.startswith(_JUMPING)], step)
     return Findings(
@@ -83,7 +83,7 @@ def _findings(data: StudyData, variant: str, step: int) -> Findings:
         forces=forces,
         events=events_of(data, variant, step),
         jumps=jumps,
-        misses={key: misses_of(data, key, arrived, step) for key in data.targets},
+        misses={key: misses_of(data, key, [r for r, _ in read], step) for key in data.targets},
         runs=len(runs),
         sentences=sentences_for(
             trends=losses,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.analysis.silence import Silence, silence_of
-from ablate.analysis.study_data import StudyData
+from ablate.analysis.study_data import StudyData, read_step
 from ablate.analysis.windows import initial_value, value_at
 from ablate.domain import Run, RunState
 from ablate.rules import Status
@@ -49,11 +49,12 @@ def _judge_run(data: StudyData, run: Run, at_step: int) -> JudgedRun:
     values: dict[str, float] = {}
     statuses: dict[str, Status] = {}
     silence = Silence(run_id=run.id, losses=())
-    if run.step is not None and run.step >= at_step:
-        silence = silence_of(data, run.id, at_step)
+    step = read_step(run, at_step)
+    if step is not None:
+        silence = silence_of(data, run.id, step)
         for key, target in data.targets.items():
             curve = data.curve(run.id, key)
-            found = value_at(curve, data.spec(key).rule, at_step)
+            found = value_at(curve, data.spec(key).rule, step)
             if found:
                 values[key] = found.value
                 statuses[key] = target.judge(found.value, initial_value(curve))

@@ -119,7 +119,7 @@ def _choose(plan: Plan, names: Sequence[str]) -> tuple[Variant, ...]:
     for name in names:
         if name not in known:
             raise NotFoundError(
-                f"the study '{plan.study}' has no phase '{name}'", hint=did_you_mean(name, known)
+                f"the study '{plan.study}' has no variant '{name}'", hint=did_you_mean(name, known)
             )
     return tuple(v for v in plan.variants if not names or v.name in names)
 
@@ -132,7 +132,7 @@ def _baseline(
     if wished is not None:
         if wished not in known:
             raise NotFoundError(
-                f"the study '{plan.study}' has no phase '{wished}'",
+                f"the study '{plan.study}' has no variant '{wished}'",
                 hint=did_you_mean(wished, known),
             )
         return wished, ()

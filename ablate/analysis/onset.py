@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -30,14 +31,16 @@ def missed_from(curve: Curve | None, target: Target, at_step: int) -> Miss | Non
     if curve is None:
         return None
     initial = curve.values[0]
-    points = [p for p in zip(curve.steps, curve.values, strict=True) if p[0] <= at_step]
-    is_met = [target.judge(value, initial) in (Status.GOOD, Status.NO_DATA) for _, value in points]
-    if not points or is_met[-1]:
+    since: int | None = None
+    was_met = False
+    for i in range(bisect_right(curve.steps, at_step) - 1, -1, -1):
+        was_met = target.judge(curve.values[i], initial) in (Status.GOOD, Status.NO_DATA)
+        if was_met:
+            break
+        since = curve.steps[i]
+    if since is None:
         return None
-    last_met = max((i for i, met in enumerate(is_met) if met), default=-1)
-    return Miss(
-        run_id=curve.run_id, key=curve.key, step=points[last_met + 1][0], was_met=last_met >= 0
-    )
+    return Miss(run_id=curve.run_id, key=curve.key, step=since, was_met=was_met)
 
 
 def misses_of(data: StudyData, key: str, run_ids: Iterable[str], at_step: int) -> tuple[Miss, ...]:

@@ -38,6 +38,8 @@ def reasons_for(
         *_contrast_reasons(data, runs, contrasts, baseline_failed),
         *_unfinished(runs),
         *_good_targets(data, runs),
+        *_equal(data, contrasts),
+        *_without_value(data, runs),
     ]
     texts = tuple(text for _, text in sorted(reasons, key=lambda r: r[0]))
     return texts or (_default_reason(data, variant),)
@@ -240,6 +242,24 @@ def _met(data: StudyData, key: str, target: Target, known: Sequence[JudgedRun]) 
         return f"{key} {number(value)} ({target.text})"
     firsts = [f for r in known if (f := initial_value(data.curve(r.run.id, key))) is not None]
     return f"{key} {percent(relative_change(key, value, mean(firsts)))} ({target.text})"
+
+
+def _equal(data: StudyData, contrasts: Mapping[str, Contrast]) -> list[Reason]:
+    keys = [key for key, contrast in contrasts.items() if contrast.verdict == "equal"]
+    if not keys:
+        return []
+    text = f"exactly as {data.baseline} in {', '.join(keys)}"
+    if len(keys) == len(contrasts):
+        text += ": what it changes had no effect"
+    return [((_WARN if len(keys) == len(contrasts) else _NOTE, 0.0, 450), text)]
+
+
+def _without_value(data: StudyData, runs: Sequence[JudgedRun]) -> list[Reason]:
+    came = [r for r in runs if r.values or r.silence.losses or r.run.step is not None]
+    missing = [key for key in data.targets if not any(key in r.values for r in came)]
+    if not missing:
+        return []
+    return [((_NOTE, 0.0, 550), f"nothing to judge the target of {', '.join(missing)} by")]
 
 
 def _default_reason(data: StudyData, variant: str) -> str:

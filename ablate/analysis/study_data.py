@@ -74,7 +74,7 @@ class StudyData:
             if variant.name == name:
                 return variant
         raise NotFoundError(
-            f"the study '{self.study}' has no phase '{name}'", hint=did_you_mean(name, self.names)
+            f"the study '{self.study}' has no variant '{name}'", hint=did_you_mean(name, self.names)
         )
 
     def runs_of(self, variant: str) -> tuple[Run, ...]:
@@ -107,5 +107,19 @@ def index_curves(curves: Iterable[Curve]) -> dict[tuple[str, str], Curve]:
     return {(curve.run_id, curve.key): curve for curve in curves}
 
 
-ENDED_BADLY = frozenset({RunState.DIVERGED, RunState.FAILED, RunState.CANCELLED})
-"""Such a run does not hold the others back: it is counted, and compared up to where it came."""
+ENDED_EARLY = frozenset({RunState.DIVERGED, RunState.FAILED, RunState.CANCELLED, RunState.STOPPED})
+"""A run that ended before its last step holds nobody back: it is counted, and its ending is judged.
+A guard that spares hours on a lost run must not cost the others their comparison."""
+
+
+def read_step(run: Run, at_step: int) -> int | None:
+    """Return the step at which a run is read when all are compared at ``at_step``.
+
+    A run that a guard or a gate stopped before is read where it was stopped; of one that came less
+    far for another reason there is nothing to read, and the result is None.
+    """
+    if run.step is None:
+        return None
+    if run.step >= at_step:
+        return at_step
+    return run.step if run.state == RunState.STOPPED else None

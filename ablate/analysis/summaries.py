@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ablate.analysis.contrasts import Contrast, mean_interval, paired_contrast, with_holm
 from ablate.analysis.drift import worst
-from ablate.analysis.study_data import MetricSpec, StudyData
+from ablate.analysis.study_data import MetricSpec, StudyData, read_step
 from ablate.analysis.windows import RunValue, initial_value, mean, relative_change, value_at
 from ablate.domain import Kind, Run
 from ablate.rules import Goal, Status, Target
@@ -25,6 +25,8 @@ class SeedValue:
     step: int
     """The last step that counted."""
     status: Status | None
+    stopped_at: int | None
+    """The step at which the run was stopped, where that was before the compared step."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,8 +49,13 @@ class Summary:
     status: Status | None
     """The worst over the runs; None without a target."""
     contrast: Contrast | None
-    """None for the baseline, and where the baseline has no value."""
+    """None for the baseline, and where one of the two has no value at the compared step."""
     seeds: tuple[SeedValue, ...]
+
+    @property
+    def stopped_at(self) -> int | None:
+        """The earliest step at which these runs were stopped, None when they were not."""
+        return min((v.stopped_at for v in self.seeds if v.stopped_at is not None), default=None)
 
 
 def summarise(data: StudyData, spec: MetricSpec, step: int | None) -> dict[str, Summary]:
@@ -62,7 +69,7 @@ def summarise(data: StudyData, spec: MetricSpec, step: int | None) -> dict[str, 
     seeds = {name: _seed_values(data, name, spec, step) for name in data.names}
     distances = {name: _compared(values, spec.goal, target) for name, values in seeds.items()}
     baseline = data.baseline
-    others = [n for n in data.names if n != baseline and seeds[n] and seeds[baseline]]
+    others = [n for n in data.names if n != baseline and distances[n] and distances[baseline]]
     goal = None if spec.goal == "target" and target is None else spec.goal
     contrasts = [
         paired_contrast(distances[n], distances[baseline], goal=goal, family=len(others))
@@ -79,18 +86,25 @@ def summarise(data: StudyData, spec: MetricSpec, step: int | None) -> dict[str, 
 def _seed_values(
     data: StudyData, variant: str, spec: MetricSpec, step: int
 ) -> tuple[SeedValue, ...]:
+    """Return the values at the step; where every run was stopped before it, those of the ends."""
     target = data.targets.get(spec.key)
     found: list[SeedValue] = []
     for run in data.runs_of(variant):
+        at = read_step(run, step)
         curve = data.curve(run.id, spec.key)
-        value = value_at(curve, spec.rule, step) if (run.step or 0) >= step else None
-        if value:
-            found.append(_seed_value(run, value, initial_value(curve), target))
-    return tuple(found)
+        value = value_at(curve, spec.rule, at) if at is not None else None
+        if value and at is not None:
+            stopped_at = at if at < step else None
+            found.append(_seed_value(run, value, initial_value(curve), target, stopped_at))
+    return tuple(v for v in found if v.stopped_at is None) or tuple(found)
 
 
 def _seed_value(
-    run: Run, value: RunValue, initial: float | None, target: Target | None
+    run: Run,
+    value: RunValue,
+    initial: float | None,
+    target: Target | None,
+    stopped_at: int | None,
 ) -> SeedValue:
     return SeedValue(
         run_id=run.id,
@@ -99,6 +113,7 @@ def _seed_value(
         initial=initial,
         step=value.step,
         status=target.judge(value.value, initial) if target else None,
+        stopped_at=stopped_at,
     )
 
 
@@ -106,6 +121,7 @@ def _compared(
     values: Sequence[SeedValue], goal: Goal | None, target: Target | None
 ) -> dict[int, float]:
     """Return seed -> the number that is compared: the value, or its distance to the target."""
+    values = [v for v in values if v.stopped_at is None]
     if goal != "target" or target is None:
         return {v.seed: v.value for v in values}
     return {

@@ -10,6 +10,7 @@ from ablate.analysis.comparison import Comparison, Metric, Row
 from ablate.analysis.contrasts import Contrast
 from ablate.analysis.summaries import Summary
 from ablate.analysis.verdicts import Verdict
+from ablate.analysis.windows import short_step
 from ablate.render import machine
 from ablate.render.formats import STATUS_MARKS, mean_with_error, number, printable, signed
 from ablate.render.tables import (
@@ -151,7 +152,7 @@ def method(comparison: Comparison) -> tuple[str, ...]:
         others = sum(not row.is_baseline for row in comparison.rows)
         lines.append(
             "Differences are paired by seed; better or worse needs p < 0.05 in a paired t-test "
-            f"after Holm's correction over {others} phase{'' if others == 1 else 's'}."
+            f"after Holm's correction over {others} variant{'' if others == 1 else 's'}."
         )
         lines.append(_sign_flip_sentence(contrasts))
     return tuple(lines)
@@ -322,6 +323,8 @@ def _value_cell(row: Row, key: str) -> Cell:
     value, *error = summary_text(summary).split(" ")
     if summary.n != row.runs:
         error.append(f"(n={summary.n})")
+    if summary.stopped_at is not None:
+        error.append(f"@{short_step(summary.stopped_at)}")
     mark = [STATUS_MARKS[summary.status]] if summary.status else []
     return Cell(
         " ".join([value, *error, *mark]),

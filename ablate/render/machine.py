@@ -85,6 +85,7 @@ COLUMNS = (
     "initial",
     "change",
     "status",
+    "stopped_at",
     "difference",
     "difference_ci_low",
     "difference_ci_high",
@@ -126,14 +127,24 @@ def _csv_row(comparison: Comparison, row: Row, index: int) -> list[Raw]:
         metric.rule,
         metric.target,
     ]
-    cells += _csv_summary(summary) if summary else [None, None, None, 0, *[None] * 4]
+    cells += _csv_summary(summary) if summary else [None, None, None, 0, *[None] * 5]
     contrast = summary.contrast if summary else None
     return cells + (_csv_contrast(contrast) if contrast else [None] * 11)
 
 
 def _csv_summary(s: Summary) -> list[Raw]:
     status = str(s.status) if s.status else None
-    return [s.mean, s.ci_low, s.ci_high, s.n, s.not_finite, s.initial, s.change, status]
+    return [
+        s.mean,
+        s.ci_low,
+        s.ci_high,
+        s.n,
+        s.not_finite,
+        s.initial,
+        s.change,
+        status,
+        s.stopped_at,
+    ]
 
 
 def _csv_contrast(c: Contrast) -> list[Raw]:
@@ -163,6 +174,7 @@ def _summary_object(summary: Summary) -> dict[str, Any]:
         "initial": summary.initial,
         "change": summary.change,
         "status": str(summary.status) if summary.status else None,
+        "stopped_at": summary.stopped_at,
         "contrast": _contrast_object(summary.contrast) if summary.contrast else None,
         "seeds": [
             {

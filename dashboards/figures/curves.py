@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 POINTS = 400
 """Points of a line; longer curves are drawn as means over equal stretches of steps."""
+BUDGET = 40_000
+"""Points of all runs together in one figure; a study of many runs gets shorter lines."""
+LINES = 60
+"""With more runs than this, the range alone stands for the seeds."""
 DECADES = 2.0
 """Positive values that span more than this are drawn on a logarithmic axis."""
 NEAR = 0.02
@@ -77,7 +81,7 @@ def curves_info(data: StudyData, key: str, *, at_step: int | None = None) -> Cur
     curves = [curve for seeds in found.values() for curve in seeds.values()]
     if not curves:
         return None
-    stretch = _stretch(curves)
+    stretch = _stretch(curves, max(40, min(POINTS, BUDGET // len(curves))))
     variants = tuple(_variant(name, seeds, stretch) for name, seeds in found.items() if seeds)
     target = data.targets.get(key)
     band = None
@@ -107,8 +111,9 @@ def curves_figure(info: CurvesInfo, looks: Mapping[str, Look]) -> Figure:
     from plotly.graph_objects import Figure
 
     traces: list[dict[str, Any]] = []
+    with_seeds = sum(len(curves.seeds) for curves in info.variants) <= LINES
     for curves in info.variants:
-        traces += _traces(curves, looks[curves.variant])
+        traces += _traces(curves, looks[curves.variant], with_seeds=with_seeds)
     if info.silent:
         traces.append(_silent_trace(info.silent))
     shapes, notes = _target_shapes(info)
@@ -139,11 +144,11 @@ def _by_seed(data: StudyData, variant: str, key: str) -> dict[int, Curve]:
     return {run.seed: curve for run in runs if (curve := data.curve(run.id, key))}
 
 
-def _stretch(curves: Sequence[Curve]) -> int:
+def _stretch(curves: Sequence[Curve], points: int) -> int:
     longest = max(curves, key=lambda c: len(c.steps))
-    if len(longest.steps) <= POINTS:
+    if len(longest.steps) <= points:
         return 1
-    return math.ceil((longest.steps[-1] + 1) / POINTS)
+    return math.ceil((longest.steps[-1] + 1) / points)
 
 
 def _variant(name: str, seeds: Mapping[int, Curve], stretch: int) -> VariantCurves:
@@ -225,7 +230,7 @@ def _mark_text(events: Mapping[str, set[str]], names: Sequence[str]) -> str:
         if len(variants) == len(names):
             parts.append(event)
         else:
-            whose = next(iter(variants)) if len(variants) == 1 else f"{len(variants)} phases"
+            whose = next(iter(variants)) if len(variants) == 1 else f"{len(variants)} variants"
             parts.append(f"{event} ({whose})")
     return ", ".join(parts)
 
@@ -237,7 +242,7 @@ def _spans_decades(variants: Sequence[VariantCurves]) -> bool:
     return math.log10(max(values) / min(values)) > DECADES
 
 
-def _traces(curves: VariantCurves, look: Look) -> list[dict[str, Any]]:
+def _traces(curves: VariantCurves, look: Look, *, with_seeds: bool) -> list[dict[str, Any]]:
     name = label(curves.variant)
     shared: dict[str, Any] = {"type": "scatter", "mode": "lines", "legendgroup": name}
     hidden = shared | {"showlegend": False, "hoverinfo": "skip"}
@@ -255,7 +260,7 @@ def _traces(curves: VariantCurves, look: Look) -> list[dict[str, Any]]:
                 "fillcolor": look.faded(0.14),
             }
         )
-        for line in curves.seeds.values():
+        for line in curves.seeds.values() if with_seeds else ():
             thin = {"width": 0.8, "color": look.faded(0.45)}
             traces.append(hidden | {"x": line.steps, "y": line.values, "line": thin})
     seeds = f"{len(curves.seeds)} seed{'' if len(curves.seeds) == 1 else 's'}"

@@ -111,14 +111,34 @@ def test_a_run_stopped_by_a_guard_fails_and_says_where():
         events={("stopped", 0): [fired]},
     )
 
-    row = compare(data).row("stopped")
+    comparison = compare(data)
 
+    row = comparison.row("stopped")
     assert row.verdict is Verdict.FAILED
     assert row.reasons[:2] == (
         "1 of 1 run was stopped at step 20",
         "guard collapse fired in 1 of 1 run at step 20",
     )
-    assert compare(data).at_step == 20
+    assert comparison.at_step == 100
+    summary = row.values[KEY]
+    assert (summary.mean, summary.stopped_at, summary.contrast) == (2.0, 20, None)
+    assert any("stopped-s0 (step 20)" in note for note in comparison.notes)
+
+
+def test_of_a_variant_with_some_runs_stopped_the_others_make_the_mean():
+    key = "train/audio/rms"
+    data = make_data(
+        {"base": {0: {key: [0.075] * 11}, 1: {key: [0.5, 0.01, 0.001]}}},
+        every=10,
+        spec={"targets": {key: "0.075 +-20%"}},
+        states={("base", 1): RunState.STOPPED},
+    )
+
+    row = compare(data).row("base")
+
+    assert (row.values[key].mean, row.values[key].n) == (0.075, 1)
+    assert "1 of 2 runs end with train/audio/rms 0.001, 99% below" in row.reasons[0]
+    assert "1 of 2 runs was stopped at step 20" in row.reasons
 
 
 def test_a_study_without_points_has_no_data():
@@ -306,3 +326,28 @@ def test_load_for_a_comparison_reads_what_verdicts_need_and_what_is_asked_for():
     assert "train/norm/final_conv_weight" in data.keys
     assert "train/force/l1" not in data.keys
     assert "train/force/l1" in data.logged
+
+
+def test_a_variant_that_changes_nothing_is_said_to_have_no_effect():
+    data = make_data(
+        {
+            "base": {s: flat(1.0 + s) for s in range(2)},
+            "typo": {s: flat(1.0 + s) for s in range(2)},
+        },
+        every=10,
+        spec={"metrics": {KEY: "min"}},
+    )
+
+    row = compare(data).row("typo")
+
+    assert row.values[KEY].contrast.verdict == "equal"
+    assert row.reasons == (f"exactly as base in {KEY}: what it changes had no effect",)
+
+
+def test_a_target_that_nothing_was_logged_for_leaves_the_verdict_open():
+    data = make_data({"base": {0: flat(1.0)}}, spec={"targets": {"train/rvq/perplexity": ">= 8"}})
+
+    row = compare(data).row("base")
+
+    assert row.verdict is Verdict.UNRESOLVED
+    assert row.reasons == ("nothing to judge the target of train/rvq/perplexity by",)

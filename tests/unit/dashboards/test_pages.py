@@ -105,7 +105,7 @@ def test_report_has_what_a_hand_written_one_has(report):
 
     for title in (
         "Summary",
-        "Phases compared",
+        "Variants compared",
         "When it became clear",
         "Loss trends",
         "Codes (RVQ)",

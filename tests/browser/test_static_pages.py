@@ -1,0 +1,88 @@
+"""The pages that are written to a file, opened in a real browser without a network."""
+
+import shutil
+
+import pytest
+
+from ablate.analysis.comparison import compare
+from dashboards.compare_page import compare_page
+from dashboards.report import write_report
+from tests.factories import make_scale_fix
+from tests.unit.render.test_comparison import hostile_data
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("needs a chromium on the path")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
+        )
+        yield browser
+        browser.close()
+
+
+def opened(browser, path, width=1280):
+    """Return the page, all drawn, with what it complained of and what it asked for."""
+    page = browser.new_page(viewport={"width": width, "height": 1000})
+    complaints, requests = [], []
+    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: complaints.append(f"dialog {dialog.message}"))
+    page.on(
+        "request", lambda r: requests.append(r.url) if r.url[:5] not in ("file:", "data:") else 0
+    )
+    page.goto(path.as_uri())
+    draw_all(page)
+    return page, complaints, requests
+
+
+def draw_all(page):
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.figure')].every(f => f.querySelector('.main-svg'))"
+    )
+
+
+def test_report_draws_every_figure_offline_without_complaint(browser, tmp_path):
+    data = make_scale_fix()
+    write_report(tmp_path / "report.html", data, compare(data))
+
+    page, complaints, requests = opened(browser, tmp_path / "report.html")
+
+    assert complaints == []
+    assert requests == []
+    assert page.locator(".figure .main-svg").count() > 20
+    page.close()
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+def test_page_does_not_scroll_sideways(browser, tmp_path, width):
+    data = make_scale_fix()
+    write_report(tmp_path / "report.html", data, compare(data))
+
+    page, _, _ = opened(browser, tmp_path / "report.html", width)
+
+    overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(overflow) <= 0
+    page.close()
+
+
+def test_hostile_names_run_nothing(browser, tmp_path):
+    data = hostile_data()
+    compare_page(compare(data), data, tmp_path / "page.html")
+
+    page, complaints, _ = opened(browser, tmp_path / "page.html")
+
+    assert complaints == []
+    assert "<script>alert(1)</script>" in page.inner_text("body")
+    drawn = page.locator(".figure").last.inner_text()
+    assert "<script>" in drawn
+    page.close()
