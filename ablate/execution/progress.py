@@ -85,6 +85,7 @@ class ProgressMeter:
         )
 
     def _speed(self) -> float | None:
-        if self._first is None or self._last is None or self._last[0] <= self._first[0]:
+        if self._first is None or self._last is None:
             return None
-        return (self._last[1] - self._first[1]) / (self._last[0] - self._first[0])
+        seconds, steps = self._last[0] - self._first[0], self._last[1] - self._first[1]
+        return steps / seconds if seconds > 0 and steps > 0 else None

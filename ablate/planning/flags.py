@@ -78,6 +78,8 @@ def apply_flags(document: Document, spec: StudySpec, name: str, flags: StudyFlag
     """
     root = document.root
     root["study"] = name
+    # What the template says of itself at its top does not hold for what is made of it.
+    root.yaml_set_start_comment(f"Made from the study {spec.study} by flags.")
     if flags.factors:
         _replace_factors(root, spec, flags)
     if flags.design:
@@ -95,6 +97,8 @@ def apply_flags(document: Document, spec: StudySpec, name: str, flags: StudyFlag
 
 def _replace_factors(root: CommentedMap, spec: StudySpec, flags: StudyFlags) -> None:
     kind = flags.design or "one_at_a_time"
+    for key in ("phases", "factors", "design"):
+        root.ca.items.pop(key, None)  # comments on what is replaced
     root["design"] = _flow({"kind": kind})
     if spec.phases:
         start = _start(spec)

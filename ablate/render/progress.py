@@ -68,7 +68,7 @@ class LineProgress:
 
     def ended(self, run: Run, ending: Ending) -> None:
         """Say how an attempt ended."""
-        self._done += ending.state.run_state.is_finished
+        self._done += ending.state is not AttemptState.LOST  # that one is tried again
         word, _ = _MARKS[ending.state]
         reason = f": {ending.reason}" if ending.reason else ""
         self._say(f"{word:<9} {run.label} [{self._done}/{self._total}]{reason}")
@@ -115,13 +115,13 @@ class LiveProgress:
             table.add_column(name, justify=justify, no_wrap=True)
         for progress in active:
             table.add_row(*(Text(field) for field in _fields(progress)))
-        table.caption = Text(f"{self._done} of {self._total} runs finished", style="dim")
+        table.caption = Text(f"{self._done} of {self._total} runs done", style="dim")
         table.caption_justify = "left"
         self._live.update(table)
 
     def ended(self, run: Run, ending: Ending) -> None:
         """Print how an attempt ended above the table."""
-        self._done += ending.state.run_state.is_finished
+        self._done += ending.state is not AttemptState.LOST  # that one is tried again
         word, style = _MARKS[ending.state]
         line = Text.assemble((f"{word:<9}", style), " ", run.label)
         if ending.reason:
