@@ -1,0 +1,175 @@
+"""The bundled trainer through the command line: what the replicas do, and exact resume."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.conftest import Project, kill
+from tests.integration.test_running import trainers_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+pytestmark = [pytest.mark.training, pytest.mark.timeout(900)]
+
+PHASES = ("phase_a", "phase_fixed", "base")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a project with three phases of the shipped study trained whole, seeds 0 and 1."""
+    project = Project(tmp_path_factory.mktemp("trained"))
+    project.ablate("study", "create", "scale-fix")
+    only = [flag for phase in PHASES for flag in ("--only", phase)]
+    project.ablate("run", "scale-fix", *only, "--workers", "2", timeout_s=800)
+    return project
+
+
+def last_values(project: Project, phase: str, key: str) -> dict[int, float]:
+    """Return seed -> the last value of a key."""
+    rows = project.rows(
+        "select seed, value from run_metrics where variant = ? and key = ? order by step",
+        phase,
+        key,
+    )
+    return {seed: math.nan if value is None else value for seed, value in rows}
+
+
+def test_phase_a_collapses_unforced(trained: Project) -> None:
+    target = last_values(trained, "phase_a", "train/audio/target_rms")
+    rms = last_values(trained, "phase_a", "valid/audio/rms")
+
+    assert set(rms) == {0, 1}
+    for seed, value in rms.items():
+        assert value < 0.25 * target[seed]
+
+
+def test_every_loss_of_the_collapsed_phase_stands_at_its_silent_value(trained: Project) -> None:
+    for name in ("sc", "l1", "log1p"):
+        raw = last_values(trained, "phase_a", f"valid/loss/{name}")
+        silent = last_values(trained, "phase_a", f"valid/silent/{name}")
+        for seed in (0, 1):
+            assert 0.85 < raw[seed] / silent[seed] < 1.15, (name, seed)
+
+
+@pytest.mark.parametrize("phase", ["phase_fixed", "base"])
+def test_fitted_codebooks_keep_the_level(trained: Project, phase: str) -> None:
+    target = last_values(trained, phase, "train/audio/target_rms")
+    rms = last_values(trained, phase, "valid/audio/rms")
+    sc = last_values(trained, phase, "valid/loss/sc")
+
+    for seed in (0, 1):
+        assert 0.6 < rms[seed] / target[seed] < 1.3
+        assert sc[seed] < 0.7
+
+
+def test_guard_flags_the_collapse_with_its_step_and_nothing_else(trained: Project) -> None:
+    fired = trained.rows(
+        "select distinct r.id, e.step, e.data from events e join attempts a on a.id = e.attempt_id "
+        "join runs r on r.id = a.run_id where e.name = 'guard_fired'"
+    )
+    collapsed = dict(
+        trained.rows("select distinct run, seed from run_metrics where variant = 'phase_a'")
+    )
+
+    assert {run for run, _, _ in fired} == set(collapsed)
+    for _, step, data in fired:
+        assert 300 <= step <= 700
+        assert json.loads(data)["guard"] == "collapse"
+
+
+def test_comparison_says_why(trained: Project) -> None:
+    table = trained.ablate("compare", *PHASES, "--study", "scale-fix", "--format", "json")
+    rows = {row["variant"]: row for row in json.loads(table)["rows"]}
+
+    assert rows["phase_a"]["verdict"] == "failed"
+    reasons = " ".join(rows["phase_a"]["reasons"])
+    assert "silent value" in reasons
+    assert "guard collapse fired in 2 of 2 runs" in reasons
+    for phase in ("phase_fixed", "base"):
+        assert "silent value" not in " ".join(rows[phase]["reasons"])
+
+
+def test_report_opens_offline_and_holds_the_numbers_of_the_comparison(
+    trained: Project, tmp_path: Path
+) -> None:
+    trained.ablate("report", "scale-fix", "-o", str(tmp_path / "a.html"))
+    trained.ablate("report", "scale-fix", "-o", str(tmp_path / "b.html"))
+    trained.ablate("compare", *PHASES, "--plot", str(tmp_path / "curves.html"))
+
+    html = (tmp_path / "a.html").read_text()
+    assert html == (tmp_path / "b.html").read_text()
+    assert "guard collapse fired" in html
+    assert "plotly" in (tmp_path / "curves.html").read_text()
+
+
+def weights(project: Project) -> dict[tuple[str, int], str]:
+    """Return (phase, seed) -> digest of all tensors in the newest checkpoint of each run."""
+    import torch
+
+    digests = {}
+    for run, variant, seed in project.rows(
+        "select r.id, v.name, r.seed from runs r join study_runs s on s.run_id = r.id "
+        "join variants v on v.id = s.variant_id where r.state = 'succeeded'"
+    ):
+        newest = max((project.folder / ".ablate" / "runs" / run).rglob("*.ckpt"))
+        state = torch.load(newest, weights_only=True)
+        digest = hashlib.sha256()
+        for name, tensor in sorted(tensors(state)):
+            digest.update(name.encode() + tensor.numpy().tobytes())
+        digests[variant, seed] = digest.hexdigest()
+    return digests
+
+
+def tensors(state: object, path: str = "") -> Iterator[tuple[str, Tensor]]:
+    import torch
+
+    if isinstance(state, torch.Tensor):
+        yield path, state
+    elif isinstance(state, dict):
+        for key, value in state.items():
+            yield from tensors(value, f"{path}/{key}")
+    elif isinstance(state, (list, tuple)):
+        for index, value in enumerate(state):
+            yield from tensors(value, f"{path}/{index}")
+
+
+SHORT = """\
+study: short
+base: {steps: 60, checkpoint_every: 20}
+phases:
+  phase_a:
+    set: {preset: pre_output, quantizer.ste: consistent, quantizer.post_affine: true}
+  base: {set: {preset: base}}
+"""
+
+
+def test_killed_and_resumed_weights_equal_those_never_killed(tmp_path: Path) -> None:
+    calm, killed = Project(tmp_path / "calm"), Project(tmp_path / "killed")
+    for project in (calm, killed):
+        project.write("studies/short.yaml", SHORT)
+        project.ablate("study", "create", "short")
+    calm.ablate("run", "--workers", "2")
+
+    running = killed.start("run", "--workers", "2")
+    killed.wait_for(lambda: killed.rows("select count(*) from checkpoints")[0][0] >= 1, 120)
+    trainers_of(running.pid)[0].kill()
+    killed.wait_for(lambda: killed.rows("select count(*) from attempts")[0][0] >= 3, 120)
+    kill(running)
+    killed.ablate("run", "--workers", "2")
+
+    assert len(weights(calm)) == 2
+    assert weights(killed) == weights(calm)
+    points = (
+        "select variant, key, step, value, kind from run_metrics "
+        "where key not like '%/perf/%' order by 1, 2, 3"
+    )
+    assert killed.rows(points) == calm.rows(points)
+    assert killed.rows("select count(*) from attempts where inexact is not null") == [(0,)]
