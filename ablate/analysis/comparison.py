@@ -207,7 +207,9 @@ def _notes(
         notes.append(f"{text}: {held} came no further, others reached {last}")
     if ends := [r for r in reached if (read_step(r, step) or step) < step]:
         names = _few([f"{r.label} (step {r.step})" for r in ends])
-        notes.append(f"stopped before step {step}, read where stopped, part of no difference: {names}")
+        notes.append(
+            f"stopped before step {step}, read where stopped, part of no difference: {names}"
+        )
     if short := [r for r in reached if read_step(r, step) is None]:
         names = _few([f"{r.label} ({r.state} at step {r.step})" for r in short])
         notes.append(f"without a value at step {step}: {names}")

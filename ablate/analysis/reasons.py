@@ -17,7 +17,7 @@ from ablate.rules import Status, Target
 Reason = tuple[tuple[int, float, int], str]
 """Sort key (severity, minus the share of runs, order of mention), sentence."""
 
-_FAIL, _WARN, _NOTE, _GOOD = range(4)
+_FAIL, _WARN, _NOTE = range(3)
 
 
 def reasons_for(
@@ -148,7 +148,9 @@ def _guard_reasons(data: StudyData, runs: Sequence[JudgedRun]) -> list[Reason]:
     fired: dict[str, list[int]] = {}
     for r in runs:
         for name, step in first_firings(data, r.run.id).items():
-            fired.setdefault(name, []).append(step)
+            # A run that this guard stopped has said so already.
+            if r.run.state != RunState.STOPPED or name not in (r.run.reason or ""):
+                fired.setdefault(name, []).append(step)
     return [
         (
             (_WARN, -len(steps) / len(runs), 300),
@@ -233,7 +235,7 @@ def _good_targets(data: StudyData, runs: Sequence[JudgedRun]) -> list[Reason]:
     if not met:
         return []
     came = sum(bool(r.values) for r in runs)
-    return [((_GOOD, 0.0, 700), f"met in {of_runs(came, len(runs))}: {', '.join(met)}")]
+    return [((_NOTE, 0.0, 350), f"met in {of_runs(came, len(runs))}: {', '.join(met)}")]
 
 
 def _met(data: StudyData, key: str, target: Target, known: Sequence[JudgedRun]) -> str:

@@ -107,8 +107,12 @@ def values_table(comparison: Comparison) -> Table:
         (Cell("runs"), Cell(""), *(_runs_cell(row) for row in comparison.rows)),
     ]
     rows += [_value_row(metric, comparison.rows) for metric in comparison.metrics]
-    has_targets = any(metric.target for metric in comparison.metrics)
-    return Table("Values", tuple(columns), tuple(rows), (LEGEND,) if has_targets else ())
+    summaries = [s for row in comparison.rows for s in row.values.values()]
+    notes = [LEGEND] if any(s.status for s in summaries) else []
+    if stops := [s.stopped_at for s in summaries if s.stopped_at is not None]:
+        at = short_step(min(stops))
+        notes.append(f"@{at}: all runs were stopped, the first at step {at}; read where stopped")
+    return Table("Values", tuple(columns), tuple(rows), tuple(notes))
 
 
 def contrasts_table(comparison: Comparison) -> Table | None:
