@@ -59,7 +59,7 @@ def _target_reasons(data: StudyData, runs: Sequence[JudgedRun], at_step: int) ->
         for status, severity in ((Status.CRITICAL, _FAIL), (Status.DEGRADING, _WARN)):
             missing = [r for r in runs if r.statuses.get(key) == status]
             if missing:
-                text = _missed(data, key, target, missing, len(runs))
+                text = _missed(data, key, missing=missing, total=len(runs))
                 misses = misses_of(data, key, [r.run.id for r in missing], at_step)
                 reasons.append(
                     ((severity, -len(missing) / len(runs), order), text + _since(misses))
@@ -75,9 +75,8 @@ def _since(misses: Sequence[Miss]) -> str:
     return f"; missed for good from step {span(miss.step for miss in misses)}"
 
 
-def _missed(
-    data: StudyData, key: str, target: Target, missing: Sequence[JudgedRun], total: int
-) -> str:
+def _missed(data: StudyData, key: str, *, missing: Sequence[JudgedRun], total: int) -> str:
+    target = data.targets[key]
     values = [r.values[key] for r in missing]
     head = f"{of_runs(len(missing), total)} end with {key} {spread(values)}"
     centre = mean(values)
