@@ -55,7 +55,7 @@ def reasons_without_points(runs: Sequence[JudgedRun]) -> tuple[str, ...]:
 
 def _target_reasons(data: StudyData, runs: Sequence[JudgedRun], at_step: int) -> list[Reason]:
     reasons: list[Reason] = []
-    for order, (key, target) in enumerate(data.targets.items()):
+    for order, key in enumerate(data.targets):
         for status, severity in ((Status.CRITICAL, _FAIL), (Status.DEGRADING, _WARN)):
             missing = [r for r in runs if r.statuses.get(key) == status]
             if missing:
