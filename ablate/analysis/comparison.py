@@ -95,8 +95,14 @@ def compare(
         at_step=step,
         baseline=base,
         metrics=tuple(_metric(data, key) for key in shown),
-        rows=tuple(_row(data, name, base, verdicts[name], shown, summaries) for name in data.names),
-        notes=(*data.notes, *_notes(data, step, at_step is None, shown, summaries)),
+        rows=tuple(
+            _row(data, name, verdict=verdicts[name], shown=shown, summaries=summaries)
+            for name in data.names
+        ),
+        notes=(
+            *data.notes,
+            *_notes(data, step, is_automatic=at_step is None, shown=shown, summaries=summaries),
+        ),
     )
 
 
@@ -167,7 +173,7 @@ def _verdicts(
 def _row(
     data: StudyData,
     name: str,
-    base: str,
+    *,
     verdict: VariantVerdict,
     shown: Sequence[str],
     summaries: Mapping[str, Mapping[str, Summary]],
@@ -175,7 +181,7 @@ def _row(
     states = [run.state for run in data.runs_of(name)]
     return Row(
         variant=name,
-        is_baseline=name == base,
+        is_baseline=name == data.baseline,
         factors=data.variant(name).factors,
         runs=len(states),
         diverged=states.count(RunState.DIVERGED),
@@ -191,6 +197,7 @@ def _row(
 def _notes(
     data: StudyData,
     step: int | None,
+    *,
     is_automatic: bool,
     shown: Sequence[str],
     summaries: Mapping[str, Mapping[str, Summary]],

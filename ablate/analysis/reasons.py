@@ -17,7 +17,7 @@ from ablate.rules import Status, Target
 Reason = tuple[tuple[int, float, int], str]
 """Sort key (severity, minus the share of runs, order of mention), sentence."""
 
-_FAIL, _WARN, _NOTE, _GOOD = range(4)
+_FAIL, _WARN, _NOTE = range(3)
 
 
 def reasons_for(
@@ -55,11 +55,11 @@ def reasons_without_points(runs: Sequence[JudgedRun]) -> tuple[str, ...]:
 
 def _target_reasons(data: StudyData, runs: Sequence[JudgedRun], at_step: int) -> list[Reason]:
     reasons: list[Reason] = []
-    for order, (key, target) in enumerate(data.targets.items()):
+    for order, key in enumerate(data.targets):
         for status, severity in ((Status.CRITICAL, _FAIL), (Status.DEGRADING, _WARN)):
             missing = [r for r in runs if r.statuses.get(key) == status]
             if missing:
-                text = _missed(data, key, target, missing, len(runs))
+                text = _missed(data, key, missing=missing, total=len(runs))
                 misses = misses_of(data, key, [r.run.id for r in missing], at_step)
                 reasons.append(
                     ((severity, -len(missing) / len(runs), order), text + _since(misses))
@@ -75,9 +75,8 @@ def _since(misses: Sequence[Miss]) -> str:
     return f"; missed for good from step {span(miss.step for miss in misses)}"
 
 
-def _missed(
-    data: StudyData, key: str, target: Target, missing: Sequence[JudgedRun], total: int
-) -> str:
+def _missed(data: StudyData, key: str, *, missing: Sequence[JudgedRun], total: int) -> str:
+    target = data.targets[key]
     values = [r.values[key] for r in missing]
     head = f"{of_runs(len(missing), total)} end with {key} {spread(values)}"
     centre = mean(values)
@@ -148,7 +147,9 @@ def _guard_reasons(data: StudyData, runs: Sequence[JudgedRun]) -> list[Reason]:
     fired: dict[str, list[int]] = {}
     for r in runs:
         for name, step in first_firings(data, r.run.id).items():
-            fired.setdefault(name, []).append(step)
+            # A run that this guard stopped has said so already.
+            if r.run.state != RunState.STOPPED or name not in (r.run.reason or ""):
+                fired.setdefault(name, []).append(step)
     return [
         (
             (_WARN, -len(steps) / len(runs), 300),
@@ -233,7 +234,7 @@ def _good_targets(data: StudyData, runs: Sequence[JudgedRun]) -> list[Reason]:
     if not met:
         return []
     came = sum(bool(r.values) for r in runs)
-    return [((_GOOD, 0.0, 700), f"met in {of_runs(came, len(runs))}: {', '.join(met)}")]
+    return [((_NOTE, 0.0, 350), f"met in {of_runs(came, len(runs))}: {', '.join(met)}")]
 
 
 def _met(data: StudyData, key: str, target: Target, known: Sequence[JudgedRun]) -> str:

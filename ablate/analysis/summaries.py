@@ -95,13 +95,17 @@ def _seed_values(
         value = value_at(curve, spec.rule, at) if at is not None else None
         if value and at is not None:
             stopped_at = at if at < step else None
-            found.append(_seed_value(run, value, initial_value(curve), target, stopped_at))
+            first = initial_value(curve)
+            found.append(
+                _seed_value(run, value, initial=first, target=target, stopped_at=stopped_at)
+            )
     return tuple(v for v in found if v.stopped_at is None) or tuple(found)
 
 
 def _seed_value(
     run: Run,
     value: RunValue,
+    *,
     initial: float | None,
     target: Target | None,
     stopped_at: int | None,

@@ -8,16 +8,12 @@ from typing import Literal
 
 from ablate.analysis.comparison import Comparison, Metric, Row
 from ablate.analysis.contrasts import Contrast
-from ablate.analysis.summaries import Summary
-from ablate.analysis.verdicts import Verdict
-from ablate.analysis.windows import short_step
 from ablate.render import machine
-from ablate.render.formats import STATUS_MARKS, mean_with_error, number, printable, signed
+from ablate.render.comparison_tables import VERDICT_TONES, contrasts_table, values_table
+from ablate.render.formats import number, printable
 from ablate.render.tables import (
-    Cell,
-    Column,
+    STYLES,
     Table,
-    Tone,
     fit,
     html_text,
     markdown_text,
@@ -27,32 +23,8 @@ from ablate.render.tables import (
     to_plain,
     to_rich,
 )
-from ablate.rules import Status
 
 Format = Literal["table", "md", "csv", "json", "ndjson", "html", "latex"]
-
-VERDICT_TONES: dict[str, Tone] = {
-    Verdict.PASSED: "good",
-    Verdict.DEGRADING: "warn",
-    Verdict.FAILED: "bad",
-    Verdict.UNRESOLVED: "warn",
-    Verdict.NO_DATA: "muted",
-}
-STATUS_TONES: dict[Status, Tone] = {
-    Status.GOOD: "good",
-    Status.DEGRADING: "warn",
-    Status.CRITICAL: "bad",
-    Status.NO_DATA: "muted",
-}
-CONTRAST_TONES: dict[str | None, Tone] = {"better": "good", "worse": "bad", "unresolved": "muted"}
-GOALS = {"min": "lower", "max": "higher", "target": "at target", None: ""}
-LEGEND = (
-    f"{STATUS_MARKS[Status.GOOD]} target met in every run   "
-    f"{STATUS_MARKS[Status.DEGRADING]} missed by at most as much again as it allows   "
-    f"{STATUS_MARKS[Status.CRITICAL]} missed by more   (the worst run counts)"
-)
-
-
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:24px;color:#1f2328}"
     "table{border-collapse:collapse}caption{text-align:left;font-weight:600}"
@@ -98,41 +70,6 @@ def heading(comparison: Comparison) -> str:
     return f"Compared at step {comparison.at_step} with {comparison.baseline} as the baseline"
 
 
-def values_table(comparison: Comparison) -> Table:
-    """Return metrics as rows, variants as columns: what came out, with interval and status."""
-    columns = [Column("metric", is_fixed=True), Column("wanted", is_fixed=True)]
-    columns += [Column(row.variant, is_number=True) for row in comparison.rows]
-    rows = [
-        (Cell("verdict"), Cell(""), *(_verdict_cell(row) for row in comparison.rows)),
-        (Cell("runs"), Cell(""), *(_runs_cell(row) for row in comparison.rows)),
-    ]
-    rows += [_value_row(metric, comparison.rows) for metric in comparison.metrics]
-    has_targets = any(metric.target for metric in comparison.metrics)
-    return Table("Values", tuple(columns), tuple(rows), (LEGEND,) if has_targets else ())
-
-
-def contrasts_table(comparison: Comparison) -> Table | None:
-    """Return the differences to the baseline, None when there is nothing to differ."""
-    others = [row for row in comparison.rows if not row.is_baseline]
-    metrics = [m for m in comparison.metrics if any(_contrast(row, m) for row in others)]
-    if not metrics:
-        return None
-    columns = [Column("metric", is_fixed=True), Column("wanted", is_fixed=True)]
-    columns += [Column(row.variant, is_number=True) for row in others]
-    rows = [
-        (
-            Cell(metric.key),
-            Cell("nearer target" if metric.goal == "target" else GOALS[metric.goal]),
-            *(_contrast_cell(row, _contrast(row, metric)) for row in others),
-        )
-        for metric in metrics
-    ]
-    is_distance = any(metric.goal == "target" for metric in metrics)
-    note = "nearer target: the difference is that of the distances to the target"
-    title = f"Difference to {comparison.baseline}"
-    return Table(title, tuple(columns), tuple(rows), (note,) if is_distance else ())
-
-
 def verdict_lines(row: Row, *, limit: int | None = None) -> tuple[str, tuple[str, ...]]:
     """Return ``phase_a: failed`` and its reasons, the rest counted when there are too many."""
     reasons = row.reasons[:limit]
@@ -156,30 +93,6 @@ def method(comparison: Comparison) -> tuple[str, ...]:
         )
         lines.append(_sign_flip_sentence(contrasts))
     return tuple(lines)
-
-
-def runs_text(row: Row) -> str:
-    """Return ``3 runs, 1 diverged``: every ending but a good one is named."""
-    total, *named = _run_counts(row)
-    return ", ".join([f"{total} run{'' if row.runs == 1 else 's'}", *named])
-
-
-def half_width(low: float | None, high: float | None) -> float | None:
-    """Return half of an interval."""
-    return None if low is None or high is None else (high - low) / 2
-
-
-def summary_text(summary: Summary) -> str:
-    """Return ``0.0802 ±0.0042``."""
-    return mean_with_error(summary.mean, half_width(summary.ci_low, summary.ci_high))
-
-
-def contrast_text(contrast: Contrast) -> str:
-    """Return ``-1.34 ±0.39 better``."""
-    if not contrast.pairs:
-        return "no shared seed"
-    half = half_width(contrast.ci_low, contrast.ci_high)
-    return f"{signed(contrast.difference, half)} {contrast.verdict or ''}".rstrip()
 
 
 def to_markdown_text(comparison: Comparison) -> str:
@@ -272,7 +185,7 @@ def _terminal(comparison: Comparison, width: int, color: bool) -> str:
     for row in comparison.rows:
         _, reasons = verdict_lines(row, limit=5)
         title = Text(printable(row.variant), style="bold")
-        title.append(f"  {row.verdict}", style=_style(VERDICT_TONES[row.verdict]))
+        title.append(f"  {row.verdict}", style=STYLES[VERDICT_TONES[row.verdict]])
         console.print(title)
         for reason in reasons:
             console.print(Padding(Text(printable(reason)), (0, 0, 0, 2)))
@@ -282,73 +195,6 @@ def _terminal(comparison: Comparison, width: int, color: bool) -> str:
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().splitlines()
     return "\n".join(line.rstrip() for line in lines)
-
-
-def _style(tone: Tone) -> str:
-    from ablate.render.tables import STYLES
-
-    return STYLES[tone]
-
-
-def _run_counts(row: Row) -> list[str]:
-    """Return the number of runs, then every ending but a good one."""
-    counts = {
-        "diverged": row.diverged,
-        "failed": row.failed,
-        "stopped": row.stopped,
-        "unfinished": row.unfinished,
-    }
-    return [str(row.runs), *(f"{count} {name}" for name, count in counts.items() if count)]
-
-
-def _verdict_cell(row: Row) -> Cell:
-    return Cell(str(row.verdict), str(row.verdict), VERDICT_TONES[row.verdict])
-
-
-def _runs_cell(row: Row) -> Cell:
-    total, *named = _run_counts(row)
-    text = f"{total} ({', '.join(named)})" if named else total
-    return Cell(text, row.runs, "warn" if named else "plain", (total, *named))
-
-
-def _value_row(metric: Metric, rows: Sequence[Row]) -> tuple[Cell, ...]:
-    wanted = metric.target or GOALS[metric.goal]
-    return (Cell(metric.key), Cell(wanted), *(_value_cell(row, metric.key) for row in rows))
-
-
-def _value_cell(row: Row, key: str) -> Cell:
-    summary = row.values.get(key)
-    if summary is None:
-        return Cell("-", None, "muted")
-    value, *error = summary_text(summary).split(" ")
-    if summary.n != row.runs:
-        error.append(f"(n={summary.n})")
-    if summary.stopped_at is not None:
-        error.append(f"@{short_step(summary.stopped_at)}")
-    mark = [STATUS_MARKS[summary.status]] if summary.status else []
-    return Cell(
-        " ".join([value, *error, *mark]),
-        summary.mean,
-        STATUS_TONES[summary.status] if summary.status else "plain",
-        (" ".join([value, *mark]), *error),
-    )
-
-
-def _contrast(row: Row, metric: Metric) -> Contrast | None:
-    summary = row.values.get(metric.key)
-    return summary.contrast if summary else None
-
-
-def _contrast_cell(row: Row, contrast: Contrast | None) -> Cell:
-    if contrast is None:
-        return Cell("-", None, "muted")
-    tone = CONTRAST_TONES.get(contrast.verdict, "plain")
-    if tone == "good" and row.verdict == Verdict.FAILED:
-        # A silent output has better losses than a loud one; that is no good news.
-        tone = "plain"
-    text = contrast_text(contrast)
-    number_and_error, _, word = text.rpartition(" ")
-    return Cell(text, contrast.difference, tone, (*number_and_error.split(" "), word))
 
 
 def _rules_sentence(metrics: Sequence[Metric]) -> str:

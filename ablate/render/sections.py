@@ -9,7 +9,7 @@ from ablate.analysis.drift import Parameter, Trend
 from ablate.analysis.findings import Findings, SilentRow
 from ablate.analysis.windows import Window, short_step
 from ablate.analysis.wording import number, of_runs, percent, span
-from ablate.render.comparison import STATUS_TONES
+from ablate.render.comparison_tables import STATUS_TONES
 from ablate.render.tables import Cell, Column, Table, Tone
 from ablate.rules import Status
 

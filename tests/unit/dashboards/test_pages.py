@@ -9,7 +9,7 @@ import pytest
 
 from ablate.analysis.comparison import compare
 from ablate.errors import UsageError
-from ablate.render.comparison import summary_text
+from ablate.render.comparison_tables import summary_text
 from dashboards.compare_page import compare_html, compare_page
 from dashboards.figures.effects import effects_figure, effects_info
 from dashboards.page import script_safe

@@ -12,7 +12,8 @@ from rich.cells import cell_len
 from ablate.analysis.comparison import compare
 from ablate.analysis.study_data import StudyData
 from ablate.errors import NotFoundError
-from ablate.render.comparison import render, summary_text
+from ablate.render.comparison import render
+from ablate.render.comparison_tables import summary_text
 from ablate.render.formats import printable
 from tests.factories import HEALTHY, PHASES, make_data, make_scale_fix
 
