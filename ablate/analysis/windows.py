@@ -52,7 +52,7 @@ def value_at(curve: Curve | None, rule: MetricRule, at_step: int) -> RunValue | 
     """Return the value under ``rule`` at ``at_step``, or None when the curve has no point by then.
 
     Where the window holds no point, the latest earlier point stands in and the result says so;
-    nothing is interpolated. For ``min`` and ``max`` a NaN is counted but is no extreme.
+    nothing is interpolated. Step 0 stands in for nothing later: it is the untrained model. For ``min`` and ``max`` a NaN is counted but is no extreme.
     """
     if curve is None:
         return None
@@ -62,6 +62,8 @@ def value_at(curve: Curve | None, rule: MetricRule, at_step: int) -> RunValue | 
     first, _ = rule.window(at_step)
     start = bisect_left(curve.steps, first, 0, stop)
     step = curve.steps[stop - 1]
+    if step < first and step == 0:
+        return None
     if start == stop or rule.kind == "last":
         value = curve.values[stop - 1]
         return RunValue(value, step, 1, _not_finite((value,)), is_exact=start < stop)
@@ -99,7 +101,8 @@ def mean(values: Sequence[float]) -> float:
     try:
         return math.fsum(values) / len(values)
     except OverflowError:
-        return math.fsum(v / len(values) for v in values)
+        largest = max(map(abs, values))
+        return math.fsum(v / largest for v in values) / len(values) * largest
 
 
 def relative_change(key: str, value: float | None, initial: float | None) -> float | None:

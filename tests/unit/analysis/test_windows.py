@@ -105,3 +105,16 @@ def test_a_mean_of_finite_values_is_finite_and_between_them(values):
     # A sum of large floats can overflow; the mean of the same floats cannot.
     slack = 1e-9 * max(abs(v) for v in values)
     assert min(values) - slack <= mean(values) <= max(values) + slack
+
+
+def test_the_untrained_model_never_stands_in_for_a_trained_one() -> None:
+    from ablate.analysis.windows import value_at
+    from ablate.rules import MetricRule
+    from ablate.store.base import Curve
+
+    curve = Curve(run_id="r", key="a/b", steps=(0,), values=(1.0,), times=(0.0,))
+
+    assert value_at(curve, MetricRule.parse("last"), 60) is None
+    assert value_at(curve, MetricRule.parse("mean_last_10%"), 60) is None
+    assert value_at(curve, MetricRule.parse("last"), 0) is not None
+    assert value_at(curve, MetricRule.parse("min"), 60) is not None
