@@ -19,6 +19,9 @@ from trainer.model import Codec, CodecOutput, build_codec
 from trainer.model.layers import rms
 from trainer.objective import Objective
 
+_NOTABLE_RESTART = 0.05
+"""Share of a codebook that must move at once to be an event: single codes move all the time."""
+
 
 class Training:
     """Model, optimizer and generators of one run. All that changes in a step is in `state`.
@@ -110,7 +113,7 @@ class Training:
         if quantizer.restart_below > 0 and self.step % quantizer.restart_every == 0:
             moved = self.codec.quantizer.restart(made.quantized, self.restarts)
             counts = moved.tolist() if moved is not None else []
-            if any(counts):
+            if max(counts, default=0) >= _NOTABLE_RESTART * quantizer.codebook_size:
                 self.run.event("codebook_restarted", self.step, codes=counts)
 
     def state(self) -> dict[str, Any]:

@@ -179,6 +179,18 @@ def test_events_explain_the_curves() -> None:
     assert run.curves["train/rvq/n_active"] == {0: 1, 2: 1, 4: 2, 6: 2}
 
 
+def test_restarts_are_events_when_many_codes_move() -> None:
+    none = run_for({"quantizer.restart_every": 2, "quantizer.restart_below": 0})
+    many = run_for({"quantizer.restart_every": 2, "quantizer.restart_below": 2.0})
+
+    assert not [name for name, *_ in none.events if name == "codebook_restarted"]
+    steps = [step for name, step, _ in many.events if name == "codebook_restarted"]
+    assert steps[0] == 2
+    moved = next(data["codes"] for name, _, data in many.events if name == "codebook_restarted")
+    assert len(moved) == 4
+    assert max(moved) >= 7
+
+
 def test_checkpoints_come_at_their_interval_and_at_the_end() -> None:
     assert run_for({"checkpoint_every": 4}).saved_steps == [4, 6]
 
