@@ -14,7 +14,13 @@ database's clock alone.
 One row for each (run, key, step). An attempt that resumed from step s replaces what earlier
 attempts logged after s (one that began from the beginning replaces all); the replaced points stay
 readable by attempt in the tables and are absent from every method here and from the view
-``run_metrics``.
+``run_metrics``. So is a point of the resumed attempt at step s itself or before it: that step
+belongs to the attempt that made the checkpoint. Checkpoints follow the same rule; of events only
+those after s are replaced.
+
+Values. Every float comes back bit for bit: NaN, infinities, -0.0, subnormal numbers. Names and
+keys come back as given, or are refused by name with `UsageError`: empty ones, NUL, lone
+surrogates, more than 1024 bytes. Reasons and tracebacks are escaped instead.
 
 Idempotence. `ingest` moves the spool offset in the transaction that writes the points, so that a
 batch that was written before, by an ambiguous commit or another process, changes nothing.
@@ -174,7 +180,13 @@ class Store(Protocol):
         ...
 
     def runs(self, study: str | None = None) -> tuple[Run, ...]:
-        """Return the runs that the study (or any study) wants, in the order of its plan's cells."""
+        """Return the runs that the study wants, in the order of its plan's cells.
+
+        Without a name, those of every study that is not archived, study by study.
+
+        Raises:
+            NotFoundError: With the closest name.
+        """
         ...
 
     def run(self, prefix: str) -> Run:
@@ -224,10 +236,12 @@ class Store(Protocol):
         """Write a batch; return the spool offset up to which all is stored.
 
         A batch that does not start at the stored offset writes nothing, so that the caller reads
-        again from the returned offset. Of one (key, step) twice the later value counts.
+        again from the returned offset. Of one (key, step) twice the later value counts. Points
+        before any frame that says from where the attempt starts count as from the beginning.
 
         Raises:
             LeaseLostError: If the run was taken over.
+            UsageError: If a name cannot be stored; nothing is written.
         """
         ...
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias, TypeVar
 
-from sqlalchemy import Connection, Row, RowMapping, Select, and_, func, or_, select
+from sqlalchemy import Connection, Row, RowMapping, Select, and_, func, select
 from sqlalchemy.sql import ColumnElement
 
 from ablate.domain import (
     Attempt,
     AttemptState,
     Checkpoint,
-    Event,
     Plan,
     Run,
     RunState,
@@ -21,22 +19,16 @@ from ablate.domain import (
     Variant,
 )
 from ablate.errors import NotFoundError, did_you_mean
-from ablate.store.base import Curve
 from ablate.store.clock import db_now
 from ablate.store.models import (
     AttemptRow,
     CheckpointRow,
-    EventRow,
-    MetricKeyRow,
-    PointRow,
     RunRow,
-    SeriesRow,
     StepRow,
     StudyRow,
     StudyRunRow,
     VariantRow,
 )
-from ablate.store.rows import decode
 from ablate.store.text import from_json, to_json
 
 MAX_STEP = 2**63 - 1
@@ -53,9 +45,6 @@ def chunks(items: Iterable[T]) -> Iterator[list[T]]:
     everything = list(items)
     for start in range(0, len(everything), _CHUNK):
         yield everything[start : start + _CHUNK]
-
-
-# Studies
 
 
 def plan_text(plan: Plan) -> str:
@@ -111,21 +100,19 @@ def _study(row: AnyRow) -> Study:
     )
 
 
-# Runs
-
-
-def _first_step() -> ColumnElement[int]:
+def counts_from() -> ColumnElement[int]:
     """Steps of an attempt count from here; the one it resumed from belongs to who made it."""
     return func.coalesce(AttemptRow.start_step + 1, 0)
 
 
-def _last_step() -> ColumnElement[int]:
+def counts_to() -> ColumnElement[int]:
     """Steps of an attempt count up to here; what follows was replaced."""
     return func.coalesce(AttemptRow.cut_step, MAX_STEP)
 
 
-def _counts(step: Any) -> ColumnElement[bool]:
-    return and_(step >= _first_step(), step <= _last_step())
+def counts(step: Any) -> ColumnElement[bool]:
+    """Whether a step of `AttemptRow` was not replaced by a resume."""
+    return and_(step >= counts_from(), step <= counts_to())
 
 
 def checkpoint_step() -> ColumnElement[Any]:
@@ -133,7 +120,7 @@ def checkpoint_step() -> ColumnElement[Any]:
     return (
         select(func.max(CheckpointRow.step))
         .join(AttemptRow, AttemptRow.id == CheckpointRow.attempt_id)
-        .where(AttemptRow.run_id == RunRow.id, _counts(CheckpointRow.step))
+        .where(AttemptRow.run_id == RunRow.id, counts(CheckpointRow.step))
         .scalar_subquery()
     )
 
@@ -142,7 +129,7 @@ def _step() -> ColumnElement[Any]:
     """Return the largest step of `RunRow`: one index seek for each attempt."""
     of_attempt = (
         select(func.max(StepRow.step))
-        .where(StepRow.attempt_id == AttemptRow.id, _counts(StepRow.step))
+        .where(StepRow.attempt_id == AttemptRow.id, counts(StepRow.step))
         .correlate(AttemptRow)
         .scalar_subquery()
     )
@@ -250,137 +237,9 @@ def checkpoints(
             CheckpointRow.step, CheckpointRow.path, CheckpointRow.sha256, CheckpointRow.size_bytes
         )
         .join(AttemptRow, AttemptRow.id == CheckpointRow.attempt_id)
-        .where(AttemptRow.run_id == run_id, _counts(CheckpointRow.step))
+        .where(AttemptRow.run_id == run_id, counts(CheckpointRow.step))
         .order_by(CheckpointRow.step.desc())
     )
     if before_attempt is not None:
         query = query.where(AttemptRow.number < before_attempt)
     return tuple(Checkpoint(**row) for row in connection.execute(query).mappings())
-
-
-# Metrics
-
-
-class _Window(NamedTuple):
-    """The steps of an attempt that count."""
-
-    run_id: str
-    attempt_id: int
-    first_step: int
-    last_step: int
-
-
-def _windows(
-    connection: Connection, run_ids: Sequence[str], first_step: int, last_step: int | None
-) -> dict[str, list[_Window]]:
-    """Return by run what counts of its attempts, in the order of their steps."""
-    found: dict[str, list[_Window]] = defaultdict(list)
-    last = MAX_STEP if last_step is None else last_step
-    for part in chunks(dict.fromkeys(run_ids)):
-        query = select(AttemptRow.run_id, AttemptRow.id, _first_step(), _last_step())
-        query = query.where(AttemptRow.run_id.in_(part)).order_by(AttemptRow.number)
-        for run_id, attempt_id, first, cut in connection.execute(query):
-            window = _Window(run_id, attempt_id, max(first, first_step), min(cut, last))
-            if window.first_step <= window.last_step:
-                found[run_id].append(window)
-    return found
-
-
-def metric_keys(connection: Connection, run_ids: Sequence[str]) -> tuple[str, ...]:
-    """Return the keys that any of the runs has logged, sorted: one index seek for each series."""
-    found: set[str] = set()
-    counts = select(PointRow.step).where(PointRow.series_id == SeriesRow.id)
-    for part in chunks(dict.fromkeys(run_ids)):
-        query = (
-            select(MetricKeyRow.name)
-            .distinct()
-            .join_from(AttemptRow, SeriesRow, SeriesRow.attempt_id == AttemptRow.id)
-            .join(MetricKeyRow, MetricKeyRow.id == SeriesRow.key_id)
-            .where(AttemptRow.run_id.in_(part), counts.where(_counts(PointRow.step)).exists())
-        )
-        found.update(connection.execute(query).scalars())
-    return tuple(sorted(found))
-
-
-def curves(
-    connection: Connection,
-    run_ids: Sequence[str],
-    keys: Sequence[str],
-    *,
-    first_step: int,
-    last_step: int | None,
-) -> tuple[Curve, ...]:
-    """Return the curves of the runs, ordered by run, then by key."""
-    windows = _windows(connection, run_ids, first_step, last_step)
-    found: list[Curve] = []
-    for run_id in run_ids:
-        points = _points(connection, windows.get(run_id, []), keys)
-        for key in keys:
-            if points[key]:
-                steps, values, times = map(tuple, zip(*points[key], strict=True))
-                found.append(Curve(run_id=run_id, key=key, steps=steps, values=values, times=times))
-    return tuple(found)
-
-
-def _points(
-    connection: Connection, windows: Iterable[_Window], keys: Sequence[str]
-) -> dict[str, list[tuple[int, float, float]]]:
-    """Return (step, value, time) by key, ascending."""
-    found: dict[str, list[tuple[int, float, float]]] = defaultdict(list)
-    for window in windows:
-        times = _step_times(connection, window)
-        for key, series_id in _series(connection, window.attempt_id, keys):
-            found[key] += [
-                (step, decode(value, kind), times[step] if time is None else time)
-                for step, value, kind, time in connection.execute(_select_points(window, series_id))
-            ]
-    return found
-
-
-def _series(
-    connection: Connection, attempt_id: int, keys: Sequence[str]
-) -> Iterator[tuple[str, int]]:
-    for part in chunks(dict.fromkeys(keys)):
-        query = (
-            select(MetricKeyRow.name, SeriesRow.id)
-            .join(SeriesRow, SeriesRow.key_id == MetricKeyRow.id)
-            .where(SeriesRow.attempt_id == attempt_id, MetricKeyRow.name.in_(part))
-        )
-        for row in connection.execute(query):
-            yield row[0], row[1]
-
-
-def _select_points(window: _Window, series_id: int) -> AnySelect:
-    return (
-        select(PointRow.step, PointRow.value, PointRow.kind, PointRow.time)
-        .where(PointRow.series_id == series_id)
-        .where(PointRow.step.between(window.first_step, window.last_step))
-        .order_by(PointRow.step)
-    )
-
-
-def _step_times(connection: Connection, window: _Window) -> dict[int, float]:
-    query = select(StepRow.step, StepRow.time).where(
-        StepRow.attempt_id == window.attempt_id,
-        StepRow.step.between(window.first_step, window.last_step),
-    )
-    return {row[0]: row[1] for row in connection.execute(query)}
-
-
-def events(connection: Connection, run_ids: Sequence[str]) -> tuple[tuple[str, Event], ...]:
-    """Return (run id, event), by run, then by step; without what a resume replaced.
-
-    An attempt's event at the step it resumed from counts: it says that it resumed.
-    """
-    found: dict[str, list[Event]] = defaultdict(list)
-    for part in chunks(dict.fromkeys(run_ids)):
-        query = (
-            select(AttemptRow.run_id, EventRow.name, EventRow.step, EventRow.data, EventRow.time)
-            .join(AttemptRow, AttemptRow.id == EventRow.attempt_id)
-            .where(AttemptRow.run_id.in_(part))
-            .where(or_(AttemptRow.cut_step.is_(None), EventRow.step <= AttemptRow.cut_step))
-            .order_by(EventRow.step, AttemptRow.number, EventRow.id)
-        )
-        for run_id, name, step, data, time in connection.execute(query):
-            found[run_id].append(Event(name, step, from_json(data), time))
-    return tuple((run_id, event) for run_id in run_ids for event in found[run_id])

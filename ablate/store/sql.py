@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, delete, insert, select
 
 from ablate.domain import Attempt, Checkpoint, Claim, Event, Plan, Run, Study
-from ablate.store import leases, plans, queries
+from ablate.store import leases, metrics, plans, queries
 from ablate.store.base import ClaimFilter, Curve, Ending, MirrorCursor, SpoolBatch
 from ablate.store.engine import Database, reading, writing
 from ablate.store.ingest import ingest
@@ -114,7 +114,7 @@ class SqlStore:
 
     def metric_keys(self, run_ids: Sequence[str]) -> tuple[str, ...]:
         with reading(self._database) as connection:
-            return queries.metric_keys(connection, run_ids)
+            return metrics.metric_keys(connection, run_ids)
 
     def curves(
         self,
@@ -125,13 +125,13 @@ class SqlStore:
         last_step: int | None = None,
     ) -> tuple[Curve, ...]:
         with reading(self._database) as connection:
-            return queries.curves(
+            return metrics.curves(
                 connection, run_ids, keys, first_step=first_step, last_step=last_step
             )
 
     def events(self, run_ids: Sequence[str]) -> tuple[tuple[str, Event], ...]:
         with reading(self._database) as connection:
-            return queries.events(connection, run_ids)
+            return metrics.events(connection, run_ids)
 
     # Mirrors
 

@@ -66,7 +66,9 @@ class MetricsContract:
         assert [bits(curve.values[0]) for curve in curves] == [bits(value) for value in SPECIAL]
 
     @settings(
-        max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+        max_examples=60,
+        deadline=None,
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
     @given(
         st.lists(

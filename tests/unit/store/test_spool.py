@@ -320,7 +320,8 @@ def test_what_was_acknowledged_survives_sigkill(tmp_path, n_lines):
         process.stdout.readline()
 
     os.kill(process.pid, signal.SIGKILL)
-    rest = process.communicate(timeout=60)[0].split()
+    rest = process.stdout.read().split()
+    process.communicate(timeout=60)
 
     acknowledged = int(rest[-1]) if rest else n_lines - 1
     logged = [log[0] for log in read_logs(path)]

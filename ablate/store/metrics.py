@@ -1,0 +1,161 @@
+"""What the tables say about metrics and events, without what resumes replaced."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import NamedTuple, TypeAlias
+
+from sqlalchemy import Connection, or_, select
+
+from ablate.domain import Event
+from ablate.store.base import Curve
+from ablate.store.models import AttemptRow, EventRow, MetricKeyRow, PointRow, SeriesRow, StepRow
+from ablate.store.queries import MAX_STEP, AnySelect, chunks, counts, counts_from, counts_to
+from ablate.store.rows import decode
+from ablate.store.text import from_json
+
+
+class _Window(NamedTuple):
+    """The steps of an attempt that count."""
+
+    run_id: str
+    attempt_id: int
+    first_step: int
+    last_step: int
+
+
+def _windows(
+    connection: Connection, run_ids: Sequence[str], first_step: int, last_step: int | None
+) -> dict[str, list[_Window]]:
+    """Return by run what counts of its attempts, in the order of their steps."""
+    found: dict[str, list[_Window]] = defaultdict(list)
+    last = MAX_STEP if last_step is None else last_step
+    for part in chunks(dict.fromkeys(run_ids)):
+        query = select(AttemptRow.run_id, AttemptRow.id, counts_from(), counts_to())
+        query = query.where(AttemptRow.run_id.in_(part)).order_by(AttemptRow.number)
+        for run_id, attempt_id, first, cut in connection.execute(query):
+            window = _Window(run_id, attempt_id, max(first, first_step), min(cut, last))
+            if window.first_step <= window.last_step:
+                found[run_id].append(window)
+    return found
+
+
+def metric_keys(connection: Connection, run_ids: Sequence[str]) -> tuple[str, ...]:
+    """Return the keys that any of the runs has logged, sorted: one index seek for each series."""
+    found: set[str] = set()
+    points = select(PointRow.step).where(PointRow.series_id == SeriesRow.id)
+    for part in chunks(dict.fromkeys(run_ids)):
+        query = (
+            select(MetricKeyRow.name)
+            .distinct()
+            .join_from(AttemptRow, SeriesRow, SeriesRow.attempt_id == AttemptRow.id)
+            .join(MetricKeyRow, MetricKeyRow.id == SeriesRow.key_id)
+            .where(AttemptRow.run_id.in_(part), points.where(counts(PointRow.step)).exists())
+        )
+        found.update(connection.execute(query).scalars())
+    return tuple(sorted(found))
+
+
+def curves(
+    connection: Connection,
+    run_ids: Sequence[str],
+    keys: Sequence[str],
+    *,
+    first_step: int,
+    last_step: int | None,
+) -> tuple[Curve, ...]:
+    """Return the curves of the runs, ordered by run, then by key."""
+    windows = _windows(connection, run_ids, first_step, last_step)
+    found: list[Curve] = []
+    for run_id in run_ids:
+        columns = _columns(connection, windows.get(run_id, []), keys)
+        for key in keys:
+            if key in columns:
+                found.append(_curve(run_id, key, columns[key]))
+    return tuple(found)
+
+
+_Columns: TypeAlias = tuple[tuple[int, ...], tuple[float, ...], tuple[float, ...]]
+
+
+def _columns(
+    connection: Connection, windows: Iterable[_Window], keys: Sequence[str]
+) -> dict[str, list[_Columns]]:
+    """Return by key the steps, values and times of each attempt that counts, ascending."""
+    found: dict[str, list[_Columns]] = defaultdict(list)
+    for window in windows:
+        step_times = _step_times(connection, window)
+        for key, series_id in _series(connection, window.attempt_id, keys):
+            rows = connection.execute(_select_points(window, series_id)).all()
+            if rows:
+                steps, values, kinds, late = zip(*rows, strict=True)
+                if any(kinds):
+                    values = tuple(map(decode, values, kinds))
+                found[key].append((steps, values, _times(steps, late, step_times)))
+    return found
+
+
+def _times(
+    steps: Sequence[int], own: Sequence[float | None], step_times: Mapping[int, float]
+) -> tuple[float, ...]:
+    """Return when points were logged: a time of their own, or that of their step."""
+    if all(time is None for time in own):
+        return tuple(map(step_times.__getitem__, steps))
+    pairs = zip(steps, own, strict=True)
+    return tuple(step_times[step] if time is None else time for step, time in pairs)
+
+
+def _curve(run_id: str, key: str, parts: Iterable[_Columns]) -> Curve:
+    steps, values, times = (tuple(chain.from_iterable(part)) for part in zip(*parts, strict=True))
+    return Curve(run_id=run_id, key=key, steps=steps, values=values, times=times)
+
+
+def _series(
+    connection: Connection, attempt_id: int, keys: Sequence[str]
+) -> Iterator[tuple[str, int]]:
+    for part in chunks(dict.fromkeys(keys)):
+        query = (
+            select(MetricKeyRow.name, SeriesRow.id)
+            .join(SeriesRow, SeriesRow.key_id == MetricKeyRow.id)
+            .where(SeriesRow.attempt_id == attempt_id, MetricKeyRow.name.in_(part))
+        )
+        for row in connection.execute(query):
+            yield row[0], row[1]
+
+
+def _select_points(window: _Window, series_id: int) -> AnySelect:
+    return (
+        select(PointRow.step, PointRow.value, PointRow.kind, PointRow.time)
+        .where(PointRow.series_id == series_id)
+        .where(PointRow.step.between(window.first_step, window.last_step))
+        .order_by(PointRow.step)
+    )
+
+
+def _step_times(connection: Connection, window: _Window) -> dict[int, float]:
+    query = select(StepRow.step, StepRow.time).where(
+        StepRow.attempt_id == window.attempt_id,
+        StepRow.step.between(window.first_step, window.last_step),
+    )
+    return {row[0]: row[1] for row in connection.execute(query).all()}
+
+
+def events(connection: Connection, run_ids: Sequence[str]) -> tuple[tuple[str, Event], ...]:
+    """Return (run id, event), by run, then by step; without what a resume replaced.
+
+    An attempt's event at the step it resumed from counts: it says that it resumed.
+    """
+    found: dict[str, list[Event]] = defaultdict(list)
+    for part in chunks(dict.fromkeys(run_ids)):
+        query = (
+            select(AttemptRow.run_id, EventRow.name, EventRow.step, EventRow.data, EventRow.time)
+            .join(AttemptRow, AttemptRow.id == EventRow.attempt_id)
+            .where(AttemptRow.run_id.in_(part))
+            .where(or_(AttemptRow.cut_step.is_(None), EventRow.step <= AttemptRow.cut_step))
+            .order_by(EventRow.step, AttemptRow.number, EventRow.id)
+        )
+        for run_id, name, step, data, time in connection.execute(query):
+            found[run_id].append(Event(name, step, from_json(data), time))
+    return tuple((run_id, event) for run_id in run_ids for event in found[run_id])
