@@ -9,12 +9,21 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import URL
 
 from ablate.errors import StoreUnavailableError
-from ablate.store.rows import FullRow, NewRows
+from ablate.store.rows import FullRow, NewRows, PlainSeries
 
 _COPY_PLAIN = "COPY points (series_id, step, value) FROM STDIN (FORMAT binary)"
-_PLAIN_TYPES = ("int4", "int8", "float8")
+_PLAIN_ROW = [
+    ("n_fields", ">i2"),
+    ("series_bytes", ">i4"),
+    ("series_id", ">i4"),
+    ("step_bytes", ">i4"),
+    ("step", ">i8"),
+    ("value_bytes", ">i4"),
+    ("value", ">f8"),
+]
+_COPY_START, _COPY_END = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 _COPY = "COPY points (series_id, step, value, kind, time) FROM STDIN (FORMAT binary)"
-_TYPES = (*_PLAIN_TYPES, "int2", "float8")
+_TYPES = ("int4", "int8", "float8", "int2", "float8")
 _UPSERT = """
     INSERT INTO points (series_id, step, value, kind, time) VALUES (%s, %s, %s, %s, %s)
     ON CONFLICT (series_id, step)
@@ -51,10 +60,29 @@ def write_points(connection: Connection, new: NewRows, others: Iterable[FullRow]
         others: Points that may be, also twice.
     """
     cursor: Any = connection.connection.cursor()
-    _copy(cursor, _COPY_PLAIN, _PLAIN_TYPES, new.plain)
+    if new.plain:
+        _copy_plain(cursor, new.plain)
     _copy(cursor, _COPY, _TYPES, new.full)
     cursor.executemany(_UPSERT, others)
     cursor.close()
+
+
+def _copy_plain(cursor: Any, plain: Iterable[PlainSeries]) -> None:
+    """Copy points laid out by NumPy as COPY wants them, without a Python object for each.
+
+    Source: PostgreSQL documentation, "COPY", section "Binary Format".
+    """
+    import numpy as np
+
+    with cursor.copy(_COPY_PLAIN) as copy:
+        copy.write(_COPY_START)
+        for series_id, steps, values in plain:
+            rows = np.empty(len(steps), _PLAIN_ROW)
+            rows["n_fields"], rows["series_bytes"], rows["series_id"] = 3, 4, series_id
+            rows["step_bytes"], rows["step"] = 8, steps
+            rows["value_bytes"], rows["value"] = 8, values
+            copy.write(rows.tobytes())
+        copy.write(_COPY_END)
 
 
 def _copy(cursor: Any, statement: str, types: Sequence[str], rows: Iterable[Any]) -> None:

@@ -6,14 +6,12 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise, repeat
-from typing import TypeAlias
+from itertools import chain, pairwise
+from typing import NamedTuple, TypeAlias
 
 from ablate.domain import Kind
 from ablate.store.base import StepValues
 
-PlainRow: TypeAlias = tuple[int, int, float]
-"""series_id, step, value of a point with an ordinary value, logged when its step was."""
 FullRow: TypeAlias = tuple[int, int, float | None, int, float | None]
 """series_id, step, value, kind, time: see `ablate.store.models.PointRow`."""
 
@@ -27,11 +25,19 @@ _CODES = {
 _SPECIAL = {1: math.nan, 2: math.inf, 3: -math.inf, NEGATIVE_ZERO: -0.0}
 
 
+class PlainSeries(NamedTuple):
+    """Points of one series with ordinary values, each logged when its step was."""
+
+    series_id: int
+    steps: Sequence[int]
+    values: Sequence[float]
+
+
 @dataclass(frozen=True, slots=True)
 class NewRows:
     """Points that are surely not stored yet, none twice; by series, which writes fastest."""
 
-    plain: Iterable[PlainRow]
+    plain: Sequence[PlainSeries]
     full: Iterable[FullRow]
 
 
@@ -67,7 +73,7 @@ def new_rows(
         series: The series of every key in them.
         step_time: Returns what the column ``time`` says: None when it is that of the step.
     """
-    plain: list[Iterable[PlainRow]] = []
+    plain: list[PlainSeries] = []
     full: list[Iterable[FullRow]] = []
     layouts: dict[tuple[str, ...], list[StepValues]] = defaultdict(list)
     for log in logs:
@@ -78,10 +84,10 @@ def new_rows(
         is_timely = all(time is None for time in times)
         for key, values in zip(keys, zip(*(log.values for log in part), strict=True), strict=True):
             if is_timely and _are_ordinary(values):
-                plain.append(zip(repeat(series[key]), steps, values))
+                plain.append(PlainSeries(series[key], steps, values))
             else:
                 full.append(_full_rows(series[key], steps, values, times))
-    return NewRows(chain.from_iterable(plain), chain.from_iterable(full))
+    return NewRows(plain, chain.from_iterable(full))
 
 
 def _are_ordinary(values: Sequence[float]) -> bool:

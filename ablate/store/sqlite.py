@@ -6,6 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,8 @@ def write_points(connection: Connection, new: NewRows, others: Iterable[FullRow]
         others: Points that may be, also twice.
     """
     cursor: Any = connection.connection.cursor()
-    cursor.executemany(_INSERT_PLAIN, new.plain)
+    for series_id, steps, values in new.plain:
+        cursor.executemany(_INSERT_PLAIN, zip(repeat(series_id), steps, values))
     cursor.executemany(_INSERT, new.full)
     cursor.executemany(_INSERT, others)
     cursor.close()

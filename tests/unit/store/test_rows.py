@@ -74,7 +74,7 @@ def test_only_special_values_and_late_logs_need_all_columns():
 
     rows = new_rows(logs, series, lambda log: log.time if log.time == 9.0 else None)
 
-    assert list(rows.plain) == [(7, 1, 1.0), (7, 2, 0.0)]
+    assert list(rows.plain) == [(7, [1, 2], (1.0, 0.0))]
     assert list(rows.full) == [(8, 1, 0.0, 4, None), (8, 2, None, 2, None), (9, 2, 3.0, 0, 9.0)]
 
 
