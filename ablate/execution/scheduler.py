@@ -139,6 +139,10 @@ class Scheduler:
         dead = {runner for runner in runners if is_known_dead(runner)}
         lease_s = self._options.lease_s
         for claim in self._store.take_over(self._runner, dead, lease_s=lease_s):
+            if claim.attempt_id in self._active:
+                # Our own, expired while this process was suspended, and ours again.
+                self._active[claim.attempt_id].claim = claim
+                continue
             spool = spool_path(self._run_dir(claim.run.id), claim.attempt)
             left = _Active(claim, spool, ProgressMeter(claim.run, metric=None, limit=None))
             self._drain(left)
@@ -185,6 +189,7 @@ class Scheduler:
         if now - self._renewed_at > self._options.lease_s / 3:
             self._renewed_at = now
             self._renew()
+            self._recover()
         if now - self._stored_at > _STORE_EVERY_S:
             self._stored_at = now
             for active in list(self._active.values()):

@@ -98,8 +98,8 @@ def test_every_acknowledged_point_of_a_killed_run_reaches_the_database(project: 
     project.ablate("run", "toy", "--only", "slow")
 
     [(count, last)] = project.rows(
-        "select count(*), max(step) from points join attempts on attempts.id = attempt_id "
-        "join metric_keys on metric_keys.id = key_id "
+        "select count(*), max(step) from points join series on series.id = series_id "
+        "join attempts on attempts.id = attempt_id join metric_keys on metric_keys.id = key_id "
         "where number = 1 and metric_keys.name = 'train/loss/total'"
     )
     assert (count, last) == (acknowledged + 1, acknowledged)
