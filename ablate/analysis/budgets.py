@@ -101,11 +101,15 @@ def budget_of(data: StudyData, variant: str, at_step: int) -> Budget:
 
 
 def forces_of(data: StudyData, variant: str, at_step: int) -> Forces:
-    """Return the scale forces of a variant's terms over the trend windows."""
+    """Return the scale forces of a variant's terms over the trend windows.
+
+    A logged ``train/force/total`` is no term: the sum is `Forces.net`.
+    """
     windows = trend_windows(at_step)
     ids = [r.id for r in data.runs_of(variant)]
     terms: list[Force] = []
-    for name in data.names_in("train/force"):
+    names = [name for name in data.names_in("train/force") if name != "total"]
+    for name in names:
         curves = [data.curve(run_id, f"train/force/{name}") for run_id in ids]
         means = tuple(_mean_known([window_mean(c, w) for c in curves]) for w in windows)
         if any(means):

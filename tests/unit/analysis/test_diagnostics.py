@@ -109,6 +109,7 @@ def test_forces_name_the_term_that_pulls_hardest_in_each_window():
                 0: {
                     "train/force/stft": [-1.0, -1.0, -0.5, -0.5, -0.05, -0.05],
                     "train/force/rms": [0.1, 0.1, 0.1, 0.1, 0.2, 0.2],
+                    "train/force/total": [-0.9, -0.9, -0.4, -0.4, 0.15, 0.15],
                 }
             }
         },
