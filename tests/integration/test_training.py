@@ -17,18 +17,17 @@ from tests.integration.test_running import trainers_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-pytestmark = [pytest.mark.training, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.training, pytest.mark.timeout(1300)]
 
 PHASES = ("phase_a", "phase_fixed", "base")
+DEMO_S = 1200
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Return a project with three phases of the shipped study trained whole, seeds 0 and 1."""
+    """Return a folder in which `ablate demo` was typed: four phases, seeds 0 and 1."""
     project = Project(tmp_path_factory.mktemp("trained"))
-    project.ablate("study", "create", "scale-fix")
-    only = [flag for phase in PHASES for flag in ("--only", phase)]
-    project.ablate("run", "scale-fix", *only, "--workers", "2", timeout_s=800)
+    project.write("first.txt", project.ablate("demo", timeout_s=DEMO_S))
     return project
 
 
@@ -40,6 +39,17 @@ def last_values(project: Project, phase: str, key: str) -> dict[int, float]:
         key,
     )
     return {seed: math.nan if value is None else value for seed, value in rows}
+
+
+def test_demo_again_trains_nothing_and_prints_the_same(trained: Project) -> None:
+    attempts = trained.rows("select count(*) from attempts")
+
+    again = trained.ablate("demo")
+
+    assert attempts == [(8,)]
+    assert trained.rows("select count(*) from attempts") == attempts
+    assert again == (trained.folder / "first.txt").read_text()
+    assert (trained.folder / ".ablate" / "demo.html").stat().st_size > 100_000
 
 
 def test_phase_a_collapses_unforced(trained: Project) -> None:
