@@ -35,24 +35,27 @@ for module in (project, run, runs, compare):
     module.register(app)
 
 
+def show_version(is_wanted: bool) -> None:
+    """Print the version and exit, before a command is missed."""
+    if is_wanted:
+        from ablate import __version__
+
+        print(f"ablate {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def start(
     context: typer.Context,
     db_url: str | None = typer.Option(
-        None,
-        "--db",
-        help="Results database: a SQLite file or a SQLAlchemy URL.",
-        show_default=False,
+        None, "--db", help="Results database: a SQLite file or a SQLAlchemy URL."
     ),
     debug: bool = typer.Option(False, "--debug", help="Show tracebacks of errors."),
-    version: bool = typer.Option(False, "--version", help="Show the version and exit."),
+    version: bool = typer.Option(
+        False, "--version", help="Show the version and exit.", callback=show_version, is_eager=True
+    ),
 ) -> None:
     """Read the options that every command shares."""
-    if version:
-        from ablate import __version__
-
-        typer.echo(f"ablate {__version__}")
-        raise typer.Exit
     context.obj = Globals(db=db_url, debug=debug)
 
 
