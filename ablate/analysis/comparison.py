@@ -110,12 +110,15 @@ def common_step(data: StudyData) -> int | None:
     """Return the largest step that all runs have reached, None when no run has a point.
 
     A run without a point, and one that diverged, failed, was stopped or cancelled, holds nobody
-    back.
+    back. Where nothing but these is left, stopped runs are read where they were stopped, so the
+    last of them says where to compare; without those it is the step that all have reached.
     """
-    steps = [r.step for r in data.runs if r.step is not None and r.state not in ENDED_EARLY]
-    if not steps:
-        steps = [r.step for r in data.runs if r.step is not None]
-    return min(steps, default=None)
+    logged = [(r.state, r.step) for r in data.runs if r.step is not None]
+    if whole := [step for state, step in logged if state not in ENDED_EARLY]:
+        return min(whole)
+    if stopped := [step for state, step in logged if state is RunState.STOPPED]:
+        return max(stopped)
+    return min((step for _, step in logged), default=None)
 
 
 def _shown_keys(data: StudyData, wanted: Sequence[str] | None) -> tuple[str, ...]:
@@ -207,7 +210,7 @@ def _notes(
     notes: list[str] = []
     reached = [r for r in data.runs if r.step is not None]
     if is_automatic and (far := [r for r in reached if (r.step or 0) > step]):
-        first = [r for r in reached if r.step == step and r.state not in ENDED_EARLY]
+        first = [r for r in reached if r.step == step]
         text = f"compared at step {step}, the largest that every run reached"
         last = max(r.step or 0 for r in far)
         held = _few([f"{r.label} ({r.state})" for r in first])

@@ -317,6 +317,20 @@ def test_common_step_of_diverged_runs_alone_is_where_all_of_them_came():
     assert common_step(data) == 20
 
 
+def test_common_step_of_stopped_and_failed_runs_is_where_the_last_was_stopped():
+    data = make_data(
+        {"base": {0: flat(1.0, 8)}, "fast": {0: flat(1.0, 5)}, "bad": {0: flat(1.0, 2)}},
+        every=10,
+        states={
+            ("base", 0): RunState.STOPPED,
+            ("fast", 0): RunState.STOPPED,
+            ("bad", 0): RunState.FAILED,
+        },
+    )
+
+    assert common_step(data) == 70
+
+
 def test_load_for_a_comparison_reads_what_verdicts_need_and_what_is_asked_for():
     store = FakeStore(make_scale_fix())
 
