@@ -9,9 +9,9 @@ WORKERS ?= 2
 demo: $(VENV)/.installed
 	$(BIN)/ablate demo
 
-# Tests that train for minutes come first, so that no worker is left with one at the end.
+# Tests that share trained runs or a server stay together on one worker (loadgroup).
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 check: lint test
 

@@ -6,6 +6,11 @@ import pytest
 _numbers = itertools.count()
 
 
+def pytest_collection_modifyitems(items):
+    """Put tests that train first: with several workers none is left alone with them at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("training") is None)
+
+
 @pytest.fixture(scope="session")
 def postgres_server():
     """A PostgreSQL server of the session's own.

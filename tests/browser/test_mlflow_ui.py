@@ -18,7 +18,11 @@ import pytest
 from tests.integration.conftest import STUDY, Project, kill, make_project
 
 # Warnings are MLflow's own, about the libraries it uses.
-pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("default")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.filterwarnings("default"),
+    pytest.mark.xdist_group("mlflow"),
+]
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 )

@@ -17,7 +17,11 @@ from tests.integration.test_running import trainers_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-pytestmark = [pytest.mark.training, pytest.mark.timeout(1300)]
+pytestmark = [
+    pytest.mark.training,
+    pytest.mark.timeout(1300),
+    pytest.mark.xdist_group("training"),
+]
 
 PHASES = ("phase_a", "phase_fixed", "base")
 DEMO_S = 1200
