@@ -9,9 +9,9 @@ WORKERS ?= 2
 demo: $(VENV)/.installed
 	$(BIN)/ablate demo
 
-# Tests that share trained runs or a server stay together on one worker (loadgroup).
+# Tests of one file share trained runs or a server, so a file stays on one worker.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: lint test
 

@@ -21,7 +21,6 @@ from tests.integration.conftest import STUDY, Project, kill, make_project
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.filterwarnings("default"),
-    pytest.mark.xdist_group("mlflow"),
 ]
 CHROMIUM = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

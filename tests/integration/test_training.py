@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 pytestmark = [
     pytest.mark.training,
     pytest.mark.timeout(1300),
-    pytest.mark.xdist_group("training"),
 ]
 
 PHASES = ("phase_a", "phase_fixed", "base")
