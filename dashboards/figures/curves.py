@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,8 @@ DECADES = 2.0
 """Positive values that span more than this are drawn on a logarithmic axis."""
 NEAR = 0.02
 """Events closer than this fraction of the axis share one mark."""
+OFTEN = 4
+"""An event of a variant at more steps than this is routine: marks for it would hide the curves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,12 +213,16 @@ def _silent(data: StudyData, key: str, stretch: int) -> Line | None:
 
 
 def _marks(data: StudyData, last: int) -> tuple[Mark, ...]:
-    """Return the events of all variants; those that lie close together share a mark."""
-    found = sorted(
-        (mark.steps[0], mark.label, name)
-        for name in data.names
-        for mark in events_of(data, name, last)
-    )
+    """Return the events of all variants; those that lie close together share a mark.
+
+    What every run begins with, at step 0, and what happens again and again explains no curve.
+    """
+    found: list[tuple[int, str, str]] = []
+    for name in data.names:
+        events = [event for event in events_of(data, name, last) if event.steps[0] > 0]
+        counts = Counter(event.label for event in events)
+        found += [(e.steps[0], e.label, name) for e in events if counts[e.label] <= OFTEN]
+    found.sort()
     clusters: list[tuple[int, dict[str, set[str]]]] = []
     for step, event, name in found:
         if not clusters or step - clusters[-1][0] > NEAR * last:

@@ -103,6 +103,18 @@ def test_events_are_marks_named_with_the_phases_that_had_them():
     ]
 
 
+def test_events_of_every_start_and_routine_events_are_no_marks():
+    routine = [Event("codebook_restarted", step, {}, 0.0) for step in range(10, 100, 10)]
+    start, once = Event("data_ready", 0, {}, 0.0), Event("warmup_ended", 50, {}, 0.0)
+    data = make_data(
+        {"base": {0: {"k": [1.0] * 11}}},
+        every=10,
+        events={("base", 0): [start, *routine, once]},
+    )
+
+    assert [m.text for m in curves_info(data, "k").marks] == ["warmup_ended"]
+
+
 def test_a_key_without_points_has_no_figure():
     assert curves_info(make_data({"base": {0: {}}}), "k") is None
 
