@@ -273,6 +273,14 @@ class Store(Protocol):
         """
         ...
 
+    def stream(self, run_ids: Sequence[str], keys: Sequence[str]) -> Iterator[Curve]:
+        """Yield the curves in pieces: by run as given, then by key as given, then by step.
+
+        The pieces of a curve put together are what `curves` returns. All are read in one
+        transaction, which ends with the iterator: exhaust or close it before calling anything else.
+        """
+        ...
+
     def events(self, run_ids: Sequence[str]) -> tuple[tuple[str, Event], ...]:
         """Return (run id, event), by run as given, then by step."""
         ...

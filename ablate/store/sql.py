@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select
@@ -14,6 +14,7 @@ from ablate.store.base import ClaimFilter, Curve, Ending, MirrorCursor, SpoolBat
 from ablate.store.engine import Database, reading, writing
 from ablate.store.ingest import ingest
 from ablate.store.models import MirrorCursorRow
+from ablate.store.streaming import stream
 from ablate.store.text import check_name
 
 
@@ -128,6 +129,10 @@ class SqlStore:
             return queries.curves(
                 connection, run_ids, keys, first_step=first_step, last_step=last_step
             )
+
+    def stream(self, run_ids: Sequence[str], keys: Sequence[str]) -> Iterator[Curve]:
+        with reading(self._database) as connection:
+            yield from stream(connection, run_ids, keys)
 
     def events(self, run_ids: Sequence[str]) -> tuple[tuple[str, Event], ...]:
         with reading(self._database) as connection:
