@@ -219,14 +219,17 @@ def _wide(frame: pd.DataFrame) -> pd.DataFrame:
 
     keys = sorted(frame["key"].unique())
     parts: list[pd.DataFrame] = []
-    for place, points in frame.groupby(_PLACE, sort=False):
+    for _, points in frame.groupby(_PLACE, sort=False):
         table = points.pivot(index="step", columns="key", values="value").reindex(columns=keys)
-        parts.append(table.reset_index().assign(**dict(zip(_PLACE, place, strict=True))))
+        table = table.reset_index()
+        for name in _PLACE:
+            table[name] = points[name].iloc[0]
+        parts.append(table)
     columns = [*_PLACE, "step", *keys]
-    if not parts:
-        return frame[[*_PLACE, "step"]]
-    wide = pd.concat(parts, ignore_index=True)[columns]
-    return wide.rename_axis(columns=None)
+    wide = pd.concat(parts, ignore_index=True) if parts else frame
+    wide = wide.reindex(columns=columns)
+    wide.columns = columns
+    return wide
 
 
 def _no_points() -> pd.DataFrame:

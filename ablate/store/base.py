@@ -23,7 +23,7 @@ batch that was written before, by an ambiguous commit or another process, change
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -32,6 +32,7 @@ from ablate.domain import (
     AttemptState,
     Checkpoint,
     Claim,
+    Config,
     Event,
     Plan,
     Point,
@@ -62,6 +63,20 @@ class Ending:
     """One line; it becomes the run's reason."""
     traceback: str | None = None
     exit_code: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImportedRun:
+    """A run that another tool has trained."""
+
+    identity: str
+    """64 hex digits: from where it came and what it says, so that a change makes another run."""
+    seed: int
+    config: Config
+    ending: Ending
+    started_at: float
+    """Unix seconds, by the other tool."""
+    finished_at: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -250,6 +265,29 @@ class Store(Protocol):
         """End queued and running runs as ``cancelled``; return those that were moved.
 
         A running attempt loses its lease, so its runner stops it.
+        """
+        ...
+
+    # Imports
+
+    def import_run(self, run: ImportedRun, batches: Iterable[SpoolBatch], *, by: str) -> bool:
+        """Keep a run of another tool; return whether it was new.
+
+        Its points are written in a transaction for each batch, so that others can write meanwhile.
+        It is in no study until `apply_plan` is given a plan that has it among its imported cells,
+        and no method here shows it before. A run that was left half-written is written anew; one
+        that is whole changes nothing. An imported run is never claimed, taken over, requeued or
+        cancelled.
+
+        Args:
+            run: What it is.
+            batches: Its points; the offsets count the batches from 0, the first says where the
+                attempt starts.
+            by: Who imports.
+
+        Raises:
+            LeaseLostError: If another process began to import the same run.
+            UsageError: If a name cannot be stored.
         """
         ...
 

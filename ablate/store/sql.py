@@ -3,14 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select
 
 from ablate.domain import Attempt, Checkpoint, Claim, Event, Plan, Run, Study
-from ablate.store import leases, plans, queries
-from ablate.store.base import ClaimFilter, Curve, Ending, MirrorCursor, SpoolBatch
+from ablate.store import imports, leases, plans, queries
+from ablate.store.base import (
+    ClaimFilter,
+    Curve,
+    Ending,
+    ImportedRun,
+    MirrorCursor,
+    SpoolBatch,
+)
 from ablate.store.engine import Database, reading, writing
 from ablate.store.ingest import ingest
 from ablate.store.models import MirrorCursorRow
@@ -110,6 +117,20 @@ class SqlStore:
     def cancel(self, run_ids: Sequence[str], *, by: str) -> tuple[str, ...]:
         with writing(self._database) as connection:
             return leases.cancel(connection, run_ids, by)
+
+    # Imports
+
+    def import_run(self, run: ImportedRun, batches: Iterable[SpoolBatch], *, by: str) -> bool:
+        with writing(self._database) as connection:
+            claim = imports.begin(connection, run, by)
+        if claim is None:
+            return False
+        for batch in batches:
+            self.ingest(claim, batch)
+        with writing(self._database) as connection:
+            imports.end(connection, claim, run)
+        self._series.pop(claim.attempt_id, None)
+        return True
 
     # Reading
 
