@@ -44,8 +44,8 @@ class ImportOptions:
     study: str
     variant: str | None = None
     seed: int | None = None
-    maps: tuple[str, ...] = ()
-    goals: tuple[str, ...] = ()
+    maps: Sequence[str] = ()
+    goals: Sequence[str] = ()
     """``KEY=min``, ``KEY=max`` or ``KEY=target``."""
     experiment: str | None = None
 

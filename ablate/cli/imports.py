@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import typer
@@ -140,7 +141,7 @@ def _import(
     kind: str,
     source: str,
     study: str,
-    options: dict[str, Any],
+    options: Mapping[str, Any],
     *,
     dry_run: bool,
     form: str,

@@ -19,6 +19,7 @@ IDENTITY = "ab" * 32
 
 
 def imported(**changes: Any) -> ImportedRun:
+    """Return a run that failed elsewhere."""
     fields: dict[str, Any] = {
         "identity": IDENTITY,
         "seed": 7,
@@ -31,6 +32,7 @@ def imported(**changes: Any) -> ImportedRun:
 
 
 def batches() -> Iterator[SpoolBatch]:
+    """Yield its points in two transactions."""
     yield SpoolBatch(
         start_offset=0, end_offset=1, has_started=True, logs=logs(range(3), {"a/b/c": 1.0})
     )
@@ -38,6 +40,7 @@ def batches() -> Iterator[SpoolBatch]:
 
 
 def plan_with(*cells: Cell, study: str = "foreign") -> Plan:
+    """Return a plan of imported cells alone."""
     variants = [
         make_variant(name, is_baseline=i == 0)
         for i, name in enumerate(dict.fromkeys(cell.variant for cell in cells))

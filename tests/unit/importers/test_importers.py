@@ -71,9 +71,7 @@ def test_map_names_keys_and_leaves_out() -> None:
     assert names.roles == {"epoch": "step"}
 
 
-@pytest.mark.parametrize(
-    "entry", ["loss", "=a/b/c", "loss=", "loss=total", "a=b/*/c", "a*b*=a/b/*"]
-)
+@pytest.mark.parametrize("entry", ["loss", "=a/b/c", "loss=", "loss=x", "a=b/*/c", "a*b*=a/b/*"])
 def test_map_that_cannot_be_read_is_refused(entry) -> None:
     with pytest.raises(UsageError, match="--map"):
         KeyMap([entry])
