@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from ablate.domain import AttemptState
@@ -28,6 +30,8 @@ def read(request: Request) -> Reading:
         AblateError: If mlflow is not installed or its server cannot be reached.
         NotFoundError: If there is no such experiment, with the closest name.
     """
+    _refuse_missing(request.source)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     try:
@@ -47,6 +51,13 @@ def read(request: Request) -> Reading:
         said = " ".join(str(error).split())
         raise AblateError(f"MLflow at {request.source}: {said}") from error
     return reading
+
+
+def _refuse_missing(uri: str) -> None:
+    """Refuse an SQLite file that is not there: MLflow would make it."""
+    path = uri.removeprefix("sqlite:///")
+    if path != uri and not Path(path).is_file():
+        raise NotFoundError(f"there is no file {path}")
 
 
 def _experiment(client: Any, name: str | None) -> str:

@@ -20,7 +20,7 @@ from ablate.errors import AblateError
 from ablate.store.base import Curve
 
 COLUMNS = ("study", "variant", "seed", "run", "key", "step", "value", "kind", "time")
-_ROW_GROUP = 200_000
+_ROW_GROUP = 100_000
 """Rows of a row group of Parquet: some megabytes of memory."""
 
 
@@ -116,21 +116,21 @@ def write_parquet(blocks: Iterable[PointBlock], file: BinaryIO) -> int:
     schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in COLUMNS])
     count = 0
     with pyarrow.parquet.ParquetWriter(file, schema) as writer:
-        for group in _groups(blocks):
-            tables = [_arrow_table(pyarrow, block, schema) for block in group]
-            table = pyarrow.concat_tables(tables)
+        tables = (_arrow_table(pyarrow, block, schema) for block in blocks)
+        for group in _groups(tables):
+            table = pyarrow.concat_tables(group)
             writer.write_table(table, row_group_size=_ROW_GROUP)
             count += table.num_rows
     return count
 
 
-def _groups(blocks: Iterable[PointBlock]) -> Iterator[list[PointBlock]]:
-    """Yield blocks that make about one row group together."""
-    group: list[PointBlock] = []
+def _groups(tables: Iterable[Any]) -> Iterator[list[Any]]:
+    """Yield tables that make about one row group together."""
+    group: list[Any] = []
     size = 0
-    for block in blocks:
-        group.append(block)
-        size += len(block.curve.steps)
+    for table in tables:
+        group.append(table)
+        size += table.num_rows
         if size >= _ROW_GROUP:
             yield group
             group, size = [], 0

@@ -16,7 +16,7 @@ B = "step,train_loss,val/loss\n0,1.0,2.0\n1,0.4,1.1\n2,0.2,1.0\n"
 
 @pytest.fixture
 def ablate(project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Return a function that runs a command in this process: a start for each would take minutes."""
+    """Return a function that runs a command in this process: starts would take minutes."""
     monkeypatch.chdir(project.folder)
     monkeypatch.setenv("ABLATE_MLFLOW", "0")
     monkeypatch.delenv("ABLATE_DB", raising=False)
@@ -154,8 +154,9 @@ for seed in (0, 1):
     )
 
     arguments = ("mlflow", "sqlite:///theirs.db", "--study", "m", "--experiment", "codec")
-    for _ in range(2):
-        ablate("import", *arguments)
+    assert "no file" in ablate("import", "mlflow", "sqlite:///no.db", "--study", "m", code=3)
+    project.ablate("import", *arguments)
+    assert not (project.folder / "no.db").exists()
 
     rows = project.rows(
         "select variant, seed, step, value, kind, time from run_metrics order by 2, 3"
