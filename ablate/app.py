@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ablate.domain import Plan, Run, Study
 from ablate.errors import NotFoundError, UsageError, did_you_mean
+from ablate.importing import keep_imported
 from ablate.planning.diff import PlanDiff, diff_plans
 from ablate.planning.document import Document, parse_document, read_document
 from ablate.planning.flags import StudyFlags, apply_flags
@@ -65,6 +66,7 @@ def plan_creation(
         document = parse_document(text, name=f"studies/{name}.yaml")
     plan = _plan(settings, document, name)
     old = _stored_plan(settings, name)
+    plan = keep_imported(plan, old)
     return Creation(
         plan=plan,
         diff=diff_plans(old, plan),

@@ -18,6 +18,7 @@ _OPTIONAL = {
     "soundfile": "train",
     "mlflow": "mlflow",
     "plotly": "report",
+    "pyarrow": "parquet",
     "psycopg": "postgres",
 }
 

@@ -18,6 +18,10 @@ Config = Mapping[str, Json]
 """A full trainer config, nested as the trainer declares it."""
 
 
+IMPORTED = "imported"
+"""The trainer of runs whose points come from another tool: they are read, never trained."""
+
+
 class RunState(StrEnum):
     """Where a run is in its life."""
 
@@ -160,15 +164,23 @@ class Plan:
     """The study as parsed, JSON-ready; enough to make the plan again."""
     variants: tuple[Variant, ...]
     seeds: tuple[int, ...]
+    imported: tuple[Cell, ...] = ()
+    """The only cells of their variants: runs that came from another tool, at the seeds it had."""
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """Every variant at every seed, seed by seed, so that a stopped study has whole seeds."""
-        return tuple(
+        """Every variant at every seed, seed by seed, so that a stopped study has whole seeds.
+
+        Variants with imported cells have those alone, at the end.
+        """
+        imported = {cell.variant for cell in self.imported}
+        trained = (
             Cell(variant=v.name, identity=v.identity, seed=s)
             for s in self.seeds
             for v in self.variants
+            if v.name not in imported
         )
+        return (*trained, *self.imported)
 
     @property
     def baseline(self) -> Variant:

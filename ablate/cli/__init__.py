@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 
 import typer
 
-from ablate.cli import compare, db, mlflow, project, run, runs, study
+from ablate.cli import compare, data, db, imports, mlflow, project, run, runs, study
 from ablate.cli.shared import Globals
 from ablate.errors import AblateError
 
@@ -31,7 +31,8 @@ app = typer.Typer(
 app.add_typer(study.app, name="study")
 app.add_typer(db.app, name="db")
 app.add_typer(mlflow.app, name="mlflow")
-for module in (project, run, runs, compare):
+app.add_typer(imports.app, name="import")
+for module in (project, run, runs, compare, data):
     module.register(app)
 
 

@@ -8,7 +8,7 @@ from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from ablate.domain import Claim, RunState, Study
+from ablate.domain import IMPORTED, Claim, RunState, Study
 from ablate.execution.devices import Devices, cores
 from ablate.execution.executors.base import Executor
 from ablate.execution.executors.inline import InlineExecutor
@@ -80,6 +80,7 @@ def run_studies(
         TrainerError: If the trainer cannot be imported.
     """
     studies = [store.study(name) for name in request.studies] or list(store.studies())
+    studies = [study for study in studies if study.plan.trainer != IMPORTED]
     desk = _Desk(settings, request, studies)
     if not desk.has_work(store):
         return Summary()

@@ -102,12 +102,16 @@ COLUMNS = (
 
 def to_csv(comparison: Comparison) -> str:
     """Return one line for each variant and metric, all numbers raw."""
-    rows = [
+    return csv_text(COLUMNS, comparison_rows(comparison))
+
+
+def comparison_rows(comparison: Comparison) -> list[list[Raw]]:
+    """Return the values of `COLUMNS` for each variant and metric."""
+    return [
         _csv_row(comparison, row, index)
         for row in comparison.rows
         for index in range(len(comparison.metrics))
     ]
-    return csv_text(COLUMNS, rows)
 
 
 def _csv_row(comparison: Comparison, row: Row, index: int) -> list[Raw]:

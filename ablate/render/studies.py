@@ -43,9 +43,14 @@ def variants_table(plan: Plan) -> Table:
         rows.append(
             (Cell(variant.name, tone="strong"), Cell(_kind(variant)), Cell(start), Cell(changes))
         )
-    seeds = ", ".join(map(str, plan.seeds))
-    count = len(plan.variants) * len(plan.seeds)
-    note = f"{len(plan.variants)} variants x {len(plan.seeds)} seeds ({seeds}) = {count} runs"
+    imported = len({cell.variant for cell in plan.imported})
+    parts: list[str] = []
+    if trained := len(plan.variants) - imported:
+        seeds = ", ".join(map(str, plan.seeds))
+        parts.append(f"{trained} variants x {len(plan.seeds)} seeds ({seeds})")
+    if imported:
+        parts.append(f"{len(plan.imported)} imported runs of {imported} variants")
+    note = f"{' + '.join(parts)} = {len(plan.cells)} runs"
     return Table(f"{plan.study}: {plan.question}".rstrip(": "), columns, tuple(rows), (note,))
 
 

@@ -9,7 +9,7 @@ from ablate.errors import NotFoundError
 if TYPE_CHECKING:
     from ablate.store.base import Store
 
-__all__ = ["open_store"]
+__all__ = ["open_store", "prepare"]
 
 
 def open_store(url: str, *, read_only: bool = False) -> Store:
@@ -29,12 +29,16 @@ def open_store(url: str, *, read_only: bool = False) -> Store:
     from ablate.store.engine import connect
     from ablate.store.sql import SqlStore
 
-    _prepare(url, read_only=read_only)
+    prepare(url, read_only=read_only)
     return SqlStore(connect(url, read_only=read_only))
 
 
-def _prepare(url: str, *, read_only: bool) -> None:
-    """See to it that the schema is there and is the one that this code knows."""
+def prepare(url: str, *, read_only: bool) -> None:
+    """See to it that the schema is there and is the one that this code knows.
+
+    Raises:
+        AblateError: As `open_store`.
+    """
     from ablate.store.schema import check_usable, peek
 
     schema = peek(url)

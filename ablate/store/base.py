@@ -29,7 +29,7 @@ batch that was written before, by an ambiguous commit or another process, change
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -38,6 +38,7 @@ from ablate.domain import (
     AttemptState,
     Checkpoint,
     Claim,
+    Config,
     Event,
     Plan,
     Point,
@@ -68,6 +69,20 @@ class Ending:
     """One line; it becomes the run's reason."""
     traceback: str | None = None
     exit_code: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImportedRun:
+    """A run that another tool has trained."""
+
+    identity: str
+    """64 hex digits: from where it came and what it says, so that a change makes another run."""
+    seed: int
+    config: Config
+    ending: Ending
+    started_at: float
+    """Unix seconds, by the other tool."""
+    finished_at: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -267,6 +282,29 @@ class Store(Protocol):
         """
         ...
 
+    # Imports
+
+    def import_run(self, run: ImportedRun, batches: Iterable[SpoolBatch], *, by: str) -> bool:
+        """Keep a run of another tool; return whether it was new.
+
+        Its points are written in a transaction for each batch, so that others can write meanwhile.
+        It is in no study until `apply_plan` is given a plan that has it among its imported cells,
+        and no method here shows it before. A run that was left half-written is written anew; one
+        that is whole changes nothing. An imported run is never claimed, taken over, requeued or
+        cancelled.
+
+        Args:
+            run: What it is.
+            batches: Its points; the offsets count the batches from 0, the first says where the
+                attempt starts.
+            by: Who imports.
+
+        Raises:
+            LeaseLostError: If another process began to import the same run.
+            UsageError: If a name cannot be stored.
+        """
+        ...
+
     # Reading
 
     def metric_keys(self, run_ids: Sequence[str]) -> tuple[str, ...]:
@@ -284,6 +322,14 @@ class Store(Protocol):
         """Return the curves of the runs, ordered by run as given, then by key as given.
 
         A (run, key) without a point in the range has no curve.
+        """
+        ...
+
+    def stream(self, run_ids: Sequence[str], keys: Sequence[str]) -> Iterator[Curve]:
+        """Yield the curves in pieces: by run as given, then by key as given, then by step.
+
+        The pieces of a curve put together are what `curves` returns. All are read in one
+        transaction, which ends with the iterator: exhaust or close it before calling anything else.
         """
         ...
 

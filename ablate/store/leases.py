@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, func, insert, or_, select, update
 
-from ablate.domain import AttemptState, Claim, RunState
+from ablate.domain import IMPORTED, AttemptState, Claim, RunState
 from ablate.store import queries
 from ablate.store.base import ClaimFilter, Ending
 from ablate.store.clock import db_now
@@ -40,7 +40,7 @@ def claim(connection: Connection, runner: str, wanted: ClaimFilter, lease_s: flo
         update(RunRow).where(RunRow.id == found.id).values(state=_RUNNING, token=token, reason=None)
     )
     _record(connection, found.id, RunState.QUEUED, RunState.RUNNING, by=runner, token=token)
-    attempt = _add_attempt(connection, found.id, runner, token, lease_s)
+    attempt = add_attempt(connection, found.id, runner, token, lease_s)
     return Claim(
         attempt_id=attempt.id,
         attempt=attempt.number,
@@ -55,7 +55,7 @@ def _select_queued(wanted: ClaimFilter) -> AnySelect:
         select(RunRow.id, RunRow.token, StudyRunRow.variant_id)
         .join(StudyRunRow, StudyRunRow.run_id == RunRow.id)
         .join(StudyRow, StudyRow.id == StudyRunRow.study_id)
-        .where(RunRow.state == RunState.QUEUED.value)
+        .where(RunRow.state == RunState.QUEUED.value, RunRow.trainer != IMPORTED)
         .where(StudyRunRow.is_wanted.is_(True), StudyRow.is_archived.is_(False))
         .order_by(StudyRow.id, StudyRunRow.position)
     )
@@ -73,9 +73,10 @@ def _select_queued(wanted: ClaimFilter) -> AnySelect:
     return query
 
 
-def _add_attempt(
+def add_attempt(
     connection: Connection, run_id: str, runner: str, token: int, lease_s: float
 ) -> AnyRow:
+    """Add the next attempt of a run; return its id and number."""
     number = select(func.count() + 1).where(AttemptRow.run_id == run_id).scalar_subquery()
     statement = insert(AttemptRow).values(
         run_id=run_id,
@@ -118,6 +119,7 @@ def take_over(
         select(AttemptRow.id, AttemptRow.number, AttemptRow.run_id, RunRow.token)
         .join(RunRow, RunRow.id == AttemptRow.run_id)
         .where(AttemptRow.state == AttemptState.RUNNING.value, abandoned)
+        .where(RunRow.trainer != IMPORTED)
         .order_by(AttemptRow.id)
         .with_for_update(of=[RunRow, AttemptRow], skip_locked=True)
     )
@@ -145,7 +147,8 @@ def _take_over(connection: Connection, row: AnyRow, runner: str, lease_s: float)
 
 def running_runners(connection: Connection) -> frozenset[str]:
     """Return the runners that hold a lease, expired or not."""
-    query = select(AttemptRow.runner).where(AttemptRow.state == AttemptState.RUNNING.value)
+    query = select(AttemptRow.runner).join(RunRow, RunRow.id == AttemptRow.run_id)
+    query = query.where(AttemptRow.state == AttemptState.RUNNING.value, RunRow.trainer != IMPORTED)
     return frozenset(connection.execute(query).scalars())
 
 
@@ -214,6 +217,7 @@ def _move(
     for part in queries.chunks(sorted(set(run_ids))):
         query = select(RunRow.id, RunRow.state, RunRow.token)
         query = query.where(RunRow.id.in_(part), RunRow.state.in_([s.value for s in states]))
+        query = query.where(RunRow.trainer != IMPORTED)
         rows = connection.execute(query.order_by(RunRow.id).with_for_update()).all()
         for row in rows:
             token = row.token + 1

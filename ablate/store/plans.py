@@ -53,7 +53,7 @@ def _check(plan: Plan) -> None:
     check_name(plan.trainer_version, "trainer version")
     for variant in plan.variants:
         check_name(variant.name, "variant name")
-    for seed in plan.seeds:
+    for seed in (*plan.seeds, *(cell.seed for cell in plan.imported)):
         if not -(2**63) <= seed < 2**63:
             raise UsageError(f"seed {seed} is too large", hint="use a number below 2**63")
     if "\0" in plan.question:
@@ -113,12 +113,13 @@ def _put_runs(connection: Connection, plan: Plan) -> dict[tuple[str, int], str]:
     """Add the runs that no study has; return the ids by (identity, seed)."""
     ids: dict[tuple[str, int], str] = {}
     identities = {variant.identity: variant for variant in plan.variants}
-    for part in chunks(identities):
+    for part in chunks({cell.identity for cell in plan.cells}):
         query = select(RunRow.identity, RunRow.seed, RunRow.id).where(RunRow.identity.in_(part))
         ids.update(((identity, seed), id_) for identity, seed, id_ in connection.execute(query))
     missing = dict.fromkeys(
         (cell.identity, cell.seed) for cell in plan.cells if (cell.identity, cell.seed) not in ids
     )
+    _refuse_not_imported(plan, ids)
     rows: list[dict[str, Any]] = []
     configs = {identity: to_json(variant.config) for identity, variant in identities.items()}
     for identity, seed in missing:
@@ -138,6 +139,13 @@ def _put_runs(connection: Connection, plan: Plan) -> dict[tuple[str, int], str]:
     if rows:
         connection.execute(insert(RunRow).values(created_at=db_now()), rows)
     return ids
+
+
+def _refuse_not_imported(plan: Plan, ids: Mapping[tuple[str, int], str]) -> None:
+    """Refuse a cell that nothing could ever fill: an imported run that is not there."""
+    for cell in plan.imported:
+        if (cell.identity, cell.seed) not in ids:
+            raise UsageError(f"{cell.variant}-s{cell.seed} was not imported yet")
 
 
 def _wanted(

@@ -11,6 +11,7 @@ from sqlalchemy.sql import ColumnElement
 from ablate.domain import (
     Attempt,
     AttemptState,
+    Cell,
     Checkpoint,
     Plan,
     Run,
@@ -49,7 +50,11 @@ def chunks(items: Iterable[T]) -> Iterator[list[T]]:
 
 def plan_text(plan: Plan) -> str:
     """Return a plan as the column ``studies.plan`` holds it."""
-    return to_json(_fields(plan) | {"variants": [_fields(v) for v in plan.variants]})
+    fields = _fields(plan) | {"variants": [_fields(v) for v in plan.variants]}
+    fields["imported"] = [_fields(cell) for cell in plan.imported]
+    if not plan.imported:
+        del fields["imported"]  # plans that were stored before there were any stay as they are
+    return to_json(fields)
 
 
 def _fields(value: Any) -> dict[str, Any]:
@@ -62,6 +67,7 @@ def plan_from_text(text: str) -> Plan:
     fields = from_json(text)
     fields["variants"] = tuple(Variant(**variant) for variant in fields["variants"])
     fields["seeds"] = tuple(fields["seeds"])
+    fields["imported"] = tuple(Cell(**cell) for cell in fields.get("imported", ()))
     return Plan(**fields)
 
 
@@ -195,6 +201,8 @@ def study_id(connection: Connection, name: str) -> int:
 def run(connection: Connection, prefix: str) -> Run:
     """Return the run whose id starts with ``prefix``, as the oldest study that wants it sees it."""
     query = select(RunRow.id).where(RunRow.id.startswith(prefix, autoescape=True))
+    linked = select(StudyRunRow.run_id).where(StudyRunRow.run_id == RunRow.id)
+    query = query.where(linked.exists())  # a run that is still being imported is in no study
     found = connection.execute(query.order_by(RunRow.id).limit(11)).scalars().all()
     if not found:
         raise NotFoundError(f"there is no run '{prefix}'", hint="`ablate status` lists the runs")

@@ -3,17 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select
 
 from ablate.domain import Attempt, Checkpoint, Claim, Event, Plan, Run, Study
-from ablate.store import leases, metrics, plans, queries
-from ablate.store.base import ClaimFilter, Curve, Ending, MirrorCursor, SpoolBatch
+from ablate.store import imports, leases, metrics, plans, queries
+from ablate.store.base import (
+    ClaimFilter,
+    Curve,
+    Ending,
+    ImportedRun,
+    MirrorCursor,
+    SpoolBatch,
+)
 from ablate.store.engine import Database, reading, writing
 from ablate.store.ingest import ingest
 from ablate.store.models import MirrorCursorRow
+from ablate.store.streaming import stream
 from ablate.store.text import check_name
 
 
@@ -110,6 +118,20 @@ class SqlStore:
         with writing(self._database) as connection:
             return leases.cancel(connection, run_ids, by)
 
+    # Imports
+
+    def import_run(self, run: ImportedRun, batches: Iterable[SpoolBatch], *, by: str) -> bool:
+        with writing(self._database) as connection:
+            claim = imports.begin(connection, run, by)
+        if claim is None:
+            return False
+        for batch in batches:
+            self.ingest(claim, batch)
+        with writing(self._database) as connection:
+            imports.end(connection, claim, run)
+        self._series.pop(claim.attempt_id, None)
+        return True
+
     # Reading
 
     def metric_keys(self, run_ids: Sequence[str]) -> tuple[str, ...]:
@@ -128,6 +150,10 @@ class SqlStore:
             return metrics.curves(
                 connection, run_ids, keys, first_step=first_step, last_step=last_step
             )
+
+    def stream(self, run_ids: Sequence[str], keys: Sequence[str]) -> Iterator[Curve]:
+        with reading(self._database) as connection:
+            yield from stream(connection, run_ids, keys)
 
     def events(self, run_ids: Sequence[str]) -> tuple[tuple[str, Event], ...]:
         with reading(self._database) as connection:

@@ -114,6 +114,26 @@ class MetricsContract:
         } == expected
         assert all(curve.steps == tuple(sorted(curve.steps)) for curve in curves)
 
+    def test_streamed_pieces_together_are_the_curves(self, store: Store) -> None:
+        claim = start(store)
+        feed(store, claim, start=None, logs=logs(range(110), {"b": 1.0, "a": math.inf}))
+        claim = next_attempt(store, claim)
+        feed(store, claim, start=30, logs=logs(range(29, 90), {"a": -0.0}, time=9.5))
+        ids, keys = [claim.run.id], ["b", "none", "a"]
+
+        pieces = list(store.stream(ids, keys))
+
+        whole = store.curves(ids, keys)
+        assert [(c.run_id, c.key) for c in whole] == list(
+            dict.fromkeys((piece.run_id, piece.key) for piece in pieces)
+        )
+        for curve in whole:
+            own = [piece for piece in pieces if piece.key == curve.key]
+            assert sum((piece.steps for piece in own), ()) == curve.steps
+            assert sum((piece.times for piece in own), ()) == curve.times
+            values = [bits(value) for piece in own for value in piece.values]
+            assert values == list(map(bits, curve.values))
+
     def test_curves_come_by_run_then_key_as_given_and_within_the_range(self, store: Store) -> None:
         store.apply_plan(make_plan(variants=("a", "b"), seeds=(0,)))
         one, two = must_claim(store), must_claim(store)

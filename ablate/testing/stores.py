@@ -12,6 +12,7 @@ import pytest
 from ablate.store import open_store
 from ablate.store.base import Store
 from ablate.testing.store_execution import ExecutionContract
+from ablate.testing.store_imports import ImportsContract
 from ablate.testing.store_metrics import MetricsContract
 from ablate.testing.store_processes import ProcessesContract
 from ablate.testing.store_studies import StudiesContract
@@ -19,7 +20,9 @@ from ablate.testing.store_studies import StudiesContract
 __all__ = ["StoreContract"]
 
 
-class StoreContract(StudiesContract, ExecutionContract, MetricsContract, ProcessesContract):
+class StoreContract(
+    StudiesContract, ExecutionContract, MetricsContract, ImportsContract, ProcessesContract
+):
     """Every sentence of `ablate.store.base` that a test can hold a store to."""
 
     @pytest.fixture

@@ -1,0 +1,69 @@
+"""``ablate export | sql``: the points for other programs, and questions in SQL."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+
+from ablate.cli.shared import LIST_FORMATS, check_format, opened, say, settings_of, terminal_width
+from ablate.errors import UsageError
+
+_EXPORTS = ("csv", "ndjson", "parquet")
+_SUFFIXES = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(export)
+    app.command()(sql)
+
+
+def export(
+    context: typer.Context,
+    study: str = typer.Argument(help="The study."),
+    output: Path | None = typer.Option(None, "-o", "--output", help="FILE [stdout]."),
+    metric: list[str] = typer.Option([], "--metric", help="A key or pattern (repeatable)."),
+    variant: list[str] = typer.Option([], "--variant", help="A phase (repeatable)."),
+    form: str | None = typer.Option(
+        None, "--format", help="csv, ndjson or parquet [by FILE's suffix, else csv]."
+    ),
+) -> None:
+    """Write a study's points, one row for each (run, key, step), whatever their number."""
+    from ablate.exporting import point_blocks, written_whole
+    from ablate.render.points import WRITERS
+
+    form = check_format(form or _form_of(output), _EXPORTS)
+    if output is None and form == "parquet":
+        raise UsageError("Parquet needs a file", hint="name one with -o FILE.parquet")
+    with opened(context) as store:
+        blocks = point_blocks(store, study, variants=variant, metrics=metric)
+        if output is None:
+            WRITERS[form](blocks, sys.stdout.buffer)
+            return
+        with written_whole(output) as file:
+            count = WRITERS[form](blocks, file)
+    say(f"wrote {count} points to {output}")
+
+
+def _form_of(output: Path | None) -> str:
+    return "csv" if output is None else _SUFFIXES.get(output.suffix.lower(), "csv")
+
+
+def sql(
+    context: typer.Context,
+    query: str = typer.Argument(help="One SELECT, or - to read it from stdin."),
+    form: str = typer.Option("table", "--format", help=LIST_FORMATS),
+    timeout: float | None = typer.Option(
+        None, "--timeout", min=0.001, help="Give up after so many seconds."
+    ),
+) -> None:
+    """Ask the results database in SQL; nothing can be changed this way."""
+    from ablate.render.answers import FORMATS, write_answer
+    from ablate.store.adhoc import querying
+
+    check_format(form, FORMATS)
+    text = sys.stdin.read() if query == "-" else query
+    with querying(settings_of(context).db_url, text, timeout_s=timeout) as answer:
+        write_answer(answer.columns, answer.rows, sys.stdout, form=form, width=terminal_width())

@@ -1,0 +1,90 @@
+"""Which points of a study are exported, and into what; in pieces, whatever the study's size."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from ablate.domain import Run
+from ablate.errors import NotFoundError, StoreError, did_you_mean
+from ablate.render.points import PointBlock
+from ablate.store.base import Store
+
+
+def point_blocks(
+    store: Store, study: str, *, variants: Sequence[str] = (), metrics: Sequence[str] = ()
+) -> Iterator[PointBlock]:
+    """Yield the points of a study: by run in the order of its plan, then by key, then by step.
+
+    Args:
+        store: Where truth lives; nothing is written.
+        study: Its name.
+        variants: Names; none for all.
+        metrics: Keys or patterns such as ``valid/*``; none for all.
+
+    Raises:
+        NotFoundError: For a study, variant or metric that does not exist, with the closest name.
+    """
+    runs = _runs(store, study, variants)
+    ids = list(dict.fromkeys(run.id for run in runs))
+    keys = matching_keys(store.metric_keys(ids), metrics, study)
+    by_id: dict[str, list[Run]] = {}
+    for run in runs:
+        by_id.setdefault(run.id, []).append(run)
+    return _blocks(store, by_id, keys)
+
+
+def _blocks(store: Store, runs: dict[str, list[Run]], keys: Sequence[str]) -> Iterator[PointBlock]:
+    for piece in store.stream(list(runs), keys):
+        for run in runs[piece.run_id]:
+            yield PointBlock(run=run, curve=piece)
+
+
+def _runs(store: Store, study: str, variants: Sequence[str]) -> list[Run]:
+    known = [variant.name for variant in store.study(study).plan.variants]
+    for name in variants:
+        if name not in known:
+            raise NotFoundError(
+                f"the study '{study}' has no phase '{name}'", hint=did_you_mean(name, known)
+            )
+    return [run for run in store.runs(study) if not variants or run.variant in variants]
+
+
+def matching_keys(logged: Sequence[str], wanted: Sequence[str], study: str) -> tuple[str, ...]:
+    """Return the logged keys that are wanted, sorted; all when nothing is named.
+
+    Raises:
+        NotFoundError: For a key or pattern that nothing matches, with the closest name.
+    """
+    found: set[str] = set() if wanted else set(logged)
+    for pattern in wanted:
+        matches = {k for k in logged if k == pattern or fnmatch.fnmatchcase(k, pattern)}
+        if not matches:
+            raise NotFoundError(
+                f"no run of '{study}' has logged a metric '{pattern}'",
+                hint=did_you_mean(pattern, logged),
+            )
+        found |= matches
+    return tuple(sorted(found))
+
+
+@contextmanager
+def written_whole(path: Path) -> Generator[BinaryIO]:
+    """Open a file that appears under its name only once it is written to the end.
+
+    Raises:
+        StoreError: If it cannot be written.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with aside.open("wb") as file:
+            yield file
+        aside.replace(path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        aside.unlink(missing_ok=True)

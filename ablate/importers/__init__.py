@@ -1,0 +1,1 @@
+"""Runs of other tools: each module reads one kind of source into `base.SourceRun`."""

@@ -1,0 +1,97 @@
+"""Runs of other tools: staged out of sight, whole or not at all. In their caller's transaction.
+
+A staged run is in no study, which is what hides it: every view of runs goes through ``study_runs``.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from sqlalchemy import Connection, insert, select, text, update
+
+from ablate.domain import IMPORTED, AttemptState, Claim, Run, RunState
+from ablate.store import leases
+from ablate.store.base import ImportedRun
+from ablate.store.clock import db_now
+from ablate.store.models import AttemptRow, RunRow
+from ablate.store.text import check_name, explanation, to_json
+
+_LOCK = 0x61626C61
+"""Advisory lock of PostgreSQL, that of `ablate.store.plans`: both make runs."""
+_LEASE_S = 3600.0
+"""Only for whoever looks: imports are not taken over; the next import of the run replaces it."""
+
+
+def begin(connection: Connection, run: ImportedRun, by: str) -> Claim | None:
+    """Return the right to write the points of a run, or None when they are there."""
+    check_name(run.identity, "identity")
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+    query = select(RunRow.id, RunRow.state, RunRow.token).with_for_update()
+    query = query.where(RunRow.identity == run.identity, RunRow.seed == run.seed)
+    found = connection.execute(query).one_or_none()
+    if found is not None and RunState(found.state).is_finished:
+        return None
+    run_id, token = (found.id, found.token + 1) if found else (secrets.token_hex(8), 1)
+    if found:
+        _end_earlier(connection, run_id, token)
+    else:
+        _add_run(connection, run, run_id, token)
+    attempt = leases.add_attempt(connection, run_id, explanation(by) or "", token, _LEASE_S)
+    return Claim(
+        attempt_id=attempt.id, attempt=attempt.number, run=_shown(run, run_id), token=token
+    )
+
+
+def _end_earlier(connection: Connection, run_id: str, token: int) -> None:
+    connection.execute(update(RunRow).where(RunRow.id == run_id).values(token=token))
+    connection.execute(
+        update(AttemptRow)
+        .where(AttemptRow.run_id == run_id, AttemptRow.state == AttemptState.RUNNING.value)
+        .values(state=AttemptState.LOST.value, finished_at=db_now(), error="begun anew")
+    )
+
+
+def _add_run(connection: Connection, run: ImportedRun, run_id: str, token: int) -> None:
+    connection.execute(
+        insert(RunRow).values(
+            id=run_id,
+            identity=run.identity,
+            seed=run.seed,
+            config=to_json(run.config),
+            trainer=IMPORTED,
+            trainer_version="1",
+            state=RunState.RUNNING.value,
+            token=token,
+            created_at=db_now(),
+        )
+    )
+
+
+def _shown(run: ImportedRun, run_id: str) -> Run:
+    """Return the run as no study sees it yet."""
+    return Run(
+        id=run_id,
+        study="",
+        variant=IMPORTED,
+        seed=run.seed,
+        identity=run.identity,
+        config=run.config,
+        trainer=IMPORTED,
+        state=RunState.RUNNING,
+        attempts=1,
+        step=None,
+        checkpoint_step=None,
+        reason=None,
+        wall_s=0.0,
+    )
+
+
+def end(connection: Connection, claim: Claim, run: ImportedRun) -> None:
+    """End the attempt as the other tool said, with its times."""
+    leases.finish(connection, claim, run.ending)
+    connection.execute(
+        update(AttemptRow)
+        .where(AttemptRow.id == claim.attempt_id)
+        .values(started_at=run.started_at, finished_at=run.finished_at)
+    )
