@@ -15,11 +15,14 @@ from ablate.testing.store_execution import ExecutionContract
 from ablate.testing.store_metrics import MetricsContract
 from ablate.testing.store_processes import ProcessesContract
 from ablate.testing.store_studies import StudiesContract
+from ablate.testing.store_summaries import SummariesContract
 
 __all__ = ["StoreContract"]
 
 
-class StoreContract(StudiesContract, ExecutionContract, MetricsContract, ProcessesContract):
+class StoreContract(
+    StudiesContract, ExecutionContract, MetricsContract, SummariesContract, ProcessesContract
+):
     """Every sentence of `ablate.store.base` that a test can hold a store to."""
 
     @pytest.fixture
