@@ -6,43 +6,84 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import Connection
 
 from ablate.store.base import WindowMean
 from ablate.store.metrics import counting_steps
 from ablate.store.queries import MAX_STEP
-from ablate.store.rollups import WIDTH, stored_columns
+from ablate.store.rollups import WIDTH
 from ablate.store.rows import decode
-from ablate.store.spans import Span, cover, key_names, read_points, read_rollups
+from ablate.store.spans import Span, cover, key_names, read_points, read_sums
 
-_COLUMNS = ("n", "n_nan", "n_pos_inf", "n_neg_inf", "sum", "sum_rest", "series_id", "bucket")
-_ODD = (math.nan, math.inf, -math.inf)
+_PRECISION = 1e-13
+"""Relative to the mean: what sums of rollups may be wrong by. Where terms cancel to less than that,
+and where a sum is too large for a double, the points are read."""
 
 
 @dataclass(slots=True)
 class _Sum:
     n: int = 0
-    odd: list[float] = field(default_factory=list[float])
-    """The values that are not finite."""
+    n_nan: int = 0
+    n_pos_inf: int = 0
+    n_neg_inf: int = 0
     addends: list[float] = field(default_factory=list[float])
-    """Of which the finite values' sum is the sum."""
+    """Their sum is that of the finite values."""
+    error: float = 0.0
+    """By how much that may differ."""
+
+    @property
+    def n_odd(self) -> int:
+        return self.n_nan + self.n_pos_inf + self.n_neg_inf
 
     def add(self, value: float) -> None:
-        self.n += 1
         if math.isfinite(value):
+            self.n += 1
             self.addends.append(value)
+        elif math.isnan(value):
+            self.n_nan += 1
+        elif value > 0:
+            self.n_pos_inf += 1
         else:
-            self.odd.append(value)
+            self.n_neg_inf += 1
+
+    def add_buckets(self, row: Sequence[Any]) -> None:
+        n_buckets, n, n_left_out, n_nan, n_pos_inf, n_neg_inf, total, size = row
+        self.n += int(n)
+        self.n_nan += int(n_nan)
+        self.n_pos_inf += int(n_pos_inf)
+        self.n_neg_inf += int(n_neg_inf)
+        if n and n_left_out:
+            self.error = math.inf
+        elif n:
+            self.addends.append(total)
+            # Each bucket's sum is rounded once, and once more as it is added.
+            self.error += 2 * n_buckets * _EPSILON * size
+
+    def is_good(self) -> bool:
+        if self.n_odd or not self.error:
+            return True
+        try:
+            return self.error <= _PRECISION * abs(math.fsum(self.addends))
+        except OverflowError:
+            return not math.isinf(self.error)
 
     def mean(self) -> float:
-        if self.odd:
-            return self.odd[0] if len(set(self.odd)) == 1 else math.nan
+        if self.n_odd:
+            if self.n_odd == self.n_pos_inf:
+                return math.inf
+            return -math.inf if self.n_odd == self.n_neg_inf else math.nan
         try:
             return math.fsum(self.addends) / self.n
         except OverflowError:
             largest = max(map(abs, self.addends))
             return math.fsum(a / largest for a in self.addends) / self.n * largest
+
+
+_EPSILON = 2.0**-53
+_Sums = dict[tuple[int, int], _Sum]
+"""(place, key id) -> sum"""
 
 
 def means(
@@ -54,10 +95,13 @@ def means(
     """Return the means of the runs, ordered by run, then by key, then by window."""
     names = key_names(connection, keys)
     places, whole, rest = _spans(connection, run_ids, windows)
-    sums: dict[tuple[int, int], _Sum] = defaultdict(_Sum)
-    _add_buckets(connection, sums, whole, names)
-    for place, key_id, _, value, kind in read_points(connection, rest, names):
-        sums[place, key_id].add(decode(value, kind))
+    sums: _Sums = defaultdict(_Sum)
+    for place, key_id, *row in read_sums(connection, whole, names):
+        sums[place, key_id].add_buckets(row)
+    _add_points(connection, sums, rest, names)
+    sums |= _exact(
+        connection, {at for at, found in sums.items() if not found.is_good()}, whole, rest
+    )
     key_ids = {name: id_ for id_, name in names.items()}
     return tuple(
         _window_mean(run_id, key, window, found)
@@ -90,32 +134,29 @@ def _spans(
     return places, whole, rest
 
 
-def _add_buckets(
-    connection: Connection,
-    sums: dict[tuple[int, int], _Sum],
-    whole: Iterable[Span],
-    key_ids: Iterable[int],
+def _add_points(
+    connection: Connection, sums: _Sums, spans: Iterable[Span], key_ids: Iterable[int]
 ) -> None:
-    for row in read_rollups(connection, whole, key_ids, _COLUMNS):
-        place, key_id, n, *n_odd, total, rest, series_id, bucket = row
-        found = sums[place, key_id]
-        if total is not None:
-            found.n += n
-            found.addends += (total, rest)
-        elif n:  # too large for a double
-            _add_points(connection, found, series_id, bucket)
-            continue
-        if any(n_odd):
-            found.n += sum(n_odd)
-            for value, count in zip(_ODD, n_odd, strict=True):
-                found.odd += [value] * count
+    for place, key_id, _, value, kind in read_points(connection, spans, key_ids):
+        sums[place, key_id].add(decode(value, kind))
 
 
-def _add_points(connection: Connection, found: _Sum, series_id: int, bucket: int) -> None:
-    first, last = (bucket - 1) * WIDTH + 1, min(bucket * WIDTH, MAX_STEP)
-    for column in stored_columns(connection, [series_id], first, last):
-        for value in column.values:
-            found.add(value)
+def _exact(
+    connection: Connection, wanted: set[tuple[int, int]], whole: list[Span], rest: list[Span]
+) -> _Sums:
+    """Return these sums from points alone."""
+    found: _Sums = {}
+    steps = [
+        Span(place, attempt_id, max(0, (low - 1) * WIDTH + 1), min(high * WIDTH, MAX_STEP))
+        for place, attempt_id, low, high in whole
+    ]
+    for key_id in {key_id for _, key_id in wanted}:
+        places = {place for place, of_key in wanted if of_key == key_id}
+        sums: _Sums = defaultdict(_Sum)
+        spans = [span for span in (*steps, *rest) if span.place in places]
+        _add_points(connection, sums, spans, [key_id])
+        found |= sums
+    return found
 
 
 def _window_mean(run_id: str, key: str, window: tuple[int, int], found: _Sum) -> WindowMean:
@@ -125,6 +166,6 @@ def _window_mean(run_id: str, key: str, window: tuple[int, int], found: _Sum) ->
         first_step=window[0],
         last_step=window[1],
         mean=found.mean(),
-        n=found.n,
-        not_finite=len(found.odd),
+        n=found.n + found.n_odd,
+        not_finite=found.n_odd,
     )

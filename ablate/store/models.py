@@ -230,9 +230,7 @@ class RollupRow(Base):
     last_at: Mapped[Few | None]
     bucket: Mapped[Step]
     sum: Mapped[Number | None]
-    """NULL also when it is too large for a double."""
-    sum_rest: Mapped[Number | None]
-    """What rounding left of the sum: the two together are as good as exact."""
+    """Rounded once; NULL also when it is too large for a double."""
     first: Mapped[Number | None]
     min: Mapped[Number | None]
     max: Mapped[Number | None]

@@ -34,9 +34,9 @@ _UPSERT = """
 
 _COPY_ROLLUPS = (
     "COPY rollups (series_id, n, n_nan, n_pos_inf, n_neg_inf, first_at, min_at, max_at, last_at,"
-    " bucket, sum, sum_rest, first, min, max, last) FROM STDIN (FORMAT binary)"
+    " bucket, sum, first, min, max, last) FROM STDIN (FORMAT binary)"
 )
-_ROLLUP_TYPES = ("int4", *["int2"] * 8, "int8", *["float8"] * 6)
+_ROLLUP_TYPES = ("int4", *["int2"] * 8, "int8", *["float8"] * 5)
 _DELETE_ROLLUPS = """
     DELETE FROM rollups USING unnest(%s::int4[], %s::int8[]) AS old(series_id, bucket)
     WHERE rollups.series_id = old.series_id AND rollups.bucket = old.bucket

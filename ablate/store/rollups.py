@@ -28,7 +28,7 @@ WIDTH = 50
 RollupTuple: TypeAlias = tuple[int | float | None, ...]
 """The columns of `ablate.store.models.RollupRow` in their order."""
 
-_NO_NUMBERS = (None,) * 4, (None,) * 6
+_NO_NUMBERS = (None,) * 4, (None,) * 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +87,13 @@ def summarise(
     return found
 
 
-def exact_sum(values: Sequence[float]) -> tuple[float, float] | None:
-    """Return the sum as a rounded number and what rounding left; None if it is no finite number.
-
-    Of the two together, any number of sums adds up as if no value had been rounded.
-    """
+def exact_sum(values: Sequence[float]) -> float | None:
+    """Return the sum, rounded once; None if it is no finite number."""
     try:
         total = math.fsum(values)
     except (OverflowError, ValueError):  # too large; or of +inf and -inf
         return None
-    return (total, math.fsum((*values, -total))) if math.isfinite(total) else None
+    return total if math.isfinite(total) else None
 
 
 def _by_series(columns: Iterable[Column]) -> Iterator[Column]:
@@ -141,7 +138,7 @@ def rollup(
     if total is None:
         return _odd_rollup(series_id, bucket, steps, values)
     places, numbers = _outline(bucket, steps, values)
-    return (series_id, len(values), 0, 0, 0, *places, bucket, *total, *numbers)
+    return (series_id, len(values), 0, 0, 0, *places, bucket, total, *numbers)
 
 
 def _odd_rollup(
@@ -156,8 +153,7 @@ def _odd_rollup(
         places, numbers = _NO_NUMBERS
         return (series_id, *counts, *places, bucket, *numbers)
     places, numbers = _outline(bucket, [step for step, _ in pairs], finite)
-    total = exact_sum(finite) or (None, None)
-    return (series_id, *counts, *places, bucket, *total, *numbers)
+    return (series_id, *counts, *places, bucket, exact_sum(finite), *numbers)
 
 
 def _outline(

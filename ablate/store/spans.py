@@ -58,41 +58,73 @@ def key_names(connection: Connection, keys: Sequence[str]) -> dict[int, str]:
 
 # One statement for all spans, with numbers of ours written into it: the order of its joins is
 # that of an index seek for each (span, series), and there are too many for parameters.
-_SELECT = """
+_JOIN = """
     WITH spans (place, attempt_id, low, high) AS (VALUES {spans})
     SELECT spans.place, series.key_id, {columns}
     FROM spans CROSS JOIN series CROSS JOIN {table}
     WHERE series.attempt_id = spans.attempt_id AND series.key_id IN ({keys})
     AND {table}.series_id = series.id AND {table}.{step} BETWEEN spans.low AND spans.high
 """
+_POINTS = _JOIN.format(
+    spans="{spans}",
+    keys="{keys}",
+    columns="points.step, points.value, points.kind",
+    table="points",
+    step="step",
+)
+_ROLLUPS = _JOIN.format(
+    spans="{spans}", keys="{keys}", columns="{columns}", table="rollups", step="bucket"
+)
+# PostgreSQL refuses a sum beyond the doubles, so what comes near is left out and counted as odd.
+_SUMS = (
+    _ROLLUPS.format(
+        spans="{spans}",
+        keys="{keys}",
+        columns="""
+    count(*), sum(n), sum(CASE WHEN abs(sum) < 1e290 THEN 0 ELSE 1 END),
+    sum(n_nan), sum(n_pos_inf), sum(n_neg_inf),
+    sum(CASE WHEN abs(sum) < 1e290 THEN sum END), sum(CASE WHEN abs(sum) < 1e290 THEN abs(sum) END)
+    """,
+    )
+    + "GROUP BY spans.place, series.key_id"
+)
 
 
 def read_points(
     connection: Connection, spans: Iterable[Span], key_ids: Iterable[int]
 ) -> Iterator[Any]:
     """Yield (place, key_id, step, value, kind) of the points in spans of steps."""
-    columns = "points.step, points.value, points.kind"
-    return _read(connection, spans, key_ids, table="points", step="step", columns=columns)
+    return _read(connection, _POINTS, spans, key_ids)
 
 
 def read_rollups(
     connection: Connection, spans: Iterable[Span], key_ids: Iterable[int], columns: Sequence[str]
 ) -> Iterator[Any]:
     """Yield (place, key_id, ...) of the rollups in spans of buckets."""
-    named = ", ".join(f"rollups.{column}" for column in columns)
-    return _read(connection, spans, key_ids, table="rollups", step="bucket", columns=named)
+    statement = _ROLLUPS.format(spans="{spans}", keys="{keys}", columns=", ".join(columns))
+    return _read(connection, statement, spans, key_ids)
+
+
+def read_sums(
+    connection: Connection, spans: Iterable[Span], key_ids: Iterable[int]
+) -> Iterator[Any]:
+    """Yield sums over the rollups in spans of buckets, at least one for each (place, key).
+
+    They are place, key_id, number of buckets, n, number of buckets of which the sum is left out,
+    n_nan, n_pos_inf, n_neg_inf, sum, sum of the sums' absolute values.
+    """
+    return _read(connection, _SUMS, spans, key_ids)
 
 
 def _read(
-    connection: Connection, spans: Iterable[Span], key_ids: Iterable[int], **names: str
+    connection: Connection, statement: str, spans: Iterable[Span], key_ids: Iterable[int]
 ) -> Iterator[Any]:
     keys = ", ".join(map(str, key_ids))
     if not keys:
         return
     for part in chunks(spans):
         values = ", ".join("({}, {}, {}, {})".format(*span) for span in part)
-        statement = _SELECT.format(spans=values, keys=keys, **names)
         cursor: Any = connection.connection.cursor()
-        cursor.execute(statement)
+        cursor.execute(statement.format(spans=values, keys=keys))
         yield from cursor.fetchall()
         cursor.close()

@@ -27,8 +27,8 @@ _INSERT = (
 
 _ROLLUP = (
     "INSERT OR REPLACE INTO rollups (series_id, n, n_nan, n_pos_inf, n_neg_inf, first_at, min_at,"
-    " max_at, last_at, bucket, sum, sum_rest, first, min, max, last)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " max_at, last_at, bucket, sum, first, min, max, last)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 

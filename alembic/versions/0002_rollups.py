@@ -42,7 +42,6 @@ def upgrade() -> None:
         sa.Column("last_at", SMALL),
         sa.Column("bucket", BIG, nullable=False),
         sa.Column("sum", DOUBLE),
-        sa.Column("sum_rest", DOUBLE),
         sa.Column("first", DOUBLE),
         sa.Column("min", DOUBLE),
         sa.Column("max", DOUBLE),
@@ -78,25 +77,22 @@ def buckets(points: Iterable[Any]) -> Iterator[tuple[int, Points]]:
 def rollup(bucket: int, points: Points) -> dict[str, Any]:
     finite = [(step, value) for step, value, kind in points if kind in FINITE_KINDS]
     kinds = [kind for _, _, kind in points]
-    total, rest = exact_sum([value for _, value in finite])
     return {
         "n": len(finite),
         "n_nan": kinds.count(1),
         "n_pos_inf": kinds.count(2),
         "n_neg_inf": kinds.count(3),
-        "sum": total,
-        "sum_rest": rest,
+        "sum": exact_sum([value for _, value in finite]),
         **outline((bucket - 1) * WIDTH, finite),
     }
 
 
-def exact_sum(values: Sequence[Any]) -> tuple[float | None, float | None]:
-    """Return the sum and what rounding left of it; None when it is too large or there is none."""
+def exact_sum(values: Sequence[Any]) -> float | None:
+    """Return the sum, None when it is too large or there is none."""
     try:
-        total = math.fsum(values)
+        return math.fsum(values) if values else None
     except OverflowError:
-        return None, None
-    return (total, math.fsum((*values, -total))) if values else (None, None)
+        return None
 
 
 def outline(before: int, finite: Sequence[tuple[int, Any]]) -> dict[str, Any]:

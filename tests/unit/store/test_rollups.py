@@ -1,25 +1,9 @@
 import math
-from fractions import Fraction
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.store.rollups import WIDTH, bucket_of, exact_sum, rollup
-
-finite = st.floats(allow_nan=False, allow_infinity=False)
-
-
-@given(st.lists(finite, min_size=1, max_size=60))
-def test_sum_and_its_rest_are_the_exact_sum_to_a_double_of_the_rest(values):
-    found = exact_sum(values)
-
-    true = sum(map(Fraction, values))
-    if found is None:
-        assert sum(map(abs, map(Fraction, values))) > 1.7e308
-        return
-    error = abs(true - Fraction(found[0]) - Fraction(found[1]))
-    # The rest is rounded once: half a unit of its last place, or of the smallest double.
-    assert error <= Fraction(math.ulp(found[1])) / 2
+from ablate.store.rollups import WIDTH, bucket_of, rollup
 
 
 @given(st.integers(0, 2**63 - 1))
@@ -37,7 +21,7 @@ def test_row_counts_every_value_and_places_the_finite_ones(points):
     row = rollup(7, 2, steps, values)
 
     series_id, n, n_nan, n_pos, n_neg, first_at, min_at, max_at, last_at, bucket = row[:10]
-    first, low, high, last = row[12:]
+    first, low, high, last = row[11:]
     known = [step for step in steps if math.isfinite(points[step])]
     assert (series_id, bucket) == (7, 2)
     assert n + n_nan + n_pos + n_neg == len(points)
