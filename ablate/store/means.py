@@ -17,7 +17,7 @@ from ablate.store.rollups import WIDTH
 from ablate.store.rows import decode
 from ablate.store.spans import Span, cover, key_names, read_points, read_sums
 
-_PRECISION = 1e-13
+_PRECISION = 1e-12
 """Relative to the mean: what sums of rollups may be wrong by. Where terms cancel to less than that,
 and where a sum is too large for a double, the points are read."""
 
@@ -58,8 +58,8 @@ class _Sum:
             self.error = math.inf
         elif n:
             self.addends.append(total)
-            # Each bucket's sum is rounded once, and once more as it is added.
-            self.error += 2 * n_buckets * _EPSILON * size
+            # Each bucket's sum was rounded once, and what was added up is once more with each.
+            self.error += n_buckets * _EPSILON * size
 
     def is_good(self) -> bool:
         if self.n_odd or not self.error:
