@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
 from ablate.cli.shared import say, settings_of
 from ablate.errors import StoreError
 
-app = typer.Typer(help="Upgrade, check and downgrade the results database.", no_args_is_help=True)
+app = typer.Typer(
+    help="Upgrade, check, back up and compact the results database.", no_args_is_help=True
+)
 
 
 @app.command()
@@ -48,3 +52,25 @@ def check(context: typer.Context) -> None:
     if not status.is_good:
         hint = "restore a backup" if status.damage else "run: ablate db upgrade"
         raise StoreError("the database needs attention, as shown", hint=hint)
+
+
+@app.command()
+def backup(
+    context: typer.Context,
+    file: Path | None = typer.Argument(
+        None, help="The copy; without it a file beside the database with the time in its name."
+    ),
+) -> None:
+    """Copy an SQLite database, also while runs write to it. Prints the copy's path."""
+    from ablate.store.maintenance import back_up
+
+    print(back_up(settings_of(context).db_url, file))
+
+
+@app.command()
+def vacuum(context: typer.Context) -> None:
+    """Compact the database and refresh what the planner knows; runs wait meanwhile."""
+    from ablate.store.maintenance import vacuum as compact
+
+    sizes = compact(settings_of(context).db_url)
+    say(f"{sizes.before_bytes / 1e6:.1f} MB before, {sizes.after_bytes / 1e6:.1f} MB now")

@@ -127,6 +127,38 @@ class Curve:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class WindowMean:
+    """The mean of one metric of one run over a range of steps."""
+
+    run_id: str
+    key: str
+    first_step: int
+    last_step: int
+    """As asked for; both ends are within."""
+    mean: float
+    """NaN or infinite as soon as one value is."""
+    n: int
+    """How many points, at least 1."""
+    not_finite: int
+    """How many of them are NaN or infinite."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outline:
+    """One metric of one run as few of its points, among them all peaks."""
+
+    run_id: str
+    key: str
+    steps: tuple[int, ...]
+    """Ascending, no step twice."""
+    values: tuple[float, ...]
+    """As logged, but that -0.0 may have become 0.0."""
+    width: int
+    """1 when every point is there. Else of each range of so many steps the first, the smallest, the
+    largest and the last finite value are there, and the first of each kind that is not finite."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class MirrorCursor:
     """How far a run was copied to a mirror."""
 
@@ -152,6 +184,10 @@ class ClaimFilter:
     below_step: int | None = None
     """Only runs whose newest checkpoint is before this step, None for all."""
     excluded_runs: frozenset[str] = field(default=frozenset())
+
+
+MIN_OUTLINE = 16
+"""The fewest points that an outline can be asked for."""
 
 
 class Store(Protocol):
@@ -330,6 +366,43 @@ class Store(Protocol):
 
         The pieces of a curve put together are what `curves` returns. All are read in one
         transaction, which ends with the iterator: exhaust or close it before calling anything else.
+        """
+        ...
+
+    def means(
+        self, run_ids: Sequence[str], keys: Sequence[str], windows: Sequence[tuple[int, int]]
+    ) -> tuple[WindowMean, ...]:
+        """Return means over windows, ordered by run, then by key, then by window as given.
+
+        They are those of the points of `curves` but for a relative error of 1e-12 at most.
+
+        Args:
+            run_ids: Of which runs.
+            keys: Of which metrics.
+            windows: First and last step of each, both within. One without a point has no mean.
+        """
+        ...
+
+    def outlines(
+        self,
+        run_ids: Sequence[str],
+        keys: Sequence[str],
+        *,
+        max_points: int,
+        first_step: int = 0,
+        last_step: int | None = None,
+    ) -> tuple[Outline, ...]:
+        """Return curves of few points, ordered by run as given, then by key as given.
+
+        Args:
+            run_ids: Of which runs.
+            keys: Of which metrics. A (run, key) without a point in the range has no outline.
+            max_points: Of each outline; at least `MIN_OUTLINE`.
+            first_step: Where to begin.
+            last_step: Where to end, None for the end.
+
+        Raises:
+            UsageError: If ``max_points`` is too small.
         """
         ...
 

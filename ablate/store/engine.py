@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, make_url
 from sqlalchemy.engine import URL
@@ -103,6 +103,18 @@ def writing(database: Database) -> Generator[Connection]:
         connection.execution_options(**{sqlite.WRITES: True})
         with connection.begin():
             yield connection
+
+
+@contextmanager
+def autocommit(database: Database) -> Generator[Any]:
+    """Open the driver's own connection outside of any transaction, for what cannot be in one."""
+    with _translated(database), closing(database.engine.raw_connection()) as connection:
+        driver: Any = connection.driver_connection
+        if database.path is None:
+            driver.autocommit = True
+        yield driver
+        if database.path is None:
+            driver.autocommit = False
 
 
 @contextmanager

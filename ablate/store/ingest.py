@@ -12,10 +12,11 @@ from ablate.store import postgres, sqlite
 from ablate.store.base import SpoolBatch, StepValues
 from ablate.store.models import AttemptRow, EventRow, MetricKeyRow, SeriesRow
 from ablate.store.queries import AnyRow, chunks
+from ablate.store.rollups import stale_buckets, summarise
 from ablate.store.rows import has_repeats, new_rows, rows_in_order
 from ablate.store.text import check_name, explanation, to_json
 
-_WRITERS = {"sqlite": sqlite.write_points, "postgresql": postgres.write_points}
+_DIALECTS = {"sqlite": sqlite, "postgresql": postgres}
 
 _INSERT_KEY = text("INSERT INTO metric_keys (name) VALUES (:name) ON CONFLICT DO NOTHING")
 _INSERT_SERIES = text(
@@ -152,8 +153,11 @@ def _write_logs(
     others = [log for log in logs if log.step <= stored.last_step]
     if has_repeats(new):
         new, others = [], logs
-    write = _WRITERS[connection.dialect.name]
-    write(connection, new_rows(new, series, step_time), rows_in_order(others, series))
+    dialect = _DIALECTS[connection.dialect.name]
+    rows = new_rows(new, series, step_time)
+    dialect.write_points(connection, rows, rows_in_order(others, series))
+    stale = stale_buckets(rows.columns, others, series, stored.last_step)
+    dialect.write_summaries(connection, summarise(connection, rows.columns, stale))
 
 
 def _write_records(connection: Connection, attempt_id: int, batch: SpoolBatch) -> None:

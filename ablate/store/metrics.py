@@ -17,26 +17,31 @@ from ablate.store.rows import decode
 from ablate.store.text import from_json
 
 
-class _Window(NamedTuple):
+class CountingSteps(NamedTuple):
     """The steps of an attempt that count."""
 
     run_id: str
     attempt_id: int
     first_step: int
     last_step: int
+    written: int
+    """The largest step with a point, -1 for none."""
 
 
-def _windows(
+def counting_steps(
     connection: Connection, run_ids: Sequence[str], first_step: int, last_step: int | None
-) -> dict[str, list[_Window]]:
+) -> dict[str, list[CountingSteps]]:
     """Return by run what counts of its attempts, in the order of their steps."""
-    found: dict[str, list[_Window]] = defaultdict(list)
+    found: dict[str, list[CountingSteps]] = defaultdict(list)
     last = MAX_STEP if last_step is None else last_step
     for part in chunks(dict.fromkeys(run_ids)):
         query = select(AttemptRow.run_id, AttemptRow.id, counts_from(), counts_to())
+        query = query.add_columns(AttemptRow.last_step)
         query = query.where(AttemptRow.run_id.in_(part)).order_by(AttemptRow.number)
-        for run_id, attempt_id, first, cut in connection.execute(query):
-            window = _Window(run_id, attempt_id, max(first, first_step), min(cut, last))
+        for run_id, attempt_id, first, cut, written in connection.execute(query):
+            window = CountingSteps(
+                run_id, attempt_id, max(first, first_step), min(cut, last), written
+            )
             if window.first_step <= window.last_step:
                 found[run_id].append(window)
     return found
@@ -67,7 +72,7 @@ def curves(
     last_step: int | None,
 ) -> tuple[Curve, ...]:
     """Return the curves of the runs, ordered by run, then by key."""
-    windows = _windows(connection, run_ids, first_step, last_step)
+    windows = counting_steps(connection, run_ids, first_step, last_step)
     found: list[Curve] = []
     for run_id in run_ids:
         columns = _columns(connection, windows.get(run_id, []), keys)
@@ -81,7 +86,7 @@ _Columns: TypeAlias = tuple[tuple[int, ...], tuple[float, ...], tuple[float, ...
 
 
 def _columns(
-    connection: Connection, windows: Iterable[_Window], keys: Sequence[str]
+    connection: Connection, windows: Iterable[CountingSteps], keys: Sequence[str]
 ) -> dict[str, list[_Columns]]:
     """Return by key the steps, values and times of each attempt that counts, ascending."""
     found: dict[str, list[_Columns]] = defaultdict(list)
@@ -125,7 +130,7 @@ def _series(
             yield row[0], row[1]
 
 
-def _select_points(window: _Window, series_id: int) -> AnySelect:
+def _select_points(window: CountingSteps, series_id: int) -> AnySelect:
     return (
         select(PointRow.step, PointRow.value, PointRow.kind, PointRow.time)
         .where(PointRow.series_id == series_id)
@@ -134,7 +139,7 @@ def _select_points(window: _Window, series_id: int) -> AnySelect:
     )
 
 
-def _step_times(connection: Connection, window: _Window) -> dict[int, float]:
+def _step_times(connection: Connection, window: CountingSteps) -> dict[int, float]:
     query = select(StepRow.step, StepRow.time).where(
         StepRow.attempt_id == window.attempt_id,
         StepRow.step.between(window.first_step, window.last_step),

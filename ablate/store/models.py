@@ -34,6 +34,8 @@ Count = Annotated[int, mapped_column(Integer)]
 Step = Annotated[int, mapped_column(_BIG)]
 Seconds = Annotated[float, mapped_column(_DOUBLE)]
 """Since 1970 in UTC, by the clock of the database unless it says otherwise."""
+Few = Annotated[int, mapped_column(_SMALL)]
+Number = Annotated[float, mapped_column(_DOUBLE)]
 Flag = Annotated[bool, mapped_column(Boolean().with_variant(Integer(), "sqlite"))]
 Words = Annotated[str, mapped_column(Text)]
 JsonText = Annotated[str, mapped_column(Text)]
@@ -204,6 +206,35 @@ class PointRow(Base):
     """NULL unless finite."""
     time: Mapped[Seconds | None]
     """NULL when it is that of the step."""
+
+
+class RollupRow(Base):
+    """The points of a series in a bucket of 50 steps: after 50 (bucket - 1), up to 50 bucket.
+
+    A value whose place is ``at`` was logged at step 50 (bucket - 1) + at. PostgreSQL would fill
+    gaps between other orders of the columns.
+    """
+
+    __tablename__ = "rollups"
+    __table_args__ = (PrimaryKeyConstraint("series_id", "bucket"), _COMPACT)
+
+    series_id: Mapped[Count]
+    n: Mapped[Few]
+    """How many finite values; the numbers that follow are of them alone."""
+    n_nan: Mapped[Few]
+    n_pos_inf: Mapped[Few]
+    n_neg_inf: Mapped[Few]
+    first_at: Mapped[Few | None]
+    min_at: Mapped[Few | None]
+    max_at: Mapped[Few | None]
+    last_at: Mapped[Few | None]
+    bucket: Mapped[Step]
+    sum: Mapped[Number | None]
+    """Rounded once; NULL also when it is too large for a double."""
+    first: Mapped[Number | None]
+    min: Mapped[Number | None]
+    max: Mapped[Number | None]
+    last: Mapped[Number | None]
 
 
 class EventRow(Base):

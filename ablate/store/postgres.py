@@ -9,7 +9,8 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import URL
 
 from ablate.errors import StoreUnavailableError
-from ablate.store.rows import FullRow, NewRows, PlainSeries
+from ablate.store.rollups import Summaries
+from ablate.store.rows import Column, FullRow, NewRows
 
 _COPY_PLAIN = "COPY points (series_id, step, value) FROM STDIN (FORMAT binary)"
 _PLAIN_ROW = [
@@ -28,6 +29,17 @@ _UPSERT = """
     INSERT INTO points (series_id, step, value, kind, time) VALUES (%s, %s, %s, %s, %s)
     ON CONFLICT (series_id, step)
     DO UPDATE SET value = excluded.value, kind = excluded.kind, time = excluded.time
+"""
+
+
+_COPY_ROLLUPS = (
+    "COPY rollups (series_id, n, n_nan, n_pos_inf, n_neg_inf, first_at, min_at, max_at, last_at,"
+    " bucket, sum, first, min, max, last) FROM STDIN (FORMAT binary)"
+)
+_ROLLUP_TYPES = ("int4", *["int2"] * 8, "int8", *["float8"] * 5)
+_DELETE_ROLLUPS = """
+    DELETE FROM rollups USING unnest(%s::int4[], %s::int8[]) AS old(series_id, bucket)
+    WHERE rollups.series_id = old.series_id AND rollups.bucket = old.bucket
 """
 
 
@@ -67,7 +79,16 @@ def write_points(connection: Connection, new: NewRows, others: Iterable[FullRow]
     cursor.close()
 
 
-def _copy_plain(cursor: Any, plain: Iterable[PlainSeries]) -> None:
+def write_summaries(connection: Connection, summaries: Summaries) -> None:
+    """Store summaries, instead of older ones of the same buckets."""
+    cursor: Any = connection.connection.cursor()
+    if summaries.replaced:
+        cursor.execute(_DELETE_ROLLUPS, tuple(map(list, zip(*summaries.replaced, strict=True))))
+    _copy(cursor, _COPY_ROLLUPS, _ROLLUP_TYPES, summaries.rollups)
+    cursor.close()
+
+
+def _copy_plain(cursor: Any, plain: Iterable[Column]) -> None:
     """Copy points laid out by NumPy as COPY wants them, without a Python object for each.
 
     Source: PostgreSQL documentation, "COPY", section "Binary Format".

@@ -25,8 +25,8 @@ _CODES = {
 _SPECIAL = {1: math.nan, 2: math.inf, 3: -math.inf, NEGATIVE_ZERO: -0.0}
 
 
-class PlainSeries(NamedTuple):
-    """Points of one series with ordinary values, each logged when its step was."""
+class Column(NamedTuple):
+    """Points of one series, by ascending step."""
 
     series_id: int
     steps: Sequence[int]
@@ -37,8 +37,12 @@ class PlainSeries(NamedTuple):
 class NewRows:
     """Points that are surely not stored yet, none twice; by series, which writes fastest."""
 
-    plain: Sequence[PlainSeries]
+    plain: Sequence[Column]
+    """Those with ordinary values, each logged when its step was."""
     full: Iterable[FullRow]
+    """The others."""
+    columns: Sequence[Column]
+    """All of them once more."""
 
 
 def encode(value: float) -> tuple[float | None, int]:
@@ -73,7 +77,8 @@ def new_rows(
         series: The series of every key in them.
         step_time: Returns what the column ``time`` says: None when it is that of the step.
     """
-    plain: list[PlainSeries] = []
+    plain: list[Column] = []
+    columns: list[Column] = []
     full: list[Iterable[FullRow]] = []
     layouts: dict[tuple[str, ...], list[StepValues]] = defaultdict(list)
     for log in logs:
@@ -83,11 +88,12 @@ def new_rows(
         times = [step_time(log) for log in part]
         is_timely = all(time is None for time in times)
         for key, values in zip(keys, zip(*(log.values for log in part), strict=True), strict=True):
+            columns.append(Column(series[key], steps, values))
             if is_timely and _are_ordinary(values):
-                plain.append(PlainSeries(series[key], steps, values))
+                plain.append(columns[-1])
             else:
                 full.append(_full_rows(series[key], steps, values, times))
-    return NewRows(plain, chain.from_iterable(full))
+    return NewRows(plain, chain.from_iterable(full), columns)
 
 
 def _are_ordinary(values: Sequence[float]) -> bool:

@@ -16,11 +16,15 @@ from ablate.store.base import (
     Ending,
     ImportedRun,
     MirrorCursor,
+    Outline,
     SpoolBatch,
+    WindowMean,
 )
 from ablate.store.engine import Database, reading, writing
 from ablate.store.ingest import ingest
+from ablate.store.means import means
 from ablate.store.models import MirrorCursorRow
+from ablate.store.outlines import outlines
 from ablate.store.streaming import stream
 from ablate.store.text import check_name
 
@@ -154,6 +158,25 @@ class SqlStore:
     def stream(self, run_ids: Sequence[str], keys: Sequence[str]) -> Iterator[Curve]:
         with reading(self._database) as connection:
             yield from stream(connection, run_ids, keys)
+
+    def means(
+        self, run_ids: Sequence[str], keys: Sequence[str], windows: Sequence[tuple[int, int]]
+    ) -> tuple[WindowMean, ...]:
+        with reading(self._database) as connection:
+            return means(connection, run_ids, keys, windows)
+
+    def outlines(
+        self,
+        run_ids: Sequence[str],
+        keys: Sequence[str],
+        *,
+        max_points: int,
+        first_step: int = 0,
+        last_step: int | None = None,
+    ) -> tuple[Outline, ...]:
+        steps = first_step, last_step
+        with reading(self._database) as connection:
+            return outlines(connection, run_ids, keys, max_points=max_points, steps=steps)
 
     def events(self, run_ids: Sequence[str]) -> tuple[tuple[str, Event], ...]:
         with reading(self._database) as connection:

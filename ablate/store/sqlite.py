@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 
+from ablate.store.rollups import Summaries
 from ablate.store.rows import FullRow, NewRows
 
 WRITES = "ablate_writes"
@@ -22,6 +23,12 @@ BUSY_TIMEOUT_S = 15.0
 _INSERT_PLAIN = "INSERT INTO points (series_id, step, value, kind, time) VALUES (?, ?, ?, 0, NULL)"
 _INSERT = (
     "INSERT OR REPLACE INTO points (series_id, step, value, kind, time) VALUES (?, ?, ?, ?, ?)"
+)
+
+_ROLLUP = (
+    "INSERT OR REPLACE INTO rollups (series_id, n, n_nan, n_pos_inf, n_neg_inf, first_at, min_at,"
+    " max_at, last_at, bucket, sum, first, min, max, last)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -51,6 +58,13 @@ def write_points(connection: Connection, new: NewRows, others: Iterable[FullRow]
         cursor.executemany(_INSERT_PLAIN, zip(repeat(series_id), steps, values))
     cursor.executemany(_INSERT, new.full)
     cursor.executemany(_INSERT, others)
+    cursor.close()
+
+
+def write_summaries(connection: Connection, summaries: Summaries) -> None:
+    """Store summaries, instead of older ones of the same buckets."""
+    cursor: Any = connection.connection.cursor()
+    cursor.executemany(_ROLLUP, summaries.rollups)
     cursor.close()
 
 

@@ -16,12 +16,18 @@ from ablate.testing.store_imports import ImportsContract
 from ablate.testing.store_metrics import MetricsContract
 from ablate.testing.store_processes import ProcessesContract
 from ablate.testing.store_studies import StudiesContract
+from ablate.testing.store_summaries import SummariesContract
 
 __all__ = ["StoreContract"]
 
 
 class StoreContract(
-    StudiesContract, ExecutionContract, MetricsContract, ImportsContract, ProcessesContract
+    StudiesContract,
+    ExecutionContract,
+    MetricsContract,
+    SummariesContract,
+    ImportsContract,
+    ProcessesContract,
 ):
     """Every sentence of `ablate.store.base` that a test can hold a store to."""
 
