@@ -6,6 +6,7 @@ import importlib
 import signal
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -43,14 +44,22 @@ def _train(job: Job, context: RunContext) -> Ending:
     try:
         _load(job)(job.config, context)
     except Diverged as error:
+        _save_points(context)
         return Ending(state=AttemptState.DIVERGED, reason=str(error))
     except Exception as error:
+        _save_points(context)
         return Ending(
             state=AttemptState.FAILED,
             reason=_one_line(error),
             traceback="".join(traceback.format_exception(error)),
         )
     return context.ending
+
+
+def _save_points(context: RunContext) -> None:
+    """Keep what was logged and is still on a device, unless that is what failed."""
+    with suppress(RuntimeError):
+        context.flush()
 
 
 def _load(job: Job) -> Callable[[Any, RunContext], None]:

@@ -13,29 +13,12 @@ import torch
 from ablate.domain import AttemptState, Checkpoint
 from ablate.execution.context import RunContext
 from ablate.execution.job import Job
+from ablate.execution.worker import run_job
+from ablate.protocol import Run
 from ablate.rules import Guard
 from ablate.store.base import SpoolBatch
 from ablate.store.spool import SpoolReader, SpoolWriter
-
-
-def make_job(folder: Path, **changes: Any) -> Job:
-    values: dict[str, Any] = {
-        "attempt_id": 1,
-        "attempt": 1,
-        "label": "a-s0",
-        "run_dir": folder,
-        "project": None,
-        "train": "m:train",
-        "config": {"steps": 100},
-        "seed": 0,
-        "device": "cpu",
-        "gpu": None,
-        "threads": 1,
-        "guards": (),
-        "step_limit": None,
-        "resume_from": (),
-    }
-    return Job(**{**values, **changes})
+from tests.jobs import make_job
 
 
 class Attempt:
@@ -261,3 +244,54 @@ def test_artifact_is_copied(tmp_path: Path) -> None:
     (tmp_path / "a.txt").unlink()
 
     assert (attempt.job.attempt_dir / "artifacts" / "a.txt").read_text() == "kept"
+
+
+@pytest.fixture
+def device_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have tensors treated as if they were on a device."""
+    for module in ("context", "tensors"):
+        monkeypatch.setattr(
+            f"ablate.execution.{module}.is_device_tensor",
+            lambda value: isinstance(value, torch.Tensor),
+        )
+
+
+@pytest.mark.usefixtures("device_tensors")
+def test_device_tensors_are_kept_as_they_were_when_logged(tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path)
+    loss, count = torch.zeros(()), torch.tensor(2**53 - 1)
+    for step in range(200):
+        loss += 1
+        attempt.context.log({"a/loss": loss, "a/count": count, "a/lr": 0.5 * step}, step)
+        if step % 10 == 0:
+            attempt.context.log({"a/host": float(step)}, step)
+    waiting = [log for log in attempt.read().logs if "a/loss" in log.keys]
+    attempt.context.flush()
+
+    assert len(waiting) < 200
+    assert attempt.curve("a/loss") == [(step, step + 1.0) for step in range(200)]
+    assert attempt.curve("a/lr") == [(step, 0.5 * step) for step in range(200)]
+    assert {value for _, value in attempt.curve("a/count")} == {2.0**53 - 1}
+    assert attempt.curve("a/host") == [(step, float(step)) for step in range(0, 200, 10)]
+    assert [log.step for log in attempt.read().logs] == sorted(
+        log.step for log in attempt.read().logs
+    )
+
+
+@pytest.mark.usefixtures("device_tensors")
+def test_points_on_a_device_survive_an_exception(tmp_path: Path) -> None:
+    job = make_job(tmp_path, train=f"{__name__}:fails_with_points_on_a_device")
+    job.write()
+
+    run_job(job)
+
+    with SpoolReader(job.spool) as reader:
+        batch = reader.read()
+    assert [log.values for log in batch.logs] == [(3.0,)]
+    assert batch.ending is not None
+    assert batch.ending.state is AttemptState.FAILED
+
+
+def fails_with_points_on_a_device(_config: Any, run: Run) -> None:
+    run.log({"a/b": torch.tensor(3.0)}, 1)
+    raise ValueError("no")

@@ -1,0 +1,45 @@
+"""Logging CUDA tensors never waits for the device."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from ablate.execution.context import RunContext
+from ablate.store.spool import SpoolReader, SpoolWriter
+from tests.jobs import make_job
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+]
+
+BUSY_CYCLES = 2_000_000_000
+"""About a second on any GPU of today."""
+
+
+def test_log_returns_while_the_device_is_busy(tmp_path: Path) -> None:
+    job = make_job(tmp_path, device="cuda")
+    job.write()
+    with SpoolWriter(job.spool, attempt_id=1) as spool:
+        run = RunContext(job, spool, on_step=lambda: None)
+        loss = torch.zeros((), device="cuda")
+        run.log({"a/b": loss}, 0)
+        run.flush()
+        torch.cuda._sleep(BUSY_CYCLES)
+        start = time.perf_counter()
+        for step in range(1, 200):
+            loss += 1
+            run.log({"a/b": loss}, step)
+        logged_s = time.perf_counter() - start
+        torch.cuda.synchronize()
+        busy_s = time.perf_counter() - start
+        run.flush()
+        with SpoolReader(job.spool) as reader:
+            values = [log.values[0] for log in reader.read().logs]
+
+    assert values == [float(step) for step in range(200)]
+    assert logged_s < busy_s / 2

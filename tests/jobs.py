@@ -1,0 +1,28 @@
+"""Jobs of trainers that are never imported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ablate.execution.job import Job
+
+
+def make_job(folder: Path, **changes: Any) -> Job:
+    values: dict[str, Any] = {
+        "attempt_id": 1,
+        "attempt": 1,
+        "label": "a-s0",
+        "run_dir": folder,
+        "project": None,
+        "train": "m:train",
+        "config": {"steps": 100},
+        "seed": 0,
+        "device": "cpu",
+        "gpu": None,
+        "threads": 1,
+        "guards": (),
+        "step_limit": None,
+        "resume_from": (),
+    }
+    return Job(**{**values, **changes})
