@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, case, insert, select, text, update
 
@@ -12,7 +13,7 @@ from ablate.store import postgres, sqlite
 from ablate.store.base import SpoolBatch, StepValues
 from ablate.store.models import AttemptRow, EventRow, MetricKeyRow, SeriesRow
 from ablate.store.queries import AnyRow, chunks
-from ablate.store.rollups import stale_buckets, summarise
+from ablate.store.rollups import Tail, joined, stale_buckets, summarise, tail_of
 from ablate.store.rows import has_repeats, new_rows, rows_in_order
 from ablate.store.text import check_name, explanation, to_json
 
@@ -21,10 +22,6 @@ _DIALECTS = {"sqlite": sqlite, "postgresql": postgres}
 _INSERT_KEY = text("INSERT INTO metric_keys (name) VALUES (:name) ON CONFLICT DO NOTHING")
 _INSERT_SERIES = text(
     "INSERT INTO series (attempt_id, key_id) VALUES (:attempt_id, :key_id) ON CONFLICT DO NOTHING"
-)
-_INSERT_STEP = text(
-    "INSERT INTO steps (attempt_id, step, time) VALUES (:attempt_id, :step, :time)"
-    " ON CONFLICT DO NOTHING"
 )
 _UPSERT_CHECKPOINT = text(
     "INSERT INTO checkpoints (attempt_id, step, path, sha256, size_bytes)"
@@ -42,27 +39,37 @@ def lease_lost(claim: Claim) -> LeaseLostError:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a process that feeds an attempt remembers of it, so as not to read it again."""
+
+    series: Mapping[str, int] = field(default_factory=dict[str, int])
+    """By key, those that are surely in the database."""
+    tail: Tail | None = None
+    """None when it is not known."""
+
+
 def ingest(
-    connection: Connection, claim: Claim, batch: SpoolBatch, known_series: Mapping[str, int]
-) -> tuple[int, Mapping[str, int]]:
+    connection: Connection, claim: Claim, batch: SpoolBatch, known: Known
+) -> tuple[int, Known]:
     """Write a batch in this transaction.
 
     Args:
         connection: In a transaction that writes.
         claim: Who may write.
         batch: What to write.
-        known_series: By key, those of the attempt that are surely in the database.
+        known: From the last batch that this process wrote for the claim.
 
     Returns:
-        The stored offset, and what is known of the attempt's series once this committed.
+        The stored offset, and what is known once this committed.
     """
     stored = _held(connection, claim)
     if stored.spool_offset != batch.start_offset:
-        return stored.spool_offset, known_series
+        return stored.spool_offset, Known()
     _check(batch)
-    series = _series(connection, batch, claim.attempt_id, known_series)
+    series = _series(connection, batch, claim.attempt_id, known.series)
     logs = [log for log in batch.logs if log.keys]
-    _write_logs(connection, stored, logs, series)
+    tail = _write_logs(connection, stored, logs, series, known.tail)
     _write_records(connection, claim.attempt_id, batch)
     if batch.has_started or (logs and not stored.has_started):
         _start(connection, stored, batch)
@@ -72,7 +79,7 @@ def ingest(
         .where(AttemptRow.id == claim.attempt_id)
         .values(spool_offset=batch.end_offset, last_step=max(last_step, stored.last_step))
     )
-    return batch.end_offset, series
+    return batch.end_offset, Known(series, tail)
 
 
 def _held(connection: Connection, claim: Claim) -> AnyRow:
@@ -133,17 +140,20 @@ def _series(
 
 
 def _write_logs(
-    connection: Connection, stored: AnyRow, logs: Sequence[StepValues], series: Mapping[str, int]
-) -> None:
+    connection: Connection,
+    stored: AnyRow,
+    logs: Sequence[StepValues],
+    series: Mapping[str, int],
+    tail: Tail | None,
+) -> Tail | None:
+    """Write points, steps and rollups; return the new tail."""
     if not logs:
-        return
+        return tail
     times: dict[int, float] = {}
     for log in logs:
         times.setdefault(log.step, log.time)
-    connection.execute(
-        _INSERT_STEP,
-        [{"attempt_id": stored.id, "step": step, "time": time} for step, time in times.items()],
-    )
+    dialect = _DIALECTS[connection.dialect.name]
+    dialect.write_steps(connection, stored.id, times, stored.last_step)
 
     def step_time(log: StepValues) -> float | None:
         return None if log.time == times[log.step] else log.time
@@ -153,11 +163,15 @@ def _write_logs(
     others = [log for log in logs if log.step <= stored.last_step]
     if has_repeats(new):
         new, others = [], logs
-    dialect = _DIALECTS[connection.dialect.name]
     rows = new_rows(new, series, step_time)
     dialect.write_points(connection, rows, rows_in_order(others, series))
-    stale = stale_buckets(rows.columns, others, series, stored.last_step)
-    dialect.write_summaries(connection, summarise(connection, rows.columns, stale))
+    if stored.last_step < 0:
+        tail = Tail()
+    columns = joined(rows.columns, tail)
+    stale = stale_buckets(columns, others, series, stored.last_step if tail is None else -1)
+    summaries = summarise(connection, columns, stale, tail)
+    dialect.write_summaries(connection, summaries)
+    return None if others else tail_of(columns, tail)
 
 
 def _write_records(connection: Connection, attempt_id: int, batch: SpoolBatch) -> None:

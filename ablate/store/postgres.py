@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine
@@ -10,17 +10,22 @@ from sqlalchemy.engine import URL
 
 from ablate.errors import StoreUnavailableError
 from ablate.store.rollups import Summaries
-from ablate.store.rows import Column, FullRow, NewRows
+from ablate.store.rows import FullRow, NewRows
 
+_INSERT_STEPS = """
+    INSERT INTO steps (attempt_id, step, time)
+    SELECT %s::int4, * FROM unnest(%s::int8[], %s::float8[]) ON CONFLICT DO NOTHING
+"""
+_COPY_STEPS = "COPY steps (attempt_id, step, time) FROM STDIN (FORMAT binary)"
 _COPY_PLAIN = "COPY points (series_id, step, value) FROM STDIN (FORMAT binary)"
-_PLAIN_ROW = [
+_THREE_FIELDS = [
     ("n_fields", ">i2"),
-    ("series_bytes", ">i4"),
-    ("series_id", ">i4"),
+    ("owner_bytes", ">i4"),
+    ("owner", ">i4"),
     ("step_bytes", ">i4"),
     ("step", ">i8"),
-    ("value_bytes", ">i4"),
-    ("value", ">f8"),
+    ("number_bytes", ">i4"),
+    ("number", ">f8"),
 ]
 _COPY_START, _COPY_END = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 _COPY = "COPY points (series_id, step, value, kind, time) FROM STDIN (FORMAT binary)"
@@ -63,6 +68,27 @@ def make_engine(url: URL, *, read_only: bool) -> Engine:
         ) from error
 
 
+def write_steps(
+    connection: Connection, attempt_id: int, times: Mapping[int, float], last_step: int
+) -> None:
+    """Store when steps were logged; of a step that is stored already the time stays.
+
+    Args:
+        connection: In a transaction that writes.
+        attempt_id: Whose steps they are.
+        times: Step -> Unix seconds.
+        last_step: The largest step that is stored, -1 for none.
+    """
+    new = {step: time for step, time in times.items() if step > last_step}
+    others = {step: time for step, time in times.items() if step <= last_step}
+    cursor: Any = connection.connection.cursor()
+    if new:
+        _copy_columns(cursor, _COPY_STEPS, [(attempt_id, list(new.keys()), list(new.values()))])
+    if others:
+        cursor.execute(_INSERT_STEPS, (attempt_id, list(others.keys()), list(others.values())))
+    cursor.close()
+
+
 def write_points(connection: Connection, new: NewRows, others: Iterable[FullRow]) -> None:
     """Store points; of one (series, step) the last counts.
 
@@ -73,7 +99,7 @@ def write_points(connection: Connection, new: NewRows, others: Iterable[FullRow]
     """
     cursor: Any = connection.connection.cursor()
     if new.plain:
-        _copy_plain(cursor, new.plain)
+        _copy_columns(cursor, _COPY_PLAIN, new.plain)
     _copy(cursor, _COPY, _TYPES, new.full)
     cursor.executemany(_UPSERT, others)
     cursor.close()
@@ -88,20 +114,22 @@ def write_summaries(connection: Connection, summaries: Summaries) -> None:
     cursor.close()
 
 
-def _copy_plain(cursor: Any, plain: Iterable[Column]) -> None:
-    """Copy points laid out by NumPy as COPY wants them, without a Python object for each.
+def _copy_columns(
+    cursor: Any, statement: str, columns: Iterable[tuple[int, Sequence[int], Sequence[float]]]
+) -> None:
+    """Copy (owner, step, number), laid out by NumPy as COPY wants it: no Python object for each.
 
     Source: PostgreSQL documentation, "COPY", section "Binary Format".
     """
     import numpy as np
 
-    with cursor.copy(_COPY_PLAIN) as copy:
+    with cursor.copy(statement) as copy:
         copy.write(_COPY_START)
-        for series_id, steps, values in plain:
-            rows = np.empty(len(steps), _PLAIN_ROW)
-            rows["n_fields"], rows["series_bytes"], rows["series_id"] = 3, 4, series_id
+        for owner, steps, numbers in columns:
+            rows = np.empty(len(steps), _THREE_FIELDS)
+            rows["n_fields"], rows["owner_bytes"], rows["owner"] = 3, 4, owner
             rows["step_bytes"], rows["step"] = 8, steps
-            rows["value_bytes"], rows["value"] = 8, values
+            rows["number_bytes"], rows["number"] = 8, numbers
             copy.write(rows.tobytes())
         copy.write(_COPY_END)
 

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import TypeAlias
 
 from sqlalchemy import Connection, select
@@ -45,6 +45,40 @@ def bucket_of(step: int) -> int:
     return -(-step // WIDTH)
 
 
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The stored points of an attempt's last bucket, to which the next batch may add."""
+
+    bucket: int = -1
+    columns: Mapping[int, Column] = field(default_factory=dict[int, Column])
+    """By series."""
+
+
+def joined(new: Iterable[Column], tail: Tail | None) -> Sequence[Column]:
+    """Return the columns of new points, each series as one, behind what the tail holds of it."""
+    grouped: dict[int, list[Column]] = defaultdict(list)
+    for column in new:
+        grouped[column.series_id].append(column)
+    before = tail.columns if tail else {}
+    return [
+        _as_one([before[series_id], *parts] if series_id in before else parts)
+        for series_id, parts in grouped.items()
+    ]
+
+
+def tail_of(columns: Sequence[Column], before: Tail | None) -> Tail:
+    """Return the last bucket of columns in which all points are that lie in it."""
+    bucket = max((bucket_of(column.steps[-1]) for column in columns), default=-1)
+    found: dict[int, Column] = {}
+    if before is not None and before.bucket >= bucket:
+        bucket, found = before.bucket, dict(before.columns)
+    for series_id, steps, values in columns:
+        start = bisect_right(steps, (bucket - 1) * WIDTH)
+        if start < len(steps):
+            found[series_id] = Column(series_id, steps[start:], values[start:])
+    return Tail(bucket, found)
+
+
 def stale_buckets(
     new: Iterable[Column], others: Iterable[StepValues], series: Mapping[str, int], last_step: int
 ) -> dict[int, set[int]]:
@@ -54,7 +88,7 @@ def stale_buckets(
         new: Of steps after ``last_step``.
         others: Logs of steps that may have been stored before.
         series: By key.
-        last_step: The largest step that was stored before, -1 for none.
+        last_step: The largest step that was stored before and is not known, -1 for none.
     """
     stale: dict[int, set[int]] = defaultdict(set)
     if last_step >= 0:
@@ -66,20 +100,26 @@ def stale_buckets(
 
 
 def summarise(
-    connection: Connection, new: Iterable[Column], stale: Mapping[int, set[int]]
+    connection: Connection,
+    columns: Iterable[Column],
+    stale: Mapping[int, set[int]],
+    tail: Tail | None,
 ) -> Summaries:
     """Return the summaries of what was written: from memory, of stale buckets from the points.
 
     Args:
         connection: In the transaction that wrote them.
-        new: All points of their buckets, but for those that are stale.
+        columns: All points of their buckets, but for those that are stale.
         stale: By bucket the series whose other points have to be read.
+        tail: What was known before, and is summarised in the database.
     """
     found = Summaries()
-    for column in _by_series(new):
+    for column in columns:
         for bucket, steps, values in _buckets(column):
             if column.series_id not in stale.get(bucket, ()):
                 found.rollups.append(rollup(column.series_id, bucket, steps, values))
+                if tail and bucket == tail.bucket:
+                    found.replaced.append((column.series_id, bucket))
     for column in _stored(connection, stale):
         for bucket, steps, values in _buckets(column):
             found.rollups.append(rollup(column.series_id, bucket, steps, values))
@@ -96,20 +136,18 @@ def exact_sum(values: Sequence[float]) -> float | None:
     return total if math.isfinite(total) else None
 
 
-def _by_series(columns: Iterable[Column]) -> Iterator[Column]:
-    """Yield the columns of each series as one: a key that was logged in two layouts has two."""
-    grouped: dict[int, list[Column]] = defaultdict(list)
-    for column in columns:
-        grouped[column.series_id].append(column)
-    for series_id, parts in grouped.items():
-        if len(parts) == 1:
-            yield parts[0]
-            continue
-        pairs = sorted(
-            (pair for part in parts for pair in zip(part.steps, part.values, strict=True)),
-            key=lambda pair: pair[0],
-        )
-        yield Column(series_id, [step for step, _ in pairs], [value for _, value in pairs])
+def _as_one(parts: Sequence[Column]) -> Column:
+    """Return the columns of one series as one: a key that was logged in two layouts has two."""
+    if len(parts) == 1:
+        return parts[0]
+    if all(before.steps[-1] < after.steps[0] for before, after in pairwise(parts)):
+        steps = [step for part in parts for step in part.steps]
+        return Column(parts[0].series_id, steps, [value for part in parts for value in part.values])
+    pairs = sorted(
+        (pair for part in parts for pair in zip(part.steps, part.values, strict=True)),
+        key=lambda pair: pair[0],
+    )
+    return Column(parts[0].series_id, [step for step, _ in pairs], [value for _, value in pairs])
 
 
 def _buckets(column: Column) -> Iterator[tuple[int, Sequence[int], Sequence[float]]]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select
@@ -21,7 +21,7 @@ from ablate.store.base import (
     WindowMean,
 )
 from ablate.store.engine import Database, reading, writing
-from ablate.store.ingest import ingest
+from ablate.store.ingest import Known, ingest
 from ablate.store.means import means
 from ablate.store.models import MirrorCursorRow
 from ablate.store.outlines import outlines
@@ -38,8 +38,8 @@ class SqlStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._series: dict[int, Mapping[str, int]] = {}
-        """By attempt, the series by key, for the attempts that this process feeds."""
+        self._known: dict[int, Known] = {}
+        """By attempt, for those that this process feeds."""
 
     @property
     def url(self) -> str:
@@ -104,15 +104,15 @@ class SqlStore:
 
     def ingest(self, claim: Claim, batch: SpoolBatch) -> int:
         with writing(self._database) as connection:
-            known = self._series.get(claim.attempt_id, {})
-            offset, series = ingest(connection, claim, batch, known)
-        self._series[claim.attempt_id] = series  # only now: an undone transaction made none
+            known = self._known.pop(claim.attempt_id, Known())
+            offset, known = ingest(connection, claim, batch, known)
+        self._known[claim.attempt_id] = known  # only now: of an undone transaction nothing is
         return offset
 
     def finish(self, claim: Claim, ending: Ending) -> None:
         with writing(self._database) as connection:
             leases.finish(connection, claim, ending)
-        self._series.pop(claim.attempt_id, None)
+        self._known.pop(claim.attempt_id, None)
 
     def requeue(self, run_ids: Sequence[str], *, by: str) -> tuple[str, ...]:
         with writing(self._database) as connection:
@@ -133,7 +133,7 @@ class SqlStore:
             self.ingest(claim, batch)
         with writing(self._database) as connection:
             imports.end(connection, claim, run)
-        self._series.pop(claim.attempt_id, None)
+        self._known.pop(claim.attempt_id, None)
         return True
 
     # Reading

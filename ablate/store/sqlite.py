@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ WRITES = "ablate_writes"
 """Execution option of a connection: its next transaction writes."""
 BUSY_TIMEOUT_S = 15.0
 
+_INSERT_STEP = "INSERT OR IGNORE INTO steps (attempt_id, step, time) VALUES (?, ?, ?)"
 # Constants in the statement instead of parameters: a third faster.
 _INSERT_PLAIN = "INSERT INTO points (series_id, step, value, kind, time) VALUES (?, ?, ?, 0, NULL)"
 _INSERT = (
@@ -43,6 +44,22 @@ def make_engine(path: Path, *, read_only: bool) -> Engine:
     )
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def write_steps(
+    connection: Connection, attempt_id: int, times: Mapping[int, float], last_step: int
+) -> None:
+    """Store when steps were logged; of a step that is stored already the time stays.
+
+    Args:
+        connection: In a transaction that writes.
+        attempt_id: Whose steps they are.
+        times: Step -> Unix seconds.
+        last_step: The largest step that is stored, -1 for none.
+    """
+    cursor: Any = connection.connection.cursor()
+    cursor.executemany(_INSERT_STEP, zip(repeat(attempt_id), times.keys(), times.values()))
+    cursor.close()
 
 
 def write_points(connection: Connection, new: NewRows, others: Iterable[FullRow]) -> None:
