@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ablate.domain import (
     Attempt,
@@ -126,8 +126,7 @@ class Curve:
     """Unix seconds."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WindowMean:
+class WindowMean(NamedTuple):
     """The mean of one metric of one run over a range of steps."""
 
     run_id: str

@@ -4,84 +4,93 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from sqlalchemy import Connection
 
 from ablate.store.base import WindowMean
-from ablate.store.metrics import counting_steps
-from ablate.store.queries import MAX_STEP
-from ablate.store.rollups import WIDTH
+from ablate.store.metrics import CountingSteps, counting_steps
 from ablate.store.rows import decode
-from ablate.store.spans import Span, cover, key_names, read_points, read_sums
+from ablate.store.spans import Span, cover_sum, key_names, read_points, read_sums
 
 _PRECISION = 1e-12
 """Relative to the mean: what sums of rollups may be wrong by. Where terms cancel to less than that,
 and where a sum is too large for a double, the points are read."""
 
 
-@dataclass(slots=True)
 class _Sum:
-    n: int = 0
-    n_nan: int = 0
-    n_pos_inf: int = 0
-    n_neg_inf: int = 0
-    addends: list[float] = field(default_factory=list[float])
-    """Their sum is that of the finite values."""
-    error: float = 0.0
-    """By how much that may differ."""
+    """What is known of the values in a window."""
 
-    @property
-    def n_odd(self) -> int:
-        return self.n_nan + self.n_pos_inf + self.n_neg_inf
+    __slots__ = ("addends", "error", "n", "n_nan", "n_neg_inf", "n_pos_inf")
 
-    def add(self, value: float) -> None:
+    def __init__(self) -> None:
+        self.n = self.n_nan = self.n_pos_inf = self.n_neg_inf = 0
+        self.addends: list[float] = []
+        """Their sum is that of the finite values."""
+        self.error = 0.0
+        """By how much that may differ."""
+
+    def add(self, value: float, sign: int) -> None:
+        """Add a point; or, with -1, take one away that a bucket has brought in."""
         if math.isfinite(value):
-            self.n += 1
-            self.addends.append(value)
+            self.n += sign
+            self.addends.append(sign * value)
         elif math.isnan(value):
-            self.n_nan += 1
+            self.n_nan += sign
         elif value > 0:
-            self.n_pos_inf += 1
+            self.n_pos_inf += sign
         else:
-            self.n_neg_inf += 1
+            self.n_neg_inf += sign
 
     def add_buckets(self, row: Sequence[Any]) -> None:
-        n_buckets, n, n_left_out, n_nan, n_pos_inf, n_neg_inf, total, size = row
+        """Add what `read_sums` yields."""
+        _, _, n_buckets, n, n_nan, n_pos_inf, n_neg_inf, total, size = row
         self.n += int(n)
-        self.n_nan += int(n_nan)
-        self.n_pos_inf += int(n_pos_inf)
-        self.n_neg_inf += int(n_neg_inf)
-        if n and n_left_out:
-            self.error = math.inf
-        elif n:
-            self.addends.append(total)
+        if n_nan or n_pos_inf or n_neg_inf:
+            self.n_nan += int(n_nan)
+            self.n_pos_inf += int(n_pos_inf)
+            self.n_neg_inf += int(n_neg_inf)
+        if n:
+            known = size < _LARGEST
+            self.addends.append(total if known else 0.0)
             # Each bucket's sum was rounded once, and what was added up is once more with each.
-            self.error += n_buckets * _EPSILON * size
+            self.error += n_buckets * _EPSILON * size if known else math.inf
 
-    def is_good(self) -> bool:
-        if self.n_odd or not self.error:
-            return True
-        try:
-            return self.error <= _PRECISION * abs(math.fsum(self.addends))
-        except OverflowError:
-            return not math.isinf(self.error)
+    def mean(self) -> tuple[float, int, int]:
+        """Return the mean, how many values it is of, how many of them are not finite.
 
-    def mean(self) -> float:
-        if self.n_odd:
-            if self.n_odd == self.n_pos_inf:
-                return math.inf
-            return -math.inf if self.n_odd == self.n_neg_inf else math.nan
+        Raises:
+            _Inexact: If only the points can tell.
+        """
+        n_odd = self.n_nan + self.n_pos_inf + self.n_neg_inf
+        if n_odd:
+            return self._odd_mean(n_odd), self.n + n_odd, n_odd
         try:
-            return math.fsum(self.addends) / self.n
+            total = math.fsum(self.addends)
         except OverflowError:
+            if math.isinf(self.error):
+                raise _Inexact from None
             largest = max(map(abs, self.addends))
-            return math.fsum(a / largest for a in self.addends) / self.n * largest
+            return math.fsum(a / largest for a in self.addends) / self.n * largest, self.n, 0
+        if self.error > _PRECISION * abs(total):
+            raise _Inexact
+        return total / (self.n or 1), self.n, 0
+
+    def _odd_mean(self, n_odd: int) -> float:
+        if n_odd == self.n_pos_inf:
+            return math.inf
+        return -math.inf if n_odd == self.n_neg_inf else math.nan
+
+
+class _Inexact(Exception):  # noqa: N818 - a way out, not a mistake
+    """Terms cancel, or a sum is too large for a double."""
 
 
 _EPSILON = 2.0**-53
+_LARGEST = 1e300
+"""Sums of rollups beyond come near what a double holds."""
 _Sums = dict[tuple[int, int], _Sum]
 """(place, key id) -> sum"""
 
@@ -94,78 +103,92 @@ def means(
 ) -> tuple[WindowMean, ...]:
     """Return the means of the runs, ordered by run, then by key, then by window."""
     names = key_names(connection, keys)
-    places, whole, rest = _spans(connection, run_ids, windows)
+    spans = _Spans(counting_steps(connection, run_ids, 0, None), windows)
     sums: _Sums = defaultdict(_Sum)
-    for place, key_id, *row in read_sums(connection, whole, names):
-        sums[place, key_id].add_buckets(row)
-    _add_points(connection, sums, rest, names)
-    sums |= _exact(
-        connection, {at for at, found in sums.items() if not found.is_good()}, whole, rest
-    )
+    for row in read_sums(connection, spans.whole, names):
+        sums[row[0], row[1]].add_buckets(row)
+    _add_points(connection, sums, spans.more, names)
+    _add_points(connection, sums, spans.less, names, sign=-1)
+    found = _found(connection, sums, spans.steps)
     key_ids = {name: id_ for id_, name in names.items()}
+    known = [(key, key_ids[key]) for key in keys if key in key_ids]
     return tuple(
-        _window_mean(run_id, key, window, found)
+        WindowMean(run_id, key, *window, *mean)
         for run_id in run_ids
-        for key in keys
-        if key in key_ids
-        for window in windows
-        if (found := sums.get((places.get((run_id, window), -1), key_ids[key])))
+        if run_id in spans.places
+        for key, key_id in known
+        for place, window in zip(spans.places[run_id], windows, strict=True)
+        if (mean := found.get((place, key_id))) and mean[1]
     )
 
 
-def _spans(
-    connection: Connection, run_ids: Sequence[str], windows: Sequence[tuple[int, int]]
-) -> tuple[dict[tuple[str, tuple[int, int]], int], list[Span], list[Span]]:
-    """Return the place of each (run, window), spans of whole buckets, spans of other steps."""
-    places: dict[tuple[str, tuple[int, int]], int] = {}
-    whole: list[Span] = []
-    rest: list[Span] = []
-    counting = counting_steps(connection, run_ids, 0, None)
-    for window in dict.fromkeys(windows):
+def _found(
+    connection: Connection, sums: _Sums, steps: Sequence[Span]
+) -> dict[tuple[int, int], tuple[float, int, int]]:
+    """Return mean, n and how many are not finite by (place, key id)."""
+    found: dict[tuple[int, int], tuple[float, int, int]] = {}
+    inexact: set[tuple[int, int]] = set()
+    for at, total in sums.items():
+        try:
+            found[at] = total.mean()
+        except _Inexact:
+            inexact.add(at)
+    exact = _exact(connection, inexact, steps)
+    return found | {at: total.mean() for at, total in exact.items()}
+
+
+class _Spans:
+    """Windows of runs, as what to read of their attempts."""
+
+    def __init__(
+        self,
+        counting: Mapping[str, Sequence[CountingSteps]],
+        windows: Sequence[tuple[int, int]],
+    ) -> None:
+        self.places = {
+            run_id: range(at, at + len(windows))
+            for at, run_id in zip(count(0, len(windows)), counting, strict=False)
+        }
+        """Run id -> the place of each window in the spans."""
+        self.steps: list[Span] = []
+        self.whole: list[Span] = []
+        self.more: list[Span] = []
+        self.less: list[Span] = []
         for run_id, parts in counting.items():
-            place = places.setdefault((run_id, window), len(places))
-            for part in parts:
-                first, last = max(part.first_step, window[0]), min(part.last_step, window[1])
-                if first <= last:
-                    found = cover(first, last, part.written)
-                    if found.buckets:
-                        whole.append(Span(place, part.attempt_id, *found.buckets))
-                    rest += (Span(place, part.attempt_id, *steps) for steps in found.rest)
-    return places, whole, rest
+            for place, window in zip(self.places[run_id], windows, strict=True):
+                for part in parts:
+                    self._add(place, part, *window)
+
+    def _add(self, place: int, part: CountingSteps, first: int, last: int) -> None:
+        first, last = max(part.first_step, first), min(part.last_step, last)
+        if first > last:
+            return
+        self.steps.append(Span(place, part.attempt_id, first, last))
+        found = cover_sum(first, last, part.written)
+        if found.buckets:
+            self.whole.append(Span(place, part.attempt_id, *found.buckets))
+        self.more += (Span(place, part.attempt_id, *steps) for steps in found.more)
+        self.less += (Span(place, part.attempt_id, *steps) for steps in found.less)
 
 
 def _add_points(
-    connection: Connection, sums: _Sums, spans: Iterable[Span], key_ids: Iterable[int]
+    connection: Connection,
+    sums: _Sums,
+    spans: Iterable[Span],
+    key_ids: Iterable[int],
+    *,
+    sign: int = 1,
 ) -> None:
     for place, key_id, _, value, kind in read_points(connection, spans, key_ids):
-        sums[place, key_id].add(decode(value, kind))
+        sums[place, key_id].add(decode(value, kind), sign)
 
 
-def _exact(
-    connection: Connection, wanted: set[tuple[int, int]], whole: list[Span], rest: list[Span]
-) -> _Sums:
+def _exact(connection: Connection, wanted: set[tuple[int, int]], steps: Sequence[Span]) -> _Sums:
     """Return these sums from points alone."""
     found: _Sums = {}
-    steps = [
-        Span(place, attempt_id, max(0, (low - 1) * WIDTH + 1), min(high * WIDTH, MAX_STEP))
-        for place, attempt_id, low, high in whole
-    ]
     for key_id in {key_id for _, key_id in wanted}:
         places = {place for place, of_key in wanted if of_key == key_id}
         sums: _Sums = defaultdict(_Sum)
-        spans = [span for span in (*steps, *rest) if span.place in places]
-        _add_points(connection, sums, spans, [key_id])
+        _add_points(connection, sums, [span for span in steps if span.place in places], [key_id])
         found |= sums
     return found
-
-
-def _window_mean(run_id: str, key: str, window: tuple[int, int], found: _Sum) -> WindowMean:
-    return WindowMean(
-        run_id=run_id,
-        key=key,
-        first_step=window[0],
-        last_step=window[1],
-        mean=found.mean(),
-        n=found.n + found.n_odd,
-        not_finite=found.n_odd,
-    )

@@ -29,6 +29,14 @@ class Cover(NamedTuple):
     rest: tuple[tuple[int, int], ...]
 
 
+class SumCover(NamedTuple):
+    """A range of steps as buckets, ranges of steps to add, and ranges of steps to subtract."""
+
+    buckets: tuple[int, int] | None
+    more: tuple[tuple[int, int], ...]
+    less: tuple[tuple[int, int], ...]
+
+
 def cover(first_step: int, last_step: int, written: int) -> Cover:
     """Return how to read a range of steps.
 
@@ -47,6 +55,44 @@ def cover(first_step: int, last_step: int, written: int) -> Cover:
     return Cover((low, high), tuple(end for end in ends if 0 <= end[0] <= end[1]))
 
 
+def cover_sum(first_step: int, last_step: int, written: int) -> SumCover:
+    """Return how to sum over a range of steps, reading as few points as can be.
+
+    Of a bucket at an end of the range either the steps within are added, or the bucket is and the
+    others are subtracted.
+
+    Args:
+        first_step: At least 0.
+        last_step: At least ``first_step``.
+        written: The largest step with a point: behind it a bucket that is cut is whole.
+    """
+    last_step = min(last_step, written)
+    if first_step > last_step:
+        return SumCover(None, (), ())
+    low, high = bucket_of(first_step), bucket_of(last_step)
+    before = first_step - _first_of(low)
+    after = min(high * WIDTH, written) - last_step
+    if low == high and (before or after):
+        return SumCover(None, ((first_step, last_step),), ())
+    more: list[tuple[int, int]] = []
+    less: list[tuple[int, int]] = []
+    if before > WIDTH // 2:
+        more.append((first_step, low * WIDTH))
+        low += 1
+    elif before:
+        less.append((first_step - before, first_step - 1))
+    if after > WIDTH // 2:
+        more.append((_first_of(high), last_step))
+        high -= 1
+    elif after:
+        less.append((last_step + 1, last_step + after))
+    return SumCover((low, high) if low <= high else None, tuple(more), tuple(less))
+
+
+def _first_of(bucket: int) -> int:
+    return max(0, (bucket - 1) * WIDTH + 1)
+
+
 def key_names(connection: Connection, keys: Sequence[str]) -> dict[int, str]:
     """Return the names of the keys that exist by their ids."""
     found: dict[int, str] = {}
@@ -56,53 +102,42 @@ def key_names(connection: Connection, keys: Sequence[str]) -> dict[int, str]:
     return found
 
 
-# One statement for all spans, with numbers of ours written into it: the order of its joins is
-# that of an index seek for each (span, series), and there are too many for parameters.
+# The order of the joins is that of an index seek for each (span, series). SQLite runs the statement
+# once for each span, so that its groups come out of the index in order; for PostgreSQL, to which
+# each statement is a journey, one has all spans.
 _JOIN = """
-    WITH spans (place, attempt_id, low, high) AS (VALUES {spans})
-    SELECT spans.place, series.key_id, {columns}
-    FROM spans CROSS JOIN series CROSS JOIN {table}
-    WHERE series.attempt_id = spans.attempt_id AND series.key_id IN ({keys})
-    AND {table}.series_id = series.id AND {table}.{step} BETWEEN spans.low AND spans.high
+    SELECT {place}, series.key_id, {columns} FROM {spans} series CROSS JOIN {table}
+    WHERE series.attempt_id = {attempt_id} AND series.key_id IN ({keys})
+    AND {table}.series_id = series.id AND {table}.{step} BETWEEN {low} AND {high} {group}
 """
-_POINTS = _JOIN.format(
-    spans="{spans}",
-    keys="{keys}",
-    columns="points.step, points.value, points.kind",
-    table="points",
-    step="step",
-)
-_ROLLUPS = _JOIN.format(
-    spans="{spans}", keys="{keys}", columns="{columns}", table="rollups", step="bucket"
-)
-# PostgreSQL refuses a sum beyond the doubles, so what comes near is left out and counted as odd.
-_SUMS = (
-    _ROLLUPS.format(
-        spans="{spans}",
-        keys="{keys}",
-        columns="""
-    count(*), sum(n), sum(CASE WHEN abs(sum) < 1e290 THEN 0 ELSE 1 END),
-    sum(n_nan), sum(n_pos_inf), sum(n_neg_inf),
-    sum(CASE WHEN abs(sum) < 1e290 THEN sum END), sum(CASE WHEN abs(sum) < 1e290 THEN abs(sum) END)
-    """,
-    )
-    + "GROUP BY spans.place, series.key_id"
-)
+_ALL_SPANS = "(VALUES {values}) AS spans (place, attempt_id, low, high) CROSS JOIN"
+
+_POINTS = ("points.step", "points.value", "points.kind")
+_N = ("count(*)", "sum(n)", "sum(n_nan)", "sum(n_pos_inf)", "sum(n_neg_inf)")
+_SIZE = "sum(CASE WHEN abs(sum) < 1e290 THEN abs(sum) WHEN n > 0 THEN {infinity} END)"
+_SUMS = {
+    "sqlite": (*_N, "sum(sum)", _SIZE.format(infinity="9e999")),
+    # It refuses a sum beyond the doubles, so what comes near is left out.
+    "postgresql": (
+        *_N,
+        "sum(CASE WHEN abs(sum) < 1e290 THEN sum END)",
+        _SIZE.format(infinity="'inf'::float8"),
+    ),
+}
 
 
 def read_points(
     connection: Connection, spans: Iterable[Span], key_ids: Iterable[int]
 ) -> Iterator[Any]:
     """Yield (place, key_id, step, value, kind) of the points in spans of steps."""
-    return _read(connection, _POINTS, spans, key_ids)
+    return _read(connection, ("points", "step"), _POINTS, spans, key_ids)
 
 
 def read_rollups(
     connection: Connection, spans: Iterable[Span], key_ids: Iterable[int], columns: Sequence[str]
 ) -> Iterator[Any]:
     """Yield (place, key_id, ...) of the rollups in spans of buckets."""
-    statement = _ROLLUPS.format(spans="{spans}", keys="{keys}", columns=", ".join(columns))
-    return _read(connection, statement, spans, key_ids)
+    return _read(connection, ("rollups", "bucket"), columns, spans, key_ids)
 
 
 def read_sums(
@@ -110,21 +145,53 @@ def read_sums(
 ) -> Iterator[Any]:
     """Yield sums over the rollups in spans of buckets, at least one for each (place, key).
 
-    They are place, key_id, number of buckets, n, number of buckets of which the sum is left out,
-    n_nan, n_pos_inf, n_neg_inf, sum, sum of the sums' absolute values.
+    They are place, key_id, number of buckets, n, n_nan, n_pos_inf, n_neg_inf, sum, sum of the
+    sums' absolute values. The last two are None where no value is finite. Where a bucket's sum is
+    too large for a double, or nearly, the last is infinite and the one before means nothing.
     """
-    return _read(connection, _SUMS, spans, key_ids)
+    columns = _SUMS[connection.dialect.name]
+    return _read(connection, ("rollups", "bucket"), columns, spans, key_ids, is_grouped=True)
 
 
 def _read(
-    connection: Connection, statement: str, spans: Iterable[Span], key_ids: Iterable[int]
+    connection: Connection,
+    table: tuple[str, str],
+    columns: Sequence[str],
+    spans: Iterable[Span],
+    key_ids: Iterable[int],
+    *,
+    is_grouped: bool = False,
 ) -> Iterator[Any]:
     keys = ", ".join(map(str, key_ids))
     if not keys:
         return
+    parts = {
+        "keys": keys,
+        "columns": ", ".join(columns),
+        "table": table[0],
+        "step": table[1],
+        "group": "GROUP BY 1, 2" if is_grouped else "",
+    }
+    cursor: Any = connection.connection.cursor()
+    if connection.dialect.name == "sqlite":
+        yield from _read_each(cursor, spans, parts)
+    else:
+        yield from _read_all(cursor, spans, parts)
+    cursor.close()
+
+
+def _read_each(cursor: Any, spans: Iterable[Span], parts: dict[str, str]) -> Iterator[Any]:
+    names = {name: f":{name}" for name in Span._fields}
+    group = parts["group"] and "GROUP BY series.key_id"
+    statement = _JOIN.format(spans="", **names, **parts | {"group": group})
+    for span in spans:
+        yield from cursor.execute(statement, span._asdict()).fetchall()
+
+
+def _read_all(cursor: Any, spans: Iterable[Span], parts: dict[str, str]) -> Iterator[Any]:
+    names = {name: f"spans.{name}" for name in Span._fields}
     for part in chunks(spans):
+        # Numbers of ours: there are too many for parameters.
         values = ", ".join("({}, {}, {}, {})".format(*span) for span in part)
-        cursor: Any = connection.connection.cursor()
-        cursor.execute(statement.format(spans=values, keys=keys))
+        cursor.execute(_JOIN.format(spans=_ALL_SPANS.format(values=values), **names, **parts))
         yield from cursor.fetchall()
-        cursor.close()
