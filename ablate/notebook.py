@@ -206,8 +206,10 @@ class StudyFrames:
         from ablate.analysis.loading import load as load_data
 
         with closing(self._store()) as store:
-            data = load_data(store, self.name, variants, baseline=baseline)
-        return compare(data, at_step=at, baseline=baseline, metrics=metrics or None)
+            data = load_data(
+                store, self.name, variants, keys=metrics, baseline=baseline, as_asked=True
+            )
+            return compare(data, at_step=at, baseline=baseline, metrics=metrics or None)
 
 
 _PLACE = ["variant", "seed", "run"]

@@ -309,9 +309,16 @@ class FakeStore:
         *,
         first_step: int = 0,
         last_step: int | None = None,
+        with_times: bool = True,
     ) -> tuple[Curve, ...]:
+        last = 2**63 if last_step is None else last_step
         cells = [(run, key) for run in run_ids for key in keys]
-        return tuple(self._data.curves[cell] for cell in cells if cell in self._data.curves)
+        found = [
+            self._data.curves[cell].between(first_step, last)
+            for cell in cells
+            if cell in self._data.curves
+        ]
+        return tuple(curve for curve in found if curve.steps)
 
     def events(self, run_ids: Sequence[str]) -> tuple[tuple[str, Event], ...]:
         return tuple((run, e) for run in run_ids for e in self._data.events.get(run, ()))

@@ -9,10 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ablate.analysis.study_data import StudyData
+from ablate.analysis.study_data import RunCurve, StudyData
 from ablate.analysis.windows import mean
 from ablate.domain import Event
-from ablate.store.base import Curve
 
 POINTS = 5
 """Points compared on each side of an event."""
@@ -115,7 +114,7 @@ def jumps_of(data: StudyData, variant: str, keys: Iterable[str], at_step: int) -
     return tuple(sorted(jumps, key=lambda j: (-_size(j), j.step, j.key, j.event)))
 
 
-def jump_at(curve: Curve | None, step: int) -> tuple[float, float] | None:
+def jump_at(curve: RunCurve | None, step: int) -> tuple[float, float] | None:
     """Return the mean level just before and after ``step``, None when the curve does not jump.
 
     The noise is the median step-to-step change in the same stretch, so that a curve that falls

@@ -6,9 +6,8 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ablate.analysis.study_data import StudyData
+from ablate.analysis.study_data import RunCurve, StudyData
 from ablate.rules import Status, Target
-from ablate.store.base import Curve
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,7 +22,7 @@ class Miss:
     """Whether the target was met at any earlier point."""
 
 
-def missed_from(curve: Curve | None, target: Target, at_step: int) -> Miss | None:
+def missed_from(curve: RunCurve | None, target: Target, at_step: int) -> Miss | None:
     """Return since when a curve misses its target for good, None when it meets it at the end.
 
     Judged at every logged point: nothing is averaged and nothing interpolated.

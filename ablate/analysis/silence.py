@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from ablate.analysis.study_data import StudyData
+from ablate.analysis.study_data import RunCurve, StudyData
 from ablate.analysis.windows import mean, value_at
 from ablate.rules import DEFAULT_RULE
-from ablate.store.base import Curve
 
 CLOSE = 0.05
 """Within this fraction of its silent value a loss sits there."""
@@ -90,15 +90,15 @@ def _silent_loss(
     split, name = loss
     value = data.curve(run_id, f"{split}/loss/{name}")
     silent = data.curve(run_id, f"{split}/silent/{name}")
-    pair = common_points(value, silent, at_step)
-    if not pair:
+    if value is None or silent is None:
         return None
-    is_quiet = _is_quiet(data, run_id, split, at_step)
-    end, start = DEFAULT_RULE.window(at_step)[::-1]
-    recent = [(v, s) for step, v, s in pair if start <= step <= end] or [pair[-1][1:]]
-    mean_value, mean_silent = mean([v for v, _ in recent]), mean([s for _, s in recent])
+    pair = _Pair(value, silent, at_step)
+    if not pair.recent:
+        return None
+    mean_value = mean([v for _, v, _ in pair.recent])
+    mean_silent = mean([s for _, _, s in pair.recent])
     ratio = mean_value / mean_silent if mean_silent else math.nan
-    sits = abs(ratio - 1) <= CLOSE and is_quiet
+    sits = abs(ratio - 1) <= CLOSE and _is_quiet(data, run_id, split, at_step)
     return SilentLoss(
         run_id=run_id,
         split=split,
@@ -107,17 +107,57 @@ def _silent_loss(
         silent=mean_silent,
         ratio=ratio,
         is_at_silent=sits,
-        since_step=_since(pair) if sits else None,
-        counts=_is_summed(data, run_id, name) and not _is_independent(pair),
+        since_step=_since(pair.all) if sits else None,
+        counts=_is_summed(data, run_id, name, at_step) and not pair.is_independent,
     )
 
 
+class _Pair:
+    """A loss and its silent value as (step, value, silent) where both were logged.
+
+    What the last steps tell is not read from all of them.
+    """
+
+    def __init__(self, value: RunCurve, silent: RunCurve, at_step: int) -> None:
+        self._value = value
+        self._silent = silent
+        self._at_step = at_step
+        first, _ = DEFAULT_RULE.window(at_step)
+        self.recent = self._between(first) or self.all[-1:]
+        """Where the default rule looks, else the latest before."""
+
+    @cached_property
+    def all(self) -> list[tuple[int, float, float]]:
+        """All up to the compared step."""
+        return self._between(0)
+
+    @property
+    def is_independent(self) -> bool:
+        """Whether the loss equals its silent value at every step."""
+        return all(map(_are_equal, self.recent)) and all(map(_are_equal, self.all))
+
+    def _between(self, first_step: int) -> list[tuple[int, float, float]]:
+        if first_step == 0:
+            return common_points(self._value, self._silent, self._at_step)
+        value = self._value.between(first_step, self._at_step)
+        silent = self._silent.between(first_step, self._at_step)
+        return common_points(value, silent, self._at_step)
+
+
+def _are_equal(point: tuple[int, float, float]) -> bool:
+    _, value, silent = point
+    return abs(value - silent) <= INDEPENDENT * abs(silent)
+
+
 def common_points(
-    first: Curve | None, second: Curve | None, at_step: int
+    first: RunCurve | None, second: RunCurve | None, at_step: int
 ) -> list[tuple[int, float, float]]:
     """Return (step, first, second) at the steps up to ``at_step`` that both curves have."""
     if first is None or second is None:
         return []
+    if first.steps == second.steps:
+        points = zip(first.steps, first.values, second.values, strict=True)
+        return [point for point in points if point[0] <= at_step]
     others = dict(zip(second.steps, second.values, strict=True))
     return [
         (step, value, others[step])
@@ -126,11 +166,12 @@ def common_points(
     ]
 
 
-def _is_summed(data: StudyData, run_id: str, name: str) -> bool:
+def _is_summed(data: StudyData, run_id: str, name: str, at_step: int) -> bool:
     """Whether the loss has a term in the total; every cheap loss is measured, few are weighted."""
     weighted = data.curve(run_id, f"train/weighted/{name}")
     if weighted is not None:
-        return any(value != 0 for value in weighted.values)
+        first, last = DEFAULT_RULE.window(at_step)
+        return any(weighted.between(first, last).values) or any(weighted.values)
     return not any(
         data.curve(run_id, f"train/weighted/{n}") for n in data.names_in("train/weighted")
     )
@@ -153,7 +194,3 @@ def _since(pair: Sequence[tuple[int, float, float]]) -> int | None:
             break
         since = step
     return since if since is not None else pair[-1][0]
-
-
-def _is_independent(pair: Sequence[tuple[int, float, float]]) -> bool:
-    return all(abs(value - silent) <= INDEPENDENT * abs(silent) for _, value, silent in pair)

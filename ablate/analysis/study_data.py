@@ -4,11 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from ablate.domain import Event, Run, RunState, Variant
 from ablate.errors import NotFoundError, did_you_mean
 from ablate.rules import DEFAULT_RULE, Goal, Guard, MetricRule, Target
 from ablate.store.base import Curve
+
+
+class RunCurve(Protocol):
+    """One metric of one run, without what was replaced by a resume."""
+
+    @property
+    def run_id(self) -> str:
+        """Whose it is."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """Of which metric."""
+        ...
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Ascending, no step twice, at least one."""
+        ...
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """As logged: NaN and infinities included."""
+        ...
+
+    def between(self, first_step: int, last_step: int) -> RunCurve:
+        """Return the part in a range of steps, both ends within; it may have no point.
+
+        It may be far cheaper than ``steps`` and ``values``.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +68,8 @@ class StudyData:
     targets: Mapping[str, Target] = field(default_factory=dict[str, Target])
     guards: tuple[Guard, ...] = ()
     runs: tuple[Run, ...] = ()
-    curves: Mapping[tuple[str, str], Curve] = field(
-        default_factory=dict[tuple[str, str], Curve], repr=False
+    curves: Mapping[tuple[str, str], RunCurve] = field(
+        default_factory=dict[tuple[str, str], RunCurve], repr=False
     )
     """(run id, key) -> curve."""
     events: Mapping[str, tuple[Event, ...]] = field(default_factory=dict[str, tuple[Event, ...]])
@@ -81,7 +113,7 @@ class StudyData:
         """Return the runs of a variant, by seed."""
         return self._by_variant.get(variant, ())
 
-    def curve(self, run_id: str, key: str) -> Curve | None:
+    def curve(self, run_id: str, key: str) -> RunCurve | None:
         """Return a run's curve, or None when it has no point."""
         return self.curves.get((run_id, key))
 
@@ -102,7 +134,7 @@ class StudyData:
         return tuple(sorted(set(found)))
 
 
-def index_curves(curves: Iterable[Curve]) -> dict[tuple[str, str], Curve]:
+def index_curves(curves: Iterable[Curve]) -> dict[tuple[str, str], RunCurve]:
     """Return curves by (run id, key)."""
     return {(curve.run_id, curve.key): curve for curve in curves}
 

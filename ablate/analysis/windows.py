@@ -6,13 +6,13 @@ A value that is not a number is counted and never averaged away: a mean over a N
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ablate.analysis.study_data import RunCurve
 from ablate.domain import Kind
 from ablate.rules import MetricRule
-from ablate.store.base import Curve
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Window:
         return f"{short_step(self.start)}-{short_step(self.end)}"
 
 
-def value_at(curve: Curve | None, rule: MetricRule, at_step: int) -> RunValue | None:
+def value_at(curve: RunCurve | None, rule: MetricRule, at_step: int) -> RunValue | None:
     """Return the value under ``rule`` at ``at_step``, or None when the curve has no point by then.
 
     Where the window holds no point, the latest earlier point stands in and the result says so;
@@ -57,24 +57,23 @@ def value_at(curve: Curve | None, rule: MetricRule, at_step: int) -> RunValue | 
     """
     if curve is None:
         return None
-    stop = bisect_right(curve.steps, at_step)
-    if stop == 0:
-        return None
     first, _ = rule.window(at_step)
-    start = bisect_left(curve.steps, first, 0, stop)
-    step = curve.steps[stop - 1]
-    if step < first and step == 0:
+    recent = curve.between(first, at_step)
+    if recent.steps:
+        values = recent.values[-1:] if rule.kind == "last" else recent.values
+        return RunValue(_reduce(values, rule), recent.steps[-1], len(values), _not_finite(values))
+    stop = bisect_right(curve.steps, at_step)
+    if stop == 0 or curve.steps[stop - 1] == 0:
         return None
-    if start == stop or rule.kind == "last":
-        value = curve.values[stop - 1]
-        return RunValue(value, step, 1, _not_finite((value,)), is_exact=start < stop)
-    values = curve.values[start:stop]
-    return RunValue(_reduce(values, rule), step, len(values), _not_finite(values))
+    value = curve.values[stop - 1]
+    return RunValue(value, curve.steps[stop - 1], 1, _not_finite((value,)), is_exact=False)
 
 
-def initial_value(curve: Curve | None) -> float | None:
+def initial_value(curve: RunCurve | None) -> float | None:
     """Return the first value, which is that of the untrained model where step 0 was logged."""
-    return curve.values[0] if curve and curve.values else None
+    if curve is None:
+        return None
+    return (curve.between(0, 0).values or curve.values)[0]
 
 
 def trend_windows(at_step: int) -> tuple[Window, ...]:
@@ -85,7 +84,7 @@ def trend_windows(at_step: int) -> tuple[Window, ...]:
     return Window(edges[0], edges[1]), Window(edges[2], edges[3]), Window(edges[4], edges[5])
 
 
-def window_mean(curve: Curve | None, window: Window) -> float | None:
+def window_mean(curve: RunCurve | None, window: Window) -> float | None:
     """Return the mean of the points in the window, or None when there is none."""
     if curve is None:
         return None
@@ -129,6 +128,8 @@ def short_step(step: int) -> str:
 def _reduce(values: Sequence[float], rule: MetricRule) -> float:
     if rule.kind == "mean":
         return mean(values)
+    if rule.kind == "last":
+        return values[-1]
     numbers = [v for v in values if not math.isnan(v)]
     if not numbers:
         return math.nan

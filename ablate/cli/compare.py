@@ -62,8 +62,15 @@ def show_comparison(
     check_format(form, _FORMATS)
     with opened(context) as store:
         named = study_of(store, variants, study).name
-        data = load(store, named, variants, baseline=baseline)
-    comparison = compare_variants(data, at_step=at, baseline=baseline, metrics=metrics or None)
+        data = load(
+            store,
+            named,
+            variants,
+            keys=metrics if plot is None else None,
+            baseline=baseline,
+            as_asked=plot is None,
+        )
+        comparison = compare_variants(data, at_step=at, baseline=baseline, metrics=metrics or None)
     width = terminal_width()
     print(render(comparison, form, width=width, color=width is not None))  # pyright: ignore[reportArgumentType]
     if plot is not None:

@@ -29,8 +29,9 @@ batch that was written before, by an ambiguous commit or another process, change
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 from ablate.domain import (
@@ -122,8 +123,15 @@ class Curve:
     """Ascending, no step twice."""
     values: tuple[float, ...]
     """As logged: NaN and infinities included."""
-    times: tuple[float, ...]
-    """Unix seconds."""
+    times: tuple[float, ...] = ()
+    """Unix seconds; empty when they were not asked for."""
+
+    def between(self, first_step: int, last_step: int) -> Curve:
+        """Return the part in a range of steps, both ends within; it may have no point."""
+        part = slice(bisect_left(self.steps, first_step), bisect_right(self.steps, last_step))
+        return replace(
+            self, steps=self.steps[part], values=self.values[part], times=self.times[part]
+        )
 
 
 class WindowMean(NamedTuple):
@@ -353,6 +361,7 @@ class Store(Protocol):
         *,
         first_step: int = 0,
         last_step: int | None = None,
+        with_times: bool = True,
     ) -> tuple[Curve, ...]:
         """Return the curves of the runs, ordered by run as given, then by key as given.
 

@@ -149,11 +149,11 @@ class SqlStore:
         *,
         first_step: int = 0,
         last_step: int | None = None,
+        with_times: bool = True,
     ) -> tuple[Curve, ...]:
+        steps = first_step, last_step
         with reading(self._database) as connection:
-            return metrics.curves(
-                connection, run_ids, keys, first_step=first_step, last_step=last_step
-            )
+            return metrics.curves(connection, run_ids, keys, steps=steps, with_times=with_times)
 
     def stream(self, run_ids: Sequence[str], keys: Sequence[str]) -> Iterator[Curve]:
         with reading(self._database) as connection:

@@ -34,9 +34,11 @@ def bits(value: float) -> bytes:
     return b"nan" if math.isnan(value) else struct.pack("<d", value)
 
 
-def read(store: Store, run_id: str, key: str, **range_: int) -> dict[int, float]:
+def read(
+    store: Store, run_id: str, key: str, first_step: int = 0, last_step: int | None = None
+) -> dict[int, float]:
     """Return step -> value of one curve."""
-    found = store.curves([run_id], [key], **range_)
+    found = store.curves([run_id], [key], first_step=first_step, last_step=last_step)
     return {s: v for curve in found for s, v in zip(curve.steps, curve.values, strict=True)}
 
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ablate.analysis.jumps import events_of
-from ablate.analysis.study_data import StudyData
+from ablate.analysis.study_data import RunCurve, StudyData
 from ablate.analysis.windows import mean
-from ablate.store.base import Curve
 from dashboards.theme import INK, MUTED, SILENT, TARGET, Look, axis, label, layout
 
 if TYPE_CHECKING:
@@ -142,19 +141,19 @@ def curves_figure(info: CurvesInfo, looks: Mapping[str, Look]) -> Figure:
     )
 
 
-def _by_seed(data: StudyData, variant: str, key: str) -> dict[int, Curve]:
+def _by_seed(data: StudyData, variant: str, key: str) -> dict[int, RunCurve]:
     runs = data.runs_of(variant)
     return {run.seed: curve for run in runs if (curve := data.curve(run.id, key))}
 
 
-def _stretch(curves: Sequence[Curve], points: int) -> int:
+def _stretch(curves: Sequence[RunCurve], points: int) -> int:
     longest = max(curves, key=lambda c: len(c.steps))
     if len(longest.steps) <= points:
         return 1
     return math.ceil((longest.steps[-1] + 1) / points)
 
 
-def _variant(name: str, seeds: Mapping[int, Curve], stretch: int) -> VariantCurves:
+def _variant(name: str, seeds: Mapping[int, RunCurve], stretch: int) -> VariantCurves:
     gathered: dict[int, list[list[float]]] = {}
     lines: dict[int, Line] = {}
     for seed, curve in seeds.items():
@@ -178,7 +177,7 @@ def _variant(name: str, seeds: Mapping[int, Curve], stretch: int) -> VariantCurv
     )
 
 
-def _grouped(curve: Curve, stretch: int) -> dict[int, list[float]]:
+def _grouped(curve: RunCurve, stretch: int) -> dict[int, list[float]]:
     """Return step -> values; with a stretch, the step is the first of its stretch."""
     grouped: dict[int, list[float]] = {}
     for step, value in zip(curve.steps, curve.values, strict=True):
