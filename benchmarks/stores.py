@@ -6,17 +6,16 @@ call commits one block; after the block of the ``with`` all is durable.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from ablate.domain import Claim
 from ablate.store import open_store
-from ablate.store.base import SpoolBatch, StepValues, Store
+from ablate.store.base import SpoolBatch, StepValues
 from ablate.testing.factories import make_plan, must_claim
 
 Block: TypeAlias = "np.ndarray[tuple[int, int], np.dtype[np.float64]]"

@@ -22,7 +22,7 @@ from zlib import crc32
 from ablate.domain import AttemptState, Claim, Run
 from ablate.execution.context import RunContext
 from ablate.execution.executors.base import Exited
-from ablate.execution.job import Job, spool_path
+from ablate.execution.job import Job
 from ablate.execution.progress import ProgressMeter, RunProgress
 from ablate.execution.runners import this_runner
 from ablate.execution.scheduler import Scheduler, SchedulerOptions

@@ -12,8 +12,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
+from ablate.analysis.student_t import t_quantile, t_tail
 from ablate.analysis.windows import mean
 from ablate.rules import Goal
 
@@ -70,7 +71,7 @@ def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) ->
     n = len(values)
     if n < 2 or not math.isfinite(centre):
         return Interval(centre, None, None, n)
-    half = float(_special().stdtrit(n - 1, (1 + confidence) / 2)) * _sd(values) / math.sqrt(n)
+    half = t_quantile((1 + confidence) / 2, n - 1) * _sd(values) / math.sqrt(n)
     low, high = centre - half, centre + half
     if not (math.isfinite(low) and math.isfinite(high)):
         return Interval(centre, None, None, n)
@@ -161,7 +162,7 @@ def paired_t_p(differences: Sequence[float]) -> float | None:
     if math.isinf(sd):
         return 1.0
     t = abs(centre) / (sd / math.sqrt(n))
-    return float(min(1.0, 2 * _special().stdtr(n - 1, -t)))
+    return min(1.0, 2 * t_tail(t, n - 1))
 
 
 def sign_flip_p(differences: Sequence[float]) -> float | None:
@@ -175,19 +176,26 @@ def sign_flip_p(differences: Sequence[float]) -> float | None:
     n = len(differences)
     if n == 0 or n > 40:
         return None
-    import numpy as np
-
     scale = max(map(abs, differences)) or 1.0
     scaled = [d / scale for d in differences]
-    sizes = np.abs(np.asarray(scaled))
-    left, right = _signed_sums(sizes[: n // 2]), np.sort(_signed_sums(sizes[n // 2 :]))
+    sizes = [abs(d) for d in scaled]
+    left, right = sorted(_signed_sums(sizes[: n // 2])), sorted(_signed_sums(sizes[n // 2 :]))
     # Sums that are equal on paper differ by rounding; they must count as equal.
-    bound = abs(math.fsum(scaled)) - 1e-12 * float(sizes.sum())
+    bound = abs(math.fsum(scaled)) - 1e-12 * math.fsum(sizes)
     if bound <= 0:
         return 1.0
-    above = right.size - np.searchsorted(right, bound - left, side="left")
-    below = np.searchsorted(right, -bound - left, side="right")
-    return min(1.0, float((above.sum() + below.sum()) / 2.0**n))
+    # Signs turned around turn the sum around: as many are above the bound as below its negative.
+    return min(1.0, 2 * _pairs_reaching(left, right, bound) / 2**n)
+
+
+def _pairs_reaching(left: Sequence[float], right: Sequence[float], bound: float) -> int:
+    """Return how many pairs of one number each, both ascending, have a sum of at least a bound."""
+    found, at = 0, len(right)
+    for number in left:
+        while at and right[at - 1] >= bound - number:
+            at -= 1
+        found += len(right) - at
+    return found
 
 
 def seeds_to_resolve(difference: float, sd: float, *, alpha: float) -> int | None:
@@ -223,13 +231,9 @@ def _needed(differences: Sequence[float], family: int) -> int | None:
 
 
 def _power(n: int, effect: float, alpha: float) -> float:
-    special = _special()
-    critical = special.stdtrit(n - 1, 1 - alpha / 2)
-    # Beyond this the test cannot miss, and the noncentral t would be asked outside its range.
-    shift = min(effect * math.sqrt(n), critical + 30.0)
-    upper = 1 - special.nctdtr(n - 1, shift, critical)
-    lower = special.nctdtr(n - 1, shift, -critical)
-    return float(upper + (lower if math.isfinite(lower) else 0.0))
+    critical = t_quantile(1 - alpha / 2, n - 1)
+    shift = min(effect * math.sqrt(n), critical + 30.0)  # beyond this the test cannot miss
+    return t_tail(critical, n - 1, shift) + t_tail(critical, n - 1, -shift)
 
 
 def _verdict(contrast: Contrast, goal: Goal | None) -> ContrastVerdict | None:
@@ -258,18 +262,9 @@ def _sd(values: Sequence[float]) -> float:
     )
 
 
-def _signed_sums(sizes: Any) -> Any:
+def _signed_sums(sizes: Sequence[float]) -> list[float]:
     """Return the sums of all assignments of signs to ``sizes``."""
-    import numpy as np
-
-    sums = np.zeros(1)
+    sums = [0.0]
     for size in sizes:
-        sums = np.concatenate((sums - size, sums + size))
+        sums = [total - size for total in sums] + [total + size for total in sums]
     return sums
-
-
-def _special() -> Any:
-    """Return `scipy.special`: a tenth of a second to import, `scipy.stats` takes a whole one."""
-    from scipy import special
-
-    return special

@@ -29,14 +29,15 @@ def missed_from(curve: RunCurve | None, target: Target, at_step: int) -> Miss | 
     """
     if curve is None:
         return None
-    initial = curve.values[0]
+    steps, values = curve.steps, curve.values
+    initial = values[0]
     since: int | None = None
     was_met = False
-    for i in range(bisect_right(curve.steps, at_step) - 1, -1, -1):
-        was_met = target.judge(curve.values[i], initial) in (Status.GOOD, Status.NO_DATA)
+    for i in range(bisect_right(steps, at_step) - 1, -1, -1):
+        was_met = target.judge(values[i], initial) in (Status.GOOD, Status.NO_DATA)
         if was_met:
             break
-        since = curve.steps[i]
+        since = steps[i]
     if since is None:
         return None
     return Miss(run_id=curve.run_id, key=curve.key, step=since, was_met=was_met)

@@ -56,7 +56,7 @@ def show_comparison(
     """Compare, print, and draw if asked to."""
     from ablate.analysis.comparison import compare as compare_variants
     from ablate.analysis.loading import load
-    from ablate.app import study_of
+    from ablate.lookup import study_of
     from ablate.render.comparison import render
 
     check_format(form, _FORMATS)

@@ -49,8 +49,8 @@ def logs(
     follow: bool = typer.Option(False, "-f", "--follow", help="Wait for more."),
 ) -> None:
     """Print what the trainer of a run printed, and why its attempts ended."""
-    from ablate.app import find_runs
     from ablate.execution.job import log_path
+    from ablate.lookup import find_runs
 
     with opened(context) as store:
         found = find_runs(store, [run])[0]
@@ -86,7 +86,7 @@ def _follow(path: Path) -> None:
 
 def retry(context: typer.Context, runs: list[str] = _RUNS) -> None:
     """Put failed, diverged, stopped or cancelled runs back into the queue."""
-    from ablate.app import find_runs
+    from ablate.lookup import find_runs
 
     with opened(context, write=True) as store:
         found = find_runs(store, runs)
@@ -97,7 +97,7 @@ def retry(context: typer.Context, runs: list[str] = _RUNS) -> None:
 
 def cancel(context: typer.Context, runs: list[str] = _RUNS) -> None:
     """End queued and running runs; what they logged is kept."""
-    from ablate.app import find_runs
+    from ablate.lookup import find_runs
 
     with opened(context, write=True) as store:
         found = find_runs(store, runs)

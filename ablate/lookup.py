@@ -1,0 +1,58 @@
+"""Finds the study and the runs that a user means by names, labels and prefixes of ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ablate.domain import Run, Study
+from ablate.errors import NotFoundError, did_you_mean
+from ablate.store.base import Store
+
+
+def study_of(store: Store, variants: Sequence[str], name: str | None) -> Study:
+    """Return the study in which the variants are: the named one, else the newest that has all.
+
+    Raises:
+        NotFoundError: If there is no such study, or a variant is in none; with the closest name.
+    """
+    if name is not None:
+        study = store.study(name)
+        _check_variants(study, variants)
+        return study
+    studies = store.studies()
+    if not studies:
+        raise NotFoundError("there is no study yet", hint="run: ablate study create scale-fix")
+    for study in reversed(studies):
+        if set(variants) <= {v.name for v in study.plan.variants}:
+            return study
+    known = {v.name for study in studies for v in study.plan.variants}
+    for variant in variants:
+        if variant not in known:
+            raise NotFoundError(f"there is no phase '{variant}'", hint=did_you_mean(variant, known))
+    raise NotFoundError(
+        f"no study has all of: {', '.join(variants)}", hint="name one with --study NAME"
+    )
+
+
+def _check_variants(study: Study, variants: Sequence[str]) -> None:
+    known = [v.name for v in study.plan.variants]
+    for variant in variants:
+        if variant not in known:
+            raise NotFoundError(
+                f"the study '{study.name}' has no phase '{variant}'",
+                hint=did_you_mean(variant, known),
+            )
+
+
+def find_runs(store: Store, names: Sequence[str], study: str | None = None) -> tuple[Run, ...]:
+    """Return the runs that are meant: run ids or their prefixes, labels, or variant names.
+
+    Raises:
+        NotFoundError: For a name that is none of them.
+    """
+    runs = store.runs(study)
+    found: dict[str, Run] = {}
+    for name in names:
+        named = [r for r in runs if name in (r.variant, r.label)] or [store.run(name)]
+        found |= {run.id: run for run in named}
+    return tuple(found.values())
