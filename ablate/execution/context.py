@@ -25,6 +25,7 @@ from ablate.execution.checkpoints import (
 )
 from ablate.execution.guards import Firing, GuardWatch
 from ablate.execution.job import Job
+from ablate.execution.machine import MachineMeter
 from ablate.execution.tensors import fetch, is_device_tensor
 from ablate.store.base import Ending
 from ablate.store.spool import SpoolWriter
@@ -44,6 +45,7 @@ class RunContext:
         self._spool = spool
         self._on_step = on_step
         self._watch = GuardWatch(job.guards)
+        self._machine = MachineMeter(job.system_metrics_s, job.gpu)
         self._keys: set[str] = set()
         self._pending: list[tuple[int, float, dict[str, Any]]] = []
         self._checkpoints: list[Checkpoint] = list(job.resume_from)
@@ -104,6 +106,8 @@ class RunContext:
         else:
             self._write(step, now, values)
         self._last_step = max(self._last_step, step)
+        if measured := self._machine.read(now):
+            self._spool.points(step, now, measured)
         self._on_step()
 
     def event(self, name: str, step: int, **data: Any) -> None:
