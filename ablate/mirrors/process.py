@@ -112,6 +112,7 @@ def follow(store: Store, settings: Settings, summarise: Summarise) -> None:
     """Copy every few seconds until standard input closes, then once more."""
     import select
 
+    os.nice(10)  # trainers come first
     mirror = _mirror(store, settings, summarise)
     failures = 0
     said = ""
