@@ -84,7 +84,8 @@ def demo(context: typer.Context) -> None:
     show_comparison(context, _DEMO_PHASES, study="scale-fix")
     say(f"report    {report}")
     say(f"database  {settings.db_url}")
-    say(f"mirror    {shown_uri(settings)}; look with: ablate mlflow ui")
+    look = "" if settings.mlflow_uri else "; look with: ablate mlflow ui"
+    say(f"mirror    {shown_uri(settings)}{look}")
 
 
 def schema() -> None:

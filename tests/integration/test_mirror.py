@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import random
 import sqlite3
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -378,6 +379,50 @@ def test_outage_makes_few_requests_and_says_what_to_do(
         sync(store, settings, summarise)
     assert proxy.requests <= 2
     assert "MLFLOW_TRACKING_TOKEN" in str(caught.value.hint)
+
+
+def test_follower_asks_less_and_less_and_complains_once(
+    store: Store,
+    settings: Settings,
+    study: str,
+    proxy: FaultyProxy,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    train_all(store)
+    proxy.fault = lambda _path, _body: Fault(status=401)
+    end, closes = os.pipe()
+    monkeypatch.setattr(process, "_EVERY_S", 0.02)
+    monkeypatch.setattr(process, "_SELDOM_S", 0.4)
+    monkeypatch.setattr(os, "nice", lambda _by: 0)
+    monkeypatch.setattr("sys.stdin", os.fdopen(end))
+    threading.Timer(2.0, os.close, [closes]).start()
+    process.follow(store, settings, summarise)
+    process.sys.stdin.close()
+
+    # After 0.02, 0.04, ... 0.4, 0.4 s; and the last copy.
+    assert 6 <= proxy.requests <= 12
+    assert capsys.readouterr().err.count("MLFLOW_TRACKING_TOKEN") == 1
+
+
+def test_copy_imported_again_leaves_out_the_summaries(
+    store: Store, settings: Settings, study: str
+) -> None:
+    from ablate.importers.base import Request
+    from ablate.importers.mlflow import read
+    from ablate.importers.names import KeyMap
+
+    train_all(store)
+    sync(store, settings, summarise)
+    uri = str(settings.mlflow_uri)
+    found = read(Request(source=uri, experiment=f"ablate/{study}", names=KeyMap()))
+
+    assert sorted((run.name, run.seed) for run in found.runs) == [
+        ("calm", 0),
+        ("calm", 1),
+        ("wild", 0),
+        ("wild", 1),
+    ]
 
 
 def test_refused_run_is_parked_with_its_reason_and_the_rest_goes_on(
