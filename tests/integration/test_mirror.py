@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import multiprocessing
 import os
@@ -454,6 +455,27 @@ def test_refused_run_is_parked_with_its_reason_and_the_rest_goes_on(
     assert parked_path(settings).read_text() == "[]"
 
 
+def test_second_copy_of_a_run_is_gone_when_the_run_has_ended(
+    store: Store, settings: Settings, study: str, server: tuple[int, Path]
+) -> None:
+    from mlflow import MlflowClient
+
+    claim = must_claim(store)
+    train(store, claim, 0, 600)
+    mirror = process._mirror(store, settings, summarise)
+    mirror.sync(store, Copied(), is_asked=False)
+    client = MlflowClient(settings.mlflow_uri)
+    experiment = client.get_experiment_by_name(f"ablate/{study}").experiment_id
+    (run,) = client.search_runs([experiment])
+    client.create_run(experiment, tags=run.data.tags)
+    store.finish(claim, Ending(state=AttemptState.SUCCEEDED))
+    mirror.sync(store, Copied(), is_asked=False)
+
+    label = claim.run.label
+    assert in_mlflow(server[1], study) == {label: in_sql(store, study)[label]}
+    assert set(in_mlflow(server[1], study, "ablate.summary")) == {"calm"}  # wild has no values
+
+
 def test_answer_that_comes_too_late_leaves_no_second_run(
     store: Store, settings: Settings, study: str, server: tuple[int, Path], proxy: FaultyProxy
 ) -> None:
@@ -532,7 +554,11 @@ def test_runs_are_the_same_whatever_the_server_does_meanwhile(
     assert "4 behind" in behind
     assert sorted(copied) == sorted(in_sql)
     assert len(copied) == 4 * 401 * 2
-    assert "4 whole" in project.ablate("mlflow", "status")
+    answer = json.loads(project.ablate("mlflow", "status", "--format", "json"))
+    assert answer["schema"] == "ablate.mirror/1"
+    assert [(row["state"], row["copied_step"], row["reason"]) for row in answer["rows"]] == [
+        ("whole", 400, None)
+    ] * 4
 
 
 def test_mirror_on_a_server_has_no_ui_of_its_own_here(settings: Settings) -> None:
