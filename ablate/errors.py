@@ -7,6 +7,8 @@
     ├─ StoreError                   4   the database cannot be used
     │  ├─ SchemaVersionError        4   its schema is older or newer than this code
     │  └─ StoreUnavailableError     4   it cannot be reached, opened or written
+    ├─ MirrorError                  4   MLflow cannot take the copy now
+    │  └─ MirrorDeniedError         4   it does not let us in
     ├─ HeldError                    5   another process holds what is needed
     │  └─ LeaseLostError            5   a run was taken over by another runner
     └─ TrainerError                 1   a trainer cannot be loaded or refuses its config
@@ -90,6 +92,16 @@ class SchemaVersionError(StoreError):
 
 class StoreUnavailableError(StoreError):
     """The database cannot be reached, opened or written."""
+
+
+class MirrorError(AblateError):
+    """MLflow cannot take the copy now. Nothing is lost: SQL has it all."""
+
+    exit_code = 4
+
+
+class MirrorDeniedError(MirrorError):
+    """MLflow does not let us in; trying again does not help."""
 
 
 class HeldError(AblateError):

@@ -5,8 +5,10 @@ No other module reads the environment.
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,14 @@ from typing import Any
 from ablate.errors import UsageError, did_you_mean
 
 PROJECT_FILE = "ablate.toml"
-_KEYS = ("db", "mlflow")
+_KEYS = (
+    "db",
+    "mlflow",
+    "mlflow_uri",
+    "mlflow_max_keys",
+    "mlflow_max_points",
+    "system_metrics_s",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +37,15 @@ class Settings:
     """SQLAlchemy URL of the results database."""
     mlflow: bool
     """Whether ``ablate run`` copies metrics to MLflow while it runs."""
+    mlflow_uri: str | None = None
+    """MLflow's tracking server, None for a database of its own in `data_dir`."""
+    mlflow_max_keys: int = 50
+    """Metric keys of a run that are copied: MLflow's UI draws a card for each, and stalls with
+    hundreds."""
+    mlflow_max_points: int = 2000
+    """Points of a key that are copied."""
+    system_metrics_s: float = 10.0
+    """Seconds between two measurements of what a run takes from its machine, 0 for none."""
 
     @property
     def data_dir(self) -> Path:
@@ -54,7 +72,15 @@ def load_settings(*, db: str | None = None, mlflow: bool | None = None) -> Setti
     chosen = db or os.environ.get("ABLATE_DB") or file.get("db")
     if mlflow is None:
         mlflow = _as_bool(os.environ.get("ABLATE_MLFLOW"), file.get("mlflow", True))
-    return Settings(project=project, db_url=_as_url(chosen, project), mlflow=mlflow)
+    return Settings(
+        project=project,
+        db_url=_as_url(chosen, project),
+        mlflow=mlflow,
+        mlflow_uri=_as_uri(os.environ.get("ABLATE_MLFLOW_URI") or file.get("mlflow_uri")),
+        mlflow_max_keys=int(_number(file, "mlflow_max_keys", 50, at_least=1)),
+        mlflow_max_points=int(_number(file, "mlflow_max_points", 2000, at_least=10)),
+        system_metrics_s=_number(file, "system_metrics_s", 10.0, at_least=0),
+    )
 
 
 def find_project(start: Path) -> Path:
@@ -82,6 +108,29 @@ def _read_project_file(path: Path) -> dict[str, Any]:
 
 def _as_bool(text: str | None, default: bool) -> bool:
     return default if text is None else text.strip().lower() not in ("", "0", "false", "no", "off")
+
+
+def _number(file: Mapping[str, Any], key: str, default: float, *, at_least: float) -> float:
+    """Return a number from the environment's ``ABLATE_<KEY>``, else from the file."""
+    name = f"ABLATE_{key.upper()}"
+    text: Any = os.environ.get(name) or file.get(key, default)
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not at_least <= value < math.inf:
+        raise UsageError(
+            f"{name if name in os.environ else key} = {text}: not a number >= {at_least}"
+        )
+    return value
+
+
+def _as_uri(text: str | None) -> str | None:
+    if text and "://" not in text:
+        raise UsageError(
+            f"mlflow_uri = {text}: not an address", hint="write http://host:5000 or sqlite:///file"
+        )
+    return text or None
 
 
 def _as_url(chosen: str | None, project: Path) -> str:

@@ -25,7 +25,7 @@ from dashboards.page import Page, Part, Section, to_text, write_whole
 _UNFOLDED = 4
 """Variants shown unfolded; a study of thirty variants would bury its reader."""
 _FIRST_CURVES = ("train/loss/", "train/audio/", "train/rvq/", "train/norm/")
-_NO_CURVES = ("train/silent/", "train/weighted/", "valid/silent/", "train/perf/")
+_NO_CURVES = ("train/silent/", "train/weighted/", "valid/silent/", "train/perf/", "system/")
 
 
 def write_report(path: Path, data: StudyData, comparison: Comparison) -> None:

@@ -141,8 +141,9 @@ def _shown_keys(data: StudyData, wanted: Sequence[str] | None) -> tuple[str, ...
 
 def _default_keys(data: StudyData) -> tuple[str, ...]:
     for prefixes in (("valid/loss/", "valid/audio/"), ("train/loss/", "train/audio/"), ("",)):
-        if found := tuple(key for key in data.keys if key.startswith(prefixes)):
-            return found
+        found = tuple(key for key in data.keys if key.startswith(prefixes))
+        if compared := tuple(key for key in found if not key.startswith("system/")):
+            return compared
     return ()
 
 

@@ -18,7 +18,7 @@ from ablate.errors import AblateError
 
 EXIT_CODES = """
 Exit codes: 0 good · 1 finished with failed runs · 2 usage or bad study file · 3 not found ·
-4 database trouble · 5 held by another · 130 Ctrl-C · 143 SIGTERM
+4 database or MLflow trouble · 5 held by another · 130 Ctrl-C · 143 SIGTERM
 """
 
 app = typer.Typer(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from ablate.cli.shared import opened, say, settings_of
+from ablate.cli.shared import LIST_FORMATS, opened, say, settings_of, show
+from ablate.errors import AblateError
 
 app = typer.Typer(help="Copy metrics to MLflow, and open its UI.", no_args_is_help=True)
 
@@ -15,12 +16,14 @@ def ui(
     port: int = typer.Option(5000, "--port", help="On 127.0.0.1.", min=1, max=65535),
 ) -> None:
     """Bring the copy up to date and serve MLflow's UI on this machine until interrupted."""
-    from ablate.mirrors.process import serve_ui
+    from ablate.mirroring import summarise
+    from ablate.mirrors.process import require_local, serve_ui
     from ablate.mirrors.process import sync as sync_now
 
     settings = settings_of(context)
+    require_local(settings)
     with opened(context, write=True) as store:
-        sync_now(store, settings)
+        sync_now(store, settings, summarise)
     say(f"MLflow's UI: http://127.0.0.1:{port} (Ctrl-C ends it)")
     serve_ui(settings, port)
 
@@ -31,14 +34,35 @@ def sync(
     rebuild: bool = typer.Option(False, "--rebuild", help="Copy everything anew."),
     follow: bool = typer.Option(False, "--follow", help="Go on until standard input closes."),
 ) -> None:
-    """Copy what is new in the results database to MLflow."""
+    """Copy what is new in the results database to MLflow; try again what it had refused."""
+    from ablate.mirroring import standings, summarise
     from ablate.mirrors.process import follow as follow_process
+    from ablate.mirrors.process import shown_uri
     from ablate.mirrors.process import sync as sync_now
 
     settings = settings_of(context)
     with opened(context, write=True) as store:
         if follow:
-            follow_process(store, settings)
-        else:
-            copied = sync_now(store, settings, rebuild=rebuild)
-            say(f"copied {copied.points} points of {copied.runs} runs to {copied.uri}")
+            follow_process(store, settings, summarise)
+            return
+        copied = sync_now(store, settings, summarise, rebuild=rebuild)
+        parked = sum(s.state == "parked" for s in standings(store, settings))
+    say(f"copied {copied.points} points of {copied.runs} runs to {shown_uri(settings)}")
+    if parked:
+        raise AblateError(f"MLflow refused {parked} items", hint="see why: ablate mlflow status")
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    form: str = typer.Option("table", "--format", help=LIST_FORMATS),
+) -> None:
+    """Show how far each run is copied, and what MLflow refused and why. Asks MLflow nothing."""
+    from ablate.mirroring import standings
+    from ablate.mirrors.process import shown_uri
+    from ablate.render.mirror import standings_table
+
+    settings = settings_of(context)
+    with opened(context) as store:
+        table = standings_table(standings(store, settings), shown_uri(settings))
+    show(table, form, "mirror")

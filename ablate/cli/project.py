@@ -35,6 +35,10 @@ _PROJECT_TEXT = """\
 # The project of this folder and those below it. Everything has a default.
 # db = "postgresql+psycopg://user@host/ablate"   # default: .ablate/ablate.db beside this file
 # mlflow = false                                 # default: true, copy metrics to MLflow
+# mlflow_uri = "http://host:5000"                # default: a database below .ablate/mlflow
+# mlflow_max_keys = 50                           # metric keys of a run that are copied
+# mlflow_max_points = 2000                       # points of a key that are copied
+# system_metrics_s = 10                          # seconds between measurements, 0 for none
 """
 
 
@@ -68,7 +72,7 @@ def demo(context: typer.Context) -> None:
     from ablate.cli.run import train
     from ablate.execution.devices import parse_devices
     from ablate.execution.launch import Request
-    from ablate.mirrors.process import tracking_uri
+    from ablate.mirrors.process import shown_uri
     from ablate.planning.flags import StudyFlags
 
     settings = settings_of(context)
@@ -80,7 +84,8 @@ def demo(context: typer.Context) -> None:
     show_comparison(context, _DEMO_PHASES, study="scale-fix")
     say(f"report    {report}")
     say(f"database  {settings.db_url}")
-    say(f"mirror    {tracking_uri(settings)}; look with: ablate mlflow ui")
+    look = "" if settings.mlflow_uri else "; look with: ablate mlflow ui"
+    say(f"mirror    {shown_uri(settings)}{look}")
 
 
 def schema() -> None:

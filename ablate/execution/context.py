@@ -25,6 +25,7 @@ from ablate.execution.checkpoints import (
 )
 from ablate.execution.guards import Firing, GuardWatch
 from ablate.execution.job import Job
+from ablate.execution.machine import MachineMeter
 from ablate.execution.tensors import DeviceLog, is_device_tensor
 from ablate.store.base import Ending
 from ablate.store.spool import SpoolWriter
@@ -43,6 +44,7 @@ class RunContext:
         self._spool = spool
         self._on_step = on_step
         self._watch = GuardWatch(job.guards)
+        self._machine = MachineMeter(job.system_metrics_s, job.gpu)
         self._keys: tuple[str, ...] = ()
         """Those of the last step: most steps have the same ones, which were checked."""
         self._checked: set[str] = set()
@@ -112,6 +114,8 @@ class RunContext:
             self._log_any(step, now, metrics)
         if step > self._last_step:
             self._last_step = step
+        if measured := self._machine.read(now):
+            self._spool.points(step, now, measured)
         self._on_step()
 
     def event(self, name: str, step: int, **data: Any) -> None:

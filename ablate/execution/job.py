@@ -52,6 +52,8 @@ class Job:
     """Pause at this step, None to train to the end."""
     resume_from: tuple[Checkpoint, ...]
     """Newest first."""
+    system_metrics_s: float = 0.0
+    """Seconds between two measurements of the machine, 0 for none."""
 
     @property
     def attempt_dir(self) -> Path:

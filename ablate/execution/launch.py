@@ -164,6 +164,7 @@ class _Desk:
             guards=self._specs[run.study].guard_rules,
             step_limit=self._request.steps,
             resume_from=claim.resume_from,
+            system_metrics_s=self._settings.system_metrics_s,
         )
 
     def meter(self, claim: Claim) -> ProgressMeter:

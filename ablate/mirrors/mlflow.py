@@ -2,260 +2,188 @@
 
 Only what can no longer change is copied: of a run that still trains, the points up to its newest
 checkpoint, since a resume replaces what comes later. Points carry their original time, so that
-sending them twice leaves one row.
+sending them twice leaves one row; that is why a cursor which moves after every page, and a
+process that may be killed anywhere, are enough.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import os
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+# MLflow's own retries keep a call for up to 244 s; whoever calls `sync` tries again instead.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
 
 from mlflow import MlflowClient
-from mlflow.entities import Experiment, Metric, Param, RunTag
-from mlflow.entities import Run as MlflowRun
+from mlflow.entities import Experiment
+from mlflow.exceptions import MlflowException
 
-from ablate.domain import Json, Run, RunState, Study
-from ablate.identity import canonical_json, flatten
-from ablate.store.base import Curve, MirrorCursor, Store
+from ablate.domain import Study
+from ablate.errors import MirrorDeniedError, MirrorError
+from ablate.mirrors.mlflow_run import RunCopy, active_runs
+from ablate.mirrors.mlflow_summary import put_note, put_summaries
+from ablate.mirrors.names import masked
+from ablate.mirrors.parked import ParkedItems
+from ablate.mirrors.records import Copied, Limits, StudySummary
+from ablate.store.base import MirrorCursor, Store
 
-MAX_KEYS = 50
-"""MLflow's UI draws one card for each key and stalls with hundreds."""
-_BATCH = 1000
-_MAX_PARAMS = 100
-_MAX_PARAM_LENGTH = 6000
-
-_STATUS = {
-    RunState.QUEUED: "SCHEDULED",
-    RunState.RUNNING: "RUNNING",
-    RunState.SUCCEEDED: "FINISHED",
-    RunState.STOPPED: "KILLED",
-    RunState.CANCELLED: "KILLED",
-    RunState.FAILED: "FAILED",
-    RunState.DIVERGED: "FAILED",
-}
-
-_PREFERRED = ("train/loss/", "valid/loss/", "train/audio/", "valid/audio/", "train/rvq/")
-
-
-@dataclass(frozen=True, slots=True)
-class Copied:
-    """What one sync did."""
-
-    uri: str
-    runs: int
-    points: int
+_PASSING = ("ENDPOINT_NOT_FOUND", "RESOURCE_ALREADY_EXISTS")
+"""Not the item's fault: no MLflow answers there yet, or another mirror was faster."""
 
 
 class MlflowMirror:
-    """Copies the store to one MLflow tracking database.
+    """Copies the store to one MLflow server or database.
 
     Args:
-        uri: Of MLflow's own database; never the store's.
-        artifacts: Folder for MLflow's artifacts.
+        uri: Of MLflow's own server or database; never the store's.
+        name: Of the mirror, before those of studies, in the store's cursors.
+        artifacts: Folder for MLflow's artifacts, None where the server has its own.
+        limits: How much of a run is copied.
+        parked: What was refused.
+        summarise: Returns what a study's comparison says, None when there is nothing yet.
     """
-
-    def __init__(self, uri: str, artifacts: Path) -> None:
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        self._uri = uri
-        self._artifacts = artifacts
-        self._client = MlflowClient(tracking_uri=uri)
-
-    def sync(self, store: Store, *, rebuild: bool = False) -> Copied:
-        """Copy what is new since the last sync, or everything with ``rebuild``."""
-        runs = points = 0
-        for study in store.studies(with_archived=True):
-            mirror = f"mlflow:{study.name}"
-            if rebuild:
-                store.forget_mirror(mirror)
-            cursors = {c.run_id: c for c in store.mirror_cursors(mirror)}
-            experiment = self._experiment(study)
-            keys = _chosen_keys(study, store)
-            for run in store.runs(study.name):
-                if run.attempts == 0:
-                    continue
-                copy = _Copy(self._client, store, study, run, mirror, keys)
-                copied = copy.bring_up_to_date(experiment, cursors.get(run.id))
-                runs += copied > 0
-                points += copied
-        return Copied(self._uri, runs, points)
-
-    def _experiment(self, study: Study) -> str:
-        name = f"ablate/{study.name}"
-        found: Experiment | None = self._client.get_experiment_by_name(name)
-        if found is None:
-            # The tag has the UI open with training runs; without it, with pages about prompts.
-            return self._client.create_experiment(
-                name,
-                (self._artifacts / study.name).as_uri(),
-                tags={"mlflow.experimentKind": "custom_model_development"},
-            )
-        if found.lifecycle_stage == "deleted":
-            self._client.restore_experiment(found.experiment_id)
-        return found.experiment_id
-
-
-class _Copy:
-    """One run on its way to MLflow."""
 
     def __init__(
         self,
-        client: MlflowClient,
-        store: Store,
-        study: Study,
-        run: Run,
-        mirror: str,
-        keys: Sequence[str],
+        uri: str,
+        *,
+        name: str,
+        artifacts: Path | None,
+        limits: Limits,
+        parked: ParkedItems,
+        summarise: Callable[[str], StudySummary | None],
     ) -> None:
-        self._client = client
-        self._store = store
-        self._study = study
-        self._run = run
-        self._mirror = mirror
-        self._keys = keys
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        self._client = MlflowClient(tracking_uri=uri)
+        self._name = name
+        self._artifacts = artifacts
+        self._limits = limits
+        self._parked = parked
+        self._summarise = summarise
+        self._experiments: dict[str, str] = {}
+        self._aside: frozenset[tuple[str, str]] = frozenset()
+        self._ended: set[str] = set()
+        self._stumbled = "", ""
 
-    def bring_up_to_date(self, experiment: str, cursor: MirrorCursor | None) -> int:
-        """Copy what is new; return how many points that was."""
-        if cursor is not None and self._is_replaced(cursor):
-            self._client.delete_run(cursor.remote_id)
-            cursor = None
-        final = self._run.state.is_finished
-        if cursor is not None and cursor.is_finished and final:
-            return 0
-        last = None if final else self._run.checkpoint_step
-        if not final and (last is None or (cursor is not None and cursor.step >= last)):
-            return 0
-        remote = self._new_run(experiment) if cursor is None else cursor.remote_id
-        curves = self._store.curves(
-            [self._run.id],
-            self._keys,
-            first_step=0 if cursor is None else cursor.step + 1,
-            last_step=last,
-        )
-        copied = self._send(remote, curves)
-        self._end(remote, curves)
-        steps = [c.steps[-1] for c in curves]
-        self._store.move_mirror_cursor(
-            self._mirror,
-            MirrorCursor(
-                run_id=self._run.id,
-                remote_id=remote,
-                attempt=self._run.attempts,
-                step=last if last is not None else max(steps, default=-1),
-                is_finished=final,
-            ),
-        )
-        return copied
+    def sync(self, store: Store, copied: Copied, *, is_asked: bool, rebuild: bool = False) -> None:
+        """Copy what is new since the last sync, or everything with ``rebuild``.
 
-    def _is_replaced(self, cursor: MirrorCursor) -> bool:
-        """Whether a later attempt began before points that were copied from an earlier one."""
-        return any(
-            attempt.number > cursor.attempt and (attempt.start_step or -1) < cursor.step
-            for attempt in self._store.attempts(self._run.id)
-        )
+        Args:
+            store: Where truth lives.
+            copied: Counts what is copied, also when this raises.
+            is_asked: By a user: parked items are tried again, runs that were deleted or doubled in
+                MLflow are mended, every summary is brought up to date. Else a summary follows when
+                a run has ended.
+            rebuild: Copy everything anew.
 
-    def _new_run(self, experiment: str) -> str:
-        """Create the run; one that was created and then forgotten by a crash goes first."""
-        left = f"tags.`ablate.run` = '{self._run.id}'"
-        for found in self._client.search_runs([experiment], filter_string=left):
-            self._client.delete_run(found.info.run_id)
-        started = self._store.attempts(self._run.id)[0].started_at
-        created: MlflowRun = self._client.create_run(
-            experiment,
-            start_time=round(started * 1000),
-            run_name=self._run.label,
-            tags={
-                "ablate.study": self._study.name,
-                "ablate.variant": self._run.variant,
-                "ablate.seed": str(self._run.seed),
-                "ablate.run": self._run.id,
-                "mlflow.note.content": self._study.plan.question,
-            },
-        )
-        self._client.log_batch(created.info.run_id, params=self._params())
-        return created.info.run_id
+        Raises:
+            MirrorError: If MLflow cannot be reached, has no room now, or does not let us in.
+        """
+        studies = store.studies(with_archived=True)
+        if rebuild:
+            for study in studies:
+                store.forget_mirror(self._cursors_of(study))
+        self._aside = frozenset() if is_asked else frozenset(self._parked.read())
+        # What MLflow stumbled over comes last, so that it holds nobody else back.
+        for study in sorted(studies, key=lambda study: study.name == self._stumbled[0]):
+            if (study.name, "experiment") not in self._aside:
+                with self._parking(study, "experiment", study.name):
+                    self._sync_study(store, study, copied, is_asked)
 
-    def _params(self) -> list[Param]:
-        """Return factors first, then the config keys in which the study's variants differ."""
-        variants = self._study.plan.variants
-        own = next(v for v in variants if v.name == self._run.variant)
-        flat = [flatten(v.config) for v in variants]
-        differing = [
-            key
-            for key in flatten(own.config)
-            if len({canonical_json(config.get(key)) for config in flat}) > 1
-        ]
-        values: dict[str, Json] = {"variant": own.name, "seed": self._run.seed}
-        values |= {f"factor/{name}": level for name, level in own.factors.items()}
-        values |= {key: flatten(own.config)[key] for key in differing}
-        return [
-            Param(_accepted(key), str(value)[:_MAX_PARAM_LENGTH])
-            for key, value in list(values.items())[:_MAX_PARAMS]
-        ]
+    def _cursors_of(self, study: Study) -> str:
+        return f"{self._name}:{study.name}"
 
-    def _send(self, remote: str, curves: Sequence[Curve]) -> int:
-        names = {curve.key: _accepted(curve.key) for curve in curves}
-        renamed = [RunTag(f"ablate.key.{n}", k) for k, n in names.items() if n != k]
-        if renamed:
-            self._client.log_batch(remote, tags=renamed[:_MAX_PARAMS])
-        count = 0
-        for batch in _batches(_metrics(curves, names)):
-            self._client.log_batch(remote, metrics=batch)
-            count += len(batch)
-        return count
+    def _sync_study(self, store: Store, study: Study, copied: Copied, is_asked: bool) -> None:
+        runs = [run for run in store.runs(study.name) if run.attempts]
+        if is_asked and runs:
+            self._mend(store, study)
+        cursors = {c.run_id: c for c in store.mirror_cursors(self._cursors_of(study))}
+        for run in sorted(runs, key=lambda run: run.id == self._stumbled[1]):
+            copy = RunCopy(self._client, store, study, run, self._limits)
+            cursor = cursors.get(run.id)
+            if copy.is_behind(cursor) and (study.name, run.id) not in self._aside:
+                self._copy_run(copy, cursor, copied)
+        if runs and (is_asked or study.name in self._ended):
+            self._bring_summary_up_to_date(store, study)
 
-    def _end(self, remote: str, curves: Sequence[Curve]) -> None:
-        status = _STATUS[self._run.state]
-        if self._run.state.is_finished:
-            ends = [a.finished_at for a in self._store.attempts(self._run.id) if a.finished_at]
-            end_ms = round(max(ends) * 1000) if ends else None
-            self._client.set_terminated(remote, status, end_ms)
-            if self._run.reason:
-                self._client.set_tag(remote, "ablate.reason", self._run.reason)
+    def _copy_run(self, copy: RunCopy, cursor: MirrorCursor | None, copied: Copied) -> None:
+        study, run = copy.study, copy.run
+        self._stumbled = study.name, run.id
+        with self._parking(study, run.id, run.label):
+            experiment = self._experiment(copy.store, study)
+            before = copied.points
+            copy.bring_up_to_date(experiment, self._cursors_of(study), cursor, copied)
+            copied.runs += copied.points > before
+        self._stumbled = "", ""
+        if run.state.is_finished:
+            self._ended.add(study.name)
+
+    def _bring_summary_up_to_date(self, store: Store, study: Study) -> None:
+        summary = self._summarise(study.name)
+        if summary is not None:
+            experiment = self._experiment(store, study)
+            with self._parking(study, "note", "the experiment's note"):
+                put_note(self._client, experiment, summary)
+            with self._parking(study, "summaries", "the phases' summaries"):
+                put_summaries(self._client, experiment, study, summary)
+        self._ended.discard(study.name)
+
+    @contextmanager
+    def _parking(self, study: Study, what: str, label: str) -> Generator[None]:
+        """Park the item if MLflow refuses it; what may pass ends the sync as `MirrorError`."""
+        try:
+            yield
+        except MlflowException as error:
+            reason = masked(" ".join(str(error.message).split())[:300])
+            match error.get_http_status_code():
+                case 401 | 403:
+                    raise MirrorDeniedError(
+                        f"MLflow does not let us in: {reason}",
+                        hint="set MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and _PASSWORD",
+                    ) from error
+                case 400 | 404 | 409 if error.error_code not in _PASSING:
+                    self._experiments.pop(study.name, None)  # perhaps it was deleted
+                    self._parked.park(study.name, what, label=label, reason=reason)
+                case _:
+                    raise MirrorError(
+                        f"MLflow cannot take the copy now: {reason}",
+                        hint="nothing is lost; later: ablate mlflow sync",
+                    ) from error
         else:
-            self._client.update_run(remote, status)
+            self._parked.release(study.name, what)
 
+    def _experiment(self, store: Store, study: Study) -> str:
+        """Return the experiment's id; where it has to be made, nothing was copied before."""
+        if known := self._experiments.get(study.name):
+            return known
+        name = f"ablate/{study.name}"
+        found: Experiment | None = self._client.get_experiment_by_name(name)
+        if found is None:
+            folder = self._artifacts and (self._artifacts / study.name).as_uri()
+            # The tag has the UI open with training runs; without it, with pages about prompts.
+            tags = {"mlflow.experimentKind": "custom_model_development"}
+            made = self._client.create_experiment(name, folder, tags=tags)
+            store.forget_mirror(self._cursors_of(study))
+            self._experiments[study.name] = made
+            return made
+        if found.lifecycle_stage == "deleted":
+            self._client.restore_experiment(found.experiment_id)
+        self._experiments[study.name] = found.experiment_id
+        return found.experiment_id
 
-def _metrics(curves: Sequence[Curve], names: dict[str, str]) -> Iterator[Metric]:
-    for curve in curves:
-        for step, value, time in zip(curve.steps, curve.values, curve.times, strict=True):
-            # MLflow would show an infinity as 1.8e308, which is a lie; NaN it can hold.
-            if not math.isinf(value):
-                yield Metric(names[curve.key], value, round(time * 1000), step)
-
-
-def _batches(metrics: Iterator[Metric]) -> Iterator[list[Metric]]:
-    batch: list[Metric] = []
-    for metric in metrics:
-        batch.append(metric)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _chosen_keys(study: Study, store: Store) -> list[str]:
-    """Return at most `MAX_KEYS`: what the study declares, then losses, level and codes."""
-    logged = store.metric_keys([run.id for run in store.runs(study.name) if run.attempts])
-    spec = study.plan.spec
-    declared = [*spec.get("metrics", {}), *spec.get("targets", {})]
-    rank = {key: index for index, key in enumerate(declared)}
-
-    def order(key: str) -> tuple[int, int, str]:
-        prefix = next((i for i, p in enumerate(_PREFERRED) if key.startswith(p)), len(_PREFERRED))
-        return rank.get(key, len(rank)), prefix, key
-
-    return sorted(logged, key=order)[:MAX_KEYS]
-
-
-def _accepted(name: str) -> str:
-    """Return a name that MLflow takes: letters, digits, ``_ - . space : /``, at most 250 long."""
-    return re.sub(r"[^\w\-. :/]", "_", name).replace("..", "__")[:250]
+    def _mend(self, store: Store, study: Study) -> None:
+        """Delete runs of ours that no cursor knows; forget the cursors of those that are gone."""
+        experiment = self._experiment(store, study)
+        mirror = self._cursors_of(study)
+        cursors = {c.remote_id: c.run_id for c in store.mirror_cursors(mirror)}
+        for remote in active_runs(self._client, experiment, "tags.`ablate.run` LIKE '%'"):
+            if cursors.pop(remote.info.run_id, None) is None:
+                self._client.delete_run(remote.info.run_id)
+        store.forget_mirror(mirror, list(cursors.values()))

@@ -3,33 +3,61 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from ablate.errors import UsageError
+from ablate.errors import MirrorDeniedError, MirrorError, UsageError
+from ablate.mirrors.names import masked
+from ablate.mirrors.parked import ParkedItems
+from ablate.mirrors.records import Copied, Limits, StudySummary
 from ablate.settings import Settings
 from ablate.store.base import Store
 
 if TYPE_CHECKING:
-    from ablate.mirrors.mlflow import Copied
+    from ablate.mirrors.mlflow import MlflowMirror
 
 _EVERY_S = 5.0
+_SELDOM_S = 60.0
+"""In an outage the follower's rounds come as far apart as this."""
+_RETRIES_S = (1, 2, 4, 8)
+"""How long a sync that was asked for waits after each failure without any progress."""
+
+Summarise = Callable[[Store, str], StudySummary | None]
+"""From a study's name to what its comparison says."""
 
 
 def mirror_dir(settings: Settings) -> Path:
-    """Return where MLflow's database and artifacts are."""
+    """Return where the mirror's log is, and MLflow's database and artifacts if they are ours."""
     return settings.data_dir / "mlflow"
 
 
 def tracking_uri(settings: Settings) -> str:
     """Return the URI for MLflow's own clients."""
-    return f"sqlite:///{mirror_dir(settings) / 'mlflow.db'}"
+    return settings.mlflow_uri or f"sqlite:///{mirror_dir(settings) / 'mlflow.db'}"
+
+
+def shown_uri(settings: Settings) -> str:
+    """Return the URI without a password."""
+    return masked(tracking_uri(settings))
+
+
+def mirror_name(settings: Settings) -> str:
+    """Return what stands before a study's name in the store's cursors: one for each server."""
+    return "mlflow" if settings.mlflow_uri is None else f"mlflow:{shown_uri(settings)}"
+
+
+def parked_path(settings: Settings) -> Path:
+    """Return the file of what this server has refused."""
+    digest = hashlib.sha256(mirror_name(settings).encode()).hexdigest()[:8]
+    return mirror_dir(settings) / f"parked-{digest}.json"
 
 
 @contextmanager
@@ -64,32 +92,78 @@ def mirroring(settings: Settings, *, is_wanted: bool) -> Generator[None]:
         process.returncode = 0  # it goes on alone; Popen must not warn about it
 
 
-def sync(store: Store, settings: Settings, *, rebuild: bool = False) -> Copied:
+def sync(
+    store: Store, settings: Settings, summarise: Summarise, *, rebuild: bool = False
+) -> Copied:
     """Copy what is new, or everything; two syncs at once take turns.
 
     Raises:
+        MirrorError: If MLflow cannot be reached, or does not let us in, after some retries.
         UsageError: If MLflow is not installed.
     """
-    mirror = _mirror(settings)
+    mirror = _mirror(store, settings, summarise)
+    copied = Copied()
     with _turn(settings):
-        return mirror.sync(store, rebuild=rebuild)
+        _insist(mirror, store, copied, is_asked=True, rebuild=rebuild)
+    return copied
 
 
-def follow(store: Store, settings: Settings) -> None:
+def follow(store: Store, settings: Settings, summarise: Summarise) -> None:
     """Copy every few seconds until standard input closes, then once more."""
     import select
 
-    mirror = _mirror(settings)
+    os.nice(10)  # trainers come first
+    mirror = _mirror(store, settings, summarise)
+    failures = 0
+    said = ""
     is_open = True
     while is_open:
-        ready, _, _ = select.select([sys.stdin], [], [], _EVERY_S)
+        wait_s = min(_EVERY_S * 2**failures, _SELDOM_S)
+        ready, _, _ = select.select([sys.stdin], [], [], wait_s)
         is_open = not ready or bool(os.read(sys.stdin.fileno(), 1))
         try:
             with _turn(settings):
-                mirror.sync(store)
+                if is_open:
+                    mirror.sync(store, Copied(), is_asked=False)
+                else:
+                    _insist(mirror, store, Copied(), is_asked=False)
         except Exception as error:
             # The copy is behind, no more: SQL has it all, and the next round tries again.
-            print(f"mirror: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            text = f"{error}; {error.hint}" if isinstance(error, MirrorError) else repr(error)
+            if text != said:
+                print(f"{time.strftime('%F %T')} {text}", file=sys.stderr, flush=True)
+            failures, said = min(failures + 1, 10), text
+        else:
+            failures, said = 0, ""
+
+
+def _insist(
+    mirror: MlflowMirror, store: Store, copied: Copied, *, is_asked: bool, rebuild: bool = False
+) -> None:
+    """Sync, and try again after a failure, longer each time, as long as there is hope."""
+    waits = list(_RETRIES_S)
+    while True:
+        before = copied.points
+        try:
+            mirror.sync(store, copied, is_asked=is_asked, rebuild=rebuild)
+        except MirrorError as error:
+            rebuild = False  # it has begun: what was copied since needs no second copy
+            if copied.points > before:
+                waits = list(_RETRIES_S)
+            if not waits or isinstance(error, MirrorDeniedError):
+                raise
+            time.sleep(waits.pop(0))
+        else:
+            return
+
+
+def require_local(settings: Settings) -> None:
+    """Raise `UsageError` if the mirror is on a server, which serves its UI itself."""
+    if settings.mlflow_uri is not None:
+        raise UsageError(
+            f"the mirror is on {shown_uri(settings)}, not on this machine",
+            hint="open that address in a browser, or unset mlflow_uri and ABLATE_MLFLOW_URI",
+        )
 
 
 def serve_ui(settings: Settings, port: int) -> NoReturn:
@@ -111,12 +185,19 @@ def serve_ui(settings: Settings, port: int) -> NoReturn:
     os.execve(sys.executable, arguments, environment)  # noqa: S606 - our interpreter, no shell
 
 
-def _mirror(settings: Settings):  # noqa: ANN202 - its type would import MLflow
+def _mirror(store: Store, settings: Settings, summarise: Summarise) -> MlflowMirror:
     _require_mlflow()
     from ablate.mirrors.mlflow import MlflowMirror
 
     mirror_dir(settings).mkdir(parents=True, exist_ok=True)
-    return MlflowMirror(tracking_uri(settings), mirror_dir(settings) / "artifacts")
+    return MlflowMirror(
+        tracking_uri(settings),
+        name=mirror_name(settings),
+        artifacts=None if settings.mlflow_uri else mirror_dir(settings) / "artifacts",
+        limits=Limits(max_keys=settings.mlflow_max_keys, max_points=settings.mlflow_max_points),
+        parked=ParkedItems(parked_path(settings)),
+        summarise=lambda study: summarise(store, study),
+    )
 
 
 def _require_mlflow() -> None:

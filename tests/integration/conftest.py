@@ -117,7 +117,8 @@ class Project:
 
 def environment() -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("ABLATE_", "MLFLOW_"))}
-    return kept | {"ABLATE_MLFLOW": "0", "NO_COLOR": "1", "COLUMNS": "200"}
+    quiet = {"ABLATE_MLFLOW": "0", "ABLATE_SYSTEM_METRICS_S": "0"}
+    return kept | quiet | {"NO_COLOR": "1", "COLUMNS": "200"}
 
 
 SLOW_STUDY = STUDY.replace("sleep_s: 0", "sleep_s: 0.01")

@@ -295,3 +295,25 @@ def test_points_on_a_device_survive_an_exception(tmp_path: Path) -> None:
 def fails_with_points_on_a_device(_config: Any, run: Run) -> None:
     run.log({"a/b": torch.tensor(3.0)}, 1)
     raise ValueError("no")
+
+
+def test_machine_is_measured_seldom_and_seen_by_no_guard(tmp_path: Path) -> None:
+    guard = Guard.parse("never", "system/rss_bytes > 0", for_steps=0, after_step=0, do="stop")
+    attempt = Attempt(tmp_path, system_metrics_s=1e-9, guards=(guard,))
+    for step in range(3):
+        attempt.context.log({"train/loss/l1": 0.5}, step)
+
+    measured = dict(attempt.curve("system/rss_bytes"))
+    assert set(measured) == {1, 2}  # the first turn begins to count processor time
+    assert all(value > 1e6 for value in measured.values())
+    assert dict(attempt.curve("system/cpu_percent")).keys() == measured.keys()
+    assert not attempt.context.should_stop
+
+
+def test_machine_is_not_measured_before_its_time(tmp_path: Path) -> None:
+    never, later = Attempt(tmp_path / "a"), Attempt(tmp_path / "b", system_metrics_s=60)
+    for attempt in (never, later):
+        for step in range(3):
+            attempt.context.log({"train/loss/l1": 0.5}, step)
+
+        assert {key for log in attempt.read().logs for key in log.keys} == {"train/loss/l1"}
