@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,8 @@ from ablate.store.rows import FullRow, NewRows
 WRITES = "ablate_writes"
 """Execution option of a connection: its next transaction writes."""
 BUSY_TIMEOUT_S = 15.0
+WRITE_TIMEOUT_S = 60.0
+"""How long a transaction that writes waits for others."""
 
 _INSERT_STEP = "INSERT OR IGNORE INTO steps (attempt_id, step, time) VALUES (?, ?, ?)"
 # Constants in the statement instead of parameters: a third faster.
@@ -120,5 +123,31 @@ def _use_wal(connection: sqlite3.Connection) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    if not connection.get_execution_options().get(WRITES, False):
+        connection.exec_driver_sql("BEGIN")
+        return
+    driver: Any = connection.connection.driver_connection
+    driver.execute("PRAGMA busy_timeout = 0")
+    try:
+        _wait_for_turn(driver)
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000:.0f}")
+
+
+def _wait_for_turn(driver: sqlite3.Connection) -> None:
+    """Begin to write once nobody else does.
+
+    SQLite's own wait asks ever more rarely, so that with many writers the newest come first and
+    some starve. Here whoever has waited longest asks most often.
+    """
+    began = time.monotonic()
+    while True:
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            waited = time.monotonic() - began
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or waited > WRITE_TIMEOUT_S:
+                raise
+            time.sleep(random.uniform(0.5, 1.5) * max(3e-4, 5e-3 / (1 + 20 * waited)))
+        else:
+            return

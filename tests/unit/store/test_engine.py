@@ -72,7 +72,7 @@ def test_folder_that_cannot_be_made_is_named(tmp_path):
 
 
 def test_locked_database_is_reported_after_the_busy_timeout(path, monkeypatch):
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(sqlite, "WRITE_TIMEOUT_S", 0.2)
     store = open_store(str(path))
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
