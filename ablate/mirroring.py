@@ -17,7 +17,7 @@ def summarise(store: Store, study: str) -> StudySummary | None:
     """Return what `ablate compare --study` says now, None before the first point."""
     spec = store.study(study).plan.spec
     is_declared = bool(spec.get("metrics") or spec.get("targets"))
-    comparison = compare(load(store, study, keys=() if is_declared else None, as_asked=True))
+    comparison = compare(load(store, study, keys=() if is_declared else None))
     if comparison.at_step is None:
         return None
     return StudySummary(

@@ -206,9 +206,7 @@ class StudyFrames:
         from ablate.analysis.loading import load as load_data
 
         with closing(self._store()) as store:
-            data = load_data(
-                store, self.name, variants, keys=metrics, baseline=baseline, as_asked=True
-            )
+            data = load_data(store, self.name, variants, keys=metrics, baseline=baseline)
             return compare(data, at_step=at, baseline=baseline, metrics=metrics or None)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import cast
 
 from ablate.analysis.stored_curves import StoredCurves
-from ablate.analysis.study_data import MetricSpec, StudyData, index_curves
+from ablate.analysis.study_data import MetricSpec, StudyData
 from ablate.domain import Event, Json, Plan, Variant
 from ablate.errors import NotFoundError, did_you_mean
 from ablate.rules import DEFAULT_RULE, Guard, MetricRule, Target
@@ -21,18 +21,15 @@ def load(
     *,
     keys: Collection[str] | None = None,
     baseline: str | None = None,
-    as_asked: bool = False,
 ) -> StudyData:
-    """Read what the analysis of a study needs.
+    """Read what the analysis of a study needs; points are read when they are asked for.
 
     Args:
-        store: Where truth lives; nothing is written.
+        store: Where truth lives; nothing is written. It has to stay open.
         study: Its name.
         variants: Names to compare; none for all of the study.
         keys: Metric keys, or patterns such as ``valid/*``, to read beside those that the verdicts
             need; None for all that were logged. A comparison without curves needs ``()``.
-        as_asked: Read points when they are asked for, which for a comparison alone are few; the
-            store then has to stay open.
         baseline: The variant to compare with. Without it: the study's baseline when it is among
             the variants, else the first that was named.
 
@@ -57,9 +54,7 @@ def load(
         targets=read_targets(plan.spec.get("targets")),
         guards=read_guards(plan.spec.get("guards")),
         runs=runs,
-        curves=StoredCurves(store, ids, wanted)
-        if as_asked
-        else index_curves(store.curves(ids, wanted, with_times=False)),
+        curves=StoredCurves(store, ids, wanted),
         events=_events(store, ids),
         notes=notes,
         logged=logged,

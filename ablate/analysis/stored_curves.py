@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ablate.store.base import Curve, Store
+
+MAX_POINTS = 400_000
+"""Of whole curves that are kept in memory: forty megabytes."""
 
 
 class StoredCurves(Mapping[tuple[str, str], "StoredCurve"]):
@@ -18,10 +21,11 @@ class StoredCurves(Mapping[tuple[str, str], "StoredCurve"]):
     """
 
     def __init__(self, store: Store, run_ids: Sequence[str], keys: Collection[str]) -> None:
+        whole = _WholeCurves(store)
         self._curves = {
             (run_id, key): StoredCurve(run, key)
             for run_id in run_ids
-            for run in [_StoredRun(store, run_id, keys)]
+            for run in [_StoredRun(store, run_id, keys, whole)]
             for key in run.keys
         }
 
@@ -35,25 +39,53 @@ class StoredCurves(Mapping[tuple[str, str], "StoredCurve"]):
         return len(self._curves)
 
 
-class _StoredRun:
-    """What was read of a run: ranges of steps of all its keys, and whole curves."""
+class _WholeCurves:
+    """Whole curves, of which those that were asked for last are kept."""
 
-    def __init__(self, store: Store, run_id: str, keys: Collection[str]) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
+        self._kept: dict[tuple[str, str], Curve] = {}
+        self._n_points = 0
+        self._steps: tuple[int, ...] = ()
+
+    def find(self, run_id: str, key: str) -> Curve | None:
+        """Return a curve if it is kept."""
+        return self._kept.get((run_id, key))
+
+    def get(self, run_id: str, key: str) -> Curve:
+        """Return a curve, read if it is not kept."""
+        curve = self._kept.pop((run_id, key), None)
+        if curve is None:
+            (curve,) = self._store.curves([run_id], [key], with_times=False)
+            if curve.steps == self._steps:  # most are logged at the same steps: keep them once
+                curve = replace(curve, steps=self._steps)
+            self._steps = curve.steps
+            self._n_points += len(curve.steps)
+        self._kept[run_id, key] = curve  # the last one again
+        while self._n_points > MAX_POINTS and len(self._kept) > 1:
+            self._n_points -= len(self._kept.pop(next(iter(self._kept))).steps)
+        return curve
+
+
+class _StoredRun:
+    """A run: its keys, and ranges of steps of all of them."""
+
+    def __init__(
+        self, store: Store, run_id: str, keys: Collection[str], whole: _WholeCurves
+    ) -> None:
+        self._store = store
+        self._whole = whole
         self.run_id = run_id
         wanted = set(keys)
         self.keys = [key for key in store.metric_keys([run_id]) if key in wanted]
         self._ranges: dict[tuple[int, int], dict[str, Curve]] = {}
-        self._whole: dict[str, Curve] = {}
 
     def whole(self, key: str) -> Curve:
-        if key not in self._whole:
-            (self._whole[key],) = self._store.curves([self.run_id], [key], with_times=False)
-        return self._whole[key]
+        return self._whole.get(self.run_id, key)
 
     def between(self, key: str, first_step: int, last_step: int) -> Curve:
-        if key in self._whole:
-            return self._whole[key].between(first_step, last_step)
+        if curve := self._whole.find(self.run_id, key):
+            return curve.between(first_step, last_step)
         steps = first_step, last_step
         if steps not in self._ranges:
             # Who asks for one key's last steps asks for those of the others next.

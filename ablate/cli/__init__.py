@@ -6,6 +6,7 @@ that ``--help`` and completion answer at once.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
@@ -62,6 +63,8 @@ def start(
 
 def main() -> None:
     """Run the command; turn errors into text and exit codes."""
+    # Rows by the hundred thousand are no garbage, and looking through them takes time.
+    gc.set_threshold(100_000, 20, 100)
     try:
         _refuse_namesake()
         app()

@@ -63,21 +63,16 @@ def show_comparison(
     with opened(context) as store:
         named = study_of(store, variants, study).name
         data = load(
-            store,
-            named,
-            variants,
-            keys=metrics if plot is None else None,
-            baseline=baseline,
-            as_asked=plot is None,
+            store, named, variants, keys=metrics if plot is None else None, baseline=baseline
         )
         comparison = compare_variants(data, at_step=at, baseline=baseline, metrics=metrics or None)
+        if plot is not None:
+            from dashboards.compare_page import compare_page
+
+            compare_page(comparison, data, plot)
+            say(f"wrote {plot}")
     width = terminal_width()
     print(render(comparison, form, width=width, color=width is not None))  # pyright: ignore[reportArgumentType]
-    if plot is not None:
-        from dashboards.compare_page import compare_page
-
-        compare_page(comparison, data, plot)
-        say(f"wrote {plot}")
 
 
 def report(
@@ -103,4 +98,4 @@ def write_report(
 
     with opened(context) as store:
         data = load(store, study, variants)
-    write(path, data, compare_variants(data))
+        write(path, data, compare_variants(data))
