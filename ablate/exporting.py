@@ -29,7 +29,7 @@ def point_blocks(
     Raises:
         NotFoundError: For a study, variant or metric that does not exist, with the closest name.
     """
-    runs = _runs(store, study, variants)
+    runs = wanted_runs(store, study, variants)
     ids = list(dict.fromkeys(run.id for run in runs))
     keys = matching_keys(store.metric_keys(ids), metrics, study)
     by_id: dict[str, list[Run]] = {}
@@ -44,7 +44,12 @@ def _blocks(store: Store, runs: dict[str, list[Run]], keys: Sequence[str]) -> It
             yield PointBlock(run=run, curve=piece)
 
 
-def _runs(store: Store, study: str, variants: Sequence[str]) -> list[Run]:
+def wanted_runs(store: Store, study: str, variants: Sequence[str]) -> list[Run]:
+    """Return the runs of these variants, of all when none is named.
+
+    Raises:
+        NotFoundError: For a study or variant that does not exist, with the closest name.
+    """
     known = [variant.name for variant in store.study(study).plan.variants]
     for name in variants:
         if name not in known:

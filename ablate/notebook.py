@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ablate.domain import Kind
 from ablate.errors import UsageError
-from ablate.exporting import point_blocks
+from ablate.exporting import matching_keys, point_blocks, wanted_runs
 from ablate.settings import load_settings
 from ablate.store import open_store
 
@@ -142,6 +142,39 @@ class StudyFrames:
                     )
                 )
         return pd.concat(parts, ignore_index=True) if parts else _no_points()
+
+    def curves(
+        self, *keys: str, variants: Sequence[str] = (), max_points: int = 500
+    ) -> pd.DataFrame:
+        """Return points to draw: few of each curve, all its peaks among them.
+
+        They come from summaries of 50 steps, so long curves of many runs cost little to read.
+        Columns: variant, seed, run, key, step, value.
+
+        Args:
+            keys: Metric keys or patterns such as ``valid/*``; none for all.
+            variants: Names; none for all.
+            max_points: Of each curve, at least 16. A curve with no more comes whole.
+
+        Raises:
+            NotFoundError: For a key or variant that does not exist, with the closest name.
+            UsageError: If ``max_points`` is too small.
+        """
+        import pandas as pd
+
+        with closing(self._store()) as store:
+            runs = wanted_runs(store, self.name, variants)
+            ids = list(dict.fromkeys(run.id for run in runs))
+            wanted = matching_keys(store.metric_keys(ids), keys, self.name)
+            found = store.outlines(ids, wanted, max_points=max_points)
+        rows = [
+            (run.variant, run.seed, run.id, outline.key, step, value)
+            for run in runs
+            for outline in found
+            if outline.run_id == run.id
+            for step, value in zip(outline.steps, outline.values, strict=True)
+        ]
+        return pd.DataFrame(rows, columns=[*_PLACE, "key", "step", "value"])
 
     def events(self) -> pd.DataFrame:
         """Return a row for each event: run, variant, seed, step, name, time (UTC), data."""

@@ -194,6 +194,22 @@ def test_wide_frame_has_a_column_for_each_key(frames) -> None:
     assert (merged["value"] == merged["train/audio/rms"]).all()
 
 
+def test_curves_to_draw_are_points_of_the_metrics_with_their_peaks(calm: Project, frames) -> None:
+    points = frames.metrics("train/loss/*", variants=["plain"], long=True)
+    whole = frames.curves("train/loss/*", variants=["plain"])
+    thin = frames.curves("train/loss/*", variants=["plain"], max_points=16)
+
+    place = ["variant", "seed", "run", "key", "step", "value"]
+    pd.testing.assert_frame_equal(whole, points[place])
+    assert thin.groupby(["run", "key"]).size().max() <= 16
+    assert len(thin.merge(points, on=place)) == len(thin) < len(whole)
+    for extreme in ("min", "max"):
+        expected = points.groupby(["run", "key"])["value"].agg(extreme)
+        assert thin.groupby(["run", "key"])["value"].agg(extreme).equals(expected)
+    with pytest.raises(ablate.errors.UsageError, match="at least 16"):  # type: ignore[attr-defined]
+        frames.curves(max_points=3)
+
+
 def test_frames_of_runs_and_events(calm: Project, frames) -> None:
     shown = json.loads(calm.ablate("status", "toy", "--format", "json"))["rows"]
 
