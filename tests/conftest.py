@@ -28,9 +28,21 @@ def postgres_server():
 
 
 @pytest.fixture
-def postgres_url(postgres_server):
+def new_postgres_url(postgres_server):
+    """Makes a new, empty database each time it is called; returns its URL."""
+    made = []
+
+    def make() -> str:
+        made.append(f"ablate_{next(_numbers)}")
+        postgres_server.psql(f"CREATE DATABASE {made[-1]} STRATEGY = WAL_LOG;")
+        return postgres_server.get_uri(database=made[-1])
+
+    yield make
+    for name in made:
+        postgres_server.psql(f"DROP DATABASE {name} WITH (FORCE);")
+
+
+@pytest.fixture
+def postgres_url(new_postgres_url):
     """The URL of a new, empty database."""
-    name = f"ablate_{next(_numbers)}"
-    postgres_server.psql(f"CREATE DATABASE {name} STRATEGY = WAL_LOG;")
-    yield postgres_server.get_uri(database=name)
-    postgres_server.psql(f"DROP DATABASE {name} WITH (FORCE);")
+    return new_postgres_url()

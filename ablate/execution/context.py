@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, SupportsFloat
 
 from ablate.domain import AttemptState, Checkpoint, Event
+from ablate.errors import StoreUnavailableError
 from ablate.execution.checkpoints import (
     CheckpointError,
     load_checkpoint,
@@ -25,6 +26,7 @@ from ablate.execution.checkpoints import (
 )
 from ablate.execution.guards import Firing, GuardWatch
 from ablate.execution.job import Job
+from ablate.execution.patience import Patience, say
 from ablate.execution.tensors import fetch, is_device_tensor
 from ablate.store.base import Ending
 from ablate.store.spool import SpoolWriter
@@ -39,10 +41,18 @@ _FLUSH_S = 1.0
 class RunContext:
     """Implements `ablate.protocol.Run` for one attempt."""
 
-    def __init__(self, job: Job, spool: SpoolWriter, *, on_step: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        spool: SpoolWriter,
+        *,
+        on_step: Callable[[], None],
+        warn: Callable[[str], None] = say,
+    ) -> None:
         self._job = job
         self._spool = spool
         self._on_step = on_step
+        self._patiently = Patience(job.run_dir, warn, self._may_wait)
         self._watch = GuardWatch(job.guards)
         self._keys: set[str] = set()
         self._pending: list[tuple[int, float, dict[str, Any]]] = []
@@ -110,17 +120,17 @@ class RunContext:
         """See `ablate.protocol.Run`."""
         self._start()
         self._flush()
-        self._spool.event(Event(name=name, step=step, data=data, time=time.time()))
+        self._patiently(self._spool.event, Event(name=name, step=step, data=data, time=time.time()))
 
     def save(self, step: int, state: Any) -> None:
         """See `ablate.protocol.Run`."""
         self._start()
         self._flush()
-        self._spool.sync()
+        self._patiently(self._spool.sync)
         meta = {"guards": self._watch.state(), "environment": self._environment()}
         folder = self._job.attempt_dir / "checkpoints"
-        checkpoint = save_checkpoint(folder, self._job.run_dir, step, state, meta)
-        self._spool.checkpoint(checkpoint)
+        checkpoint = self._patiently(save_checkpoint, folder, self._job.run_dir, step, state, meta)
+        self._patiently(self._spool.checkpoint, checkpoint)
         self._checkpoints = [
             checkpoint,
             *(c for c in self._checkpoints if c.path != checkpoint.path),
@@ -154,6 +164,15 @@ class RunContext:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, folder / Path(path).name)
 
+    def end(self, ending: Ending) -> None:
+        """Write how the attempt ended; nothing can be written after it."""
+        self._patiently(self._spool.ended, ending)
+
+    def _may_wait(self) -> bool:
+        """Whether to wait for a disk; meanwhile an executor that blocks renews its lease."""
+        self._on_step()
+        return self._stop is None
+
     def _start(self) -> None:
         """A trainer that never resumes begins with its first word."""
         if not self._has_started:
@@ -161,7 +180,7 @@ class RunContext:
 
     def _begin(self, step: int | None, inexact: str | None) -> None:
         self._has_started = True
-        self._spool.started(step, inexact)
+        self._patiently(self._spool.started, step, inexact)
 
     def _report(self, rejected: list[str], step: int) -> None:
         for message in rejected:
@@ -201,14 +220,18 @@ class RunContext:
             self._write(step, now, whole)
 
     def _write(self, step: int, now: float, values: dict[str, float]) -> None:
-        self._spool.points(step, now, values)
+        try:
+            self._spool.points(step, now, values)
+        except StoreUnavailableError:
+            self._patiently(self._spool.points, step, now, values)
         for firing in self._watch.observe(values, step):
             self._fire(firing, step)
 
     def _fire(self, firing: Firing, step: int) -> None:
         guard = firing.guard
         held = f"{guard.when} since step {firing.since_step}"
-        self._spool.event(
+        self._patiently(
+            self._spool.event,
             Event(
                 name="guard_fired",
                 step=step,
@@ -220,7 +243,7 @@ class RunContext:
                     "do": guard.do,
                 },
                 time=time.time(),
-            )
+            ),
         )
         if guard.do == "stop":
             reason = f"guard {guard.name} at step {step}: {held}"

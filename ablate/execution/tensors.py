@@ -38,7 +38,8 @@ def save_state(state: Any, path: Path) -> None:
     if isinstance(state, bytes):
         path.write_bytes(state)
     elif torch is not None:
-        torch.save(state, path)
+        with path.open("wb") as file:  # an open file: torch's own says nothing of why it fails
+            torch.save(state, file)
     else:
         path.write_text(json.dumps(state), encoding="utf-8")
 

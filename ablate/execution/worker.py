@@ -6,19 +6,26 @@ import importlib
 import signal
 import traceback
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Any
 
 from ablate.domain import AttemptState
 from ablate.execution.context import RunContext
 from ablate.execution.job import Job
+from ablate.execution.patience import Patience, say
 from ablate.planning.trainers import add_project
 from ablate.protocol import Diverged
 from ablate.store.base import Ending
 from ablate.store.spool import SpoolWriter
 
 
-def run_job(job: Job, *, on_step: Callable[[], None] = lambda: None) -> None:
+def run_job(
+    job: Job,
+    *,
+    on_step: Callable[[], None] = lambda: None,
+    warn: Callable[[str], None] = say,
+) -> None:
     """Train one attempt and write its ending into its spool.
 
     SIGTERM asks the trainer to save and return at the next step boundary; the handler does no
@@ -27,16 +34,25 @@ def run_job(job: Job, *, on_step: Callable[[], None] = lambda: None) -> None:
     Args:
         job: The attempt.
         on_step: Called after every logged step.
+        warn: Shows a line to whoever watches, while the trainer waits for a full disk.
     """
-    with SpoolWriter(job.spool, attempt_id=job.attempt_id) as spool:
-        context = RunContext(job, spool, on_step=on_step)
+    with _open_spool(job, on_step, warn) as spool:
+        context = RunContext(job, spool, on_step=on_step, warn=warn)
 
         def on_sigterm(_number: int, _frame: FrameType | None) -> None:
             context.request_stop("asked to stop")
 
         signal.signal(signal.SIGTERM, on_sigterm)
-        spool.ended(_train(job, context))
-        spool.sync()
+        context.end(_train(job, context))
+
+
+def _open_spool(job: Job, on_step: Callable[[], None], warn: Callable[[str], None]) -> SpoolWriter:
+    def may_wait() -> bool:
+        on_step()
+        return True
+
+    patiently = Patience(job.run_dir, warn, may_wait)
+    return patiently(partial(SpoolWriter, job.spool, attempt_id=job.attempt_id))
 
 
 def _train(job: Job, context: RunContext) -> Ending:

@@ -43,13 +43,23 @@ _DELETE_ROLLUPS = """
 """
 
 
+_LIVENESS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+"""Seconds, the last in ms: a server that vanished without a word is noticed in half a minute."""
+
+
 def make_engine(url: URL, *, read_only: bool) -> Engine:
     """Return an engine for a server.
 
     Raises:
         StoreUnavailableError: If psycopg is not installed.
     """
-    arguments: dict[str, Any] = {"connect_timeout": 10, "application_name": "ablate"}
+    arguments: dict[str, Any] = {"application_name": "ablate", **_LIVENESS}
     if read_only:
         arguments["options"] = "-c default_transaction_read_only=on"
     try:

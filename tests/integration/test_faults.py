@@ -1,0 +1,79 @@
+"""SIGKILL in the middle of writes: nothing acknowledged is lost, nothing is there twice."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.integration.faulty import FaultyProject, copy_of, make_project
+from tests.thorough import few_or_many
+
+SIGKILLED = -9
+
+
+def sample(calls: Counter[str], n: int, seed: int) -> list[str]:
+    """Return kills at ``n`` of the places that were counted, each point in turn."""
+    rng = random.Random(seed)
+    places = {point: list(range(1, count + 1)) for point, count in calls.items()}
+    chosen: list[str] = []
+    while len(chosen) < n and any(places.values()):
+        for point in sorted(point for point, left in places.items() if left):
+            number = places[point].pop(rng.randrange(len(places[point])))
+            chosen.append(f"{point}:{rng.choice(('kill', 'killed-after'))}@{number}")
+    return chosen[:n]
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> FaultyProject:
+    return make_project(tmp_path_factory.mktemp("planned") / "project")
+
+
+@pytest.fixture(scope="module")
+def calm(planned: FaultyProject, tmp_path_factory: pytest.TempPathFactory) -> FaultyProject:
+    """A project whose run was never disturbed."""
+    made = copy_of(planned, tmp_path_factory.mktemp("calm") / "project")
+    assert made.run() == 0
+    return made
+
+
+def test_killed_in_one_process_with_its_runner(planned, calm, tmp_path: Path) -> None:
+    counted = copy_of(planned, tmp_path / "counted").calls()
+    for number, fault in enumerate(sample(counted, few_or_many(12, 110), seed=1)):
+        project = copy_of(planned, tmp_path / str(number))
+        assert project.run(faults=fault) == SIGKILLED, fault
+        assert project.run() == 0, fault
+        project.check_whole(calm)
+
+
+def test_killed_trainer_is_followed_by_the_next_attempt(planned, calm, tmp_path: Path) -> None:
+    counted = copy_of(planned, tmp_path / "counted").calls("local")
+    for number, fault in enumerate(sample(counted, few_or_many(4, 40), seed=2)):
+        project = copy_of(planned, tmp_path / str(number))
+        assert project.run("local", of_trainer=fault) == 0, fault
+        project.check_whole(calm)
+        killed = project.rows("SELECT exit_code FROM attempts WHERE state = 'lost'")
+        assert killed == [(SIGKILLED,)], fault
+
+
+def test_killed_runner_takes_its_trainer_along(planned, calm, tmp_path: Path) -> None:
+    counted = copy_of(planned, tmp_path / "counted").calls()
+    of_database = Counter({p: n for p, n in counted.items() if p.startswith("sqlite3:")})
+    for number, fault in enumerate(sample(of_database, few_or_many(2, 20), seed=3)):
+        project = copy_of(planned, tmp_path / str(number))
+        # How often it stores depends on how fast the trainer is: it may end before its fault.
+        assert project.run("local", faults=fault) in (SIGKILLED, 0), fault
+        assert project.run("local") == 0, fault
+        project.check_whole(calm)
+
+
+def test_killed_while_it_writes_to_a_server(calm, new_postgres_url, tmp_path: Path) -> None:
+    counted = make_project(tmp_path / "counted", new_postgres_url()).calls()
+    of_database = Counter({p: n for p, n in counted.items() if p.startswith("psycopg:")})
+    for number, fault in enumerate(sample(of_database, few_or_many(4, 30), seed=4)):
+        project = make_project(tmp_path / str(number), new_postgres_url())
+        assert project.run(faults=fault) == SIGKILLED, fault
+        assert project.run() == 0, fault
+        project.check_whole(calm)
