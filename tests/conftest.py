@@ -1,7 +1,11 @@
 import itertools
+import os
+import subprocess
 import tempfile
 
 import pytest
+
+from tests.disks import SmallDisk
 
 _numbers = itertools.count()
 
@@ -46,3 +50,15 @@ def new_postgres_url(postgres_server):
 def postgres_url(new_postgres_url):
     """The URL of a new, empty database."""
     return new_postgres_url()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """An empty file system of 2 MiB in memory."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    if os.getuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
+        pytest.skip("needs the right to mount a file system")
+    yield SmallDisk(folder)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)

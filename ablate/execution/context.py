@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, SupportsFloat
+from typing import Any
 
 from ablate.domain import AttemptState, Checkpoint, Event
 from ablate.errors import StoreUnavailableError
@@ -26,10 +26,12 @@ from ablate.execution.checkpoints import (
 )
 from ablate.execution.guards import Firing, GuardWatch
 from ablate.execution.job import Job
+from ablate.execution.numbers import check_step, exact_float
 from ablate.execution.patience import Patience, say
-from ablate.execution.tensors import fetch, is_device_tensor
+from ablate.execution.tensors import fetch, is_device_tensor, is_one_number
 from ablate.store.base import Ending
 from ablate.store.spool import SpoolWriter
+from ablate.store.text import name_fault
 
 _KEY = re.compile(r"[^/\s]+(/[^/\s]+)+")
 _MAX_KEY_LENGTH = 250
@@ -55,6 +57,9 @@ class RunContext:
         self._patiently = Patience(job.run_dir, warn, self._may_wait)
         self._watch = GuardWatch(job.guards)
         self._keys: set[str] = set()
+        self._rounded: set[str] = set()
+        self._unreported: dict[str, str] = {}
+        """Key -> the value as given, of those that this call of `log` was the first to round."""
         self._pending: list[tuple[int, float, dict[str, Any]]] = []
         self._checkpoints: list[Checkpoint] = list(job.resume_from)
         self._has_started = False
@@ -105,7 +110,15 @@ class RunContext:
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
         """See `ablate.protocol.Run`."""
         self._start()
-        values = {key: self._number(key, value) for key, value in metrics.items()}
+        if type(step) is not int or not 0 <= step < _MAX_INT:
+            step = check_step(step)
+        try:
+            values = {key: self._number(key, value) for key, value in metrics.items()}
+        except (TypeError, ValueError):
+            self._unreported.clear()
+            raise
+        if self._unreported:
+            self._report_rounded(values, step)
         now = time.time()
         if self._pending or any(not isinstance(value, float) for value in values.values()):
             self._pending.append((step, now, values))
@@ -118,12 +131,14 @@ class RunContext:
 
     def event(self, name: str, step: int, **data: Any) -> None:
         """See `ablate.protocol.Run`."""
+        event = Event(name=name, step=check_step(step), data=data, time=time.time())
         self._start()
         self._flush()
-        self._patiently(self._spool.event, Event(name=name, step=step, data=data, time=time.time()))
+        self._patiently(self._spool.event, event)
 
     def save(self, step: int, state: Any) -> None:
         """See `ablate.protocol.Run`."""
+        step = check_step(step)
         self._start()
         self._flush()
         self._patiently(self._spool.sync)
@@ -192,23 +207,31 @@ class RunContext:
             self._check_key(key)
         if type(value) is float:
             return value
-        if is_device_tensor(value):
+        if is_device_tensor(value) and is_one_number(value):
             return value
-        if hasattr(value, "item"):
-            value = value.item()
-        if isinstance(value, int) and not -_MAX_INT <= value < _MAX_INT:
-            raise ValueError(f"{key}: the integer {value} is outside -2^63..2^63-1")
-        if isinstance(value, (str, bytes, complex)) or not isinstance(value, SupportsFloat):
-            raise TypeError(f"{key}: {value!r} is {type(value).__name__}, not a number")
-        return float(value)
+        stored, given = exact_float(key, value)
+        if given is not None and key not in self._rounded:
+            self._unreported[key] = given
+        return stored
 
     def _check_key(self, key: str) -> None:
+        if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance] - trainers
+            raise TypeError(f"metric key {key!r} is {type(key).__name__}, not text")
         if not _KEY.fullmatch(key) or len(key) > _MAX_KEY_LENGTH:
             raise ValueError(
                 f"'{key}' is not a metric key: write split/group/name without blanks, "
                 f"at most {_MAX_KEY_LENGTH} characters"
             )
+        if fault := name_fault(key):
+            raise ValueError(f"metric key {key!a} {fault}")
         self._keys.add(key)
+
+    def _report_rounded(self, values: Mapping[str, float], step: int) -> None:
+        """Tell of each key once that a double does not hold what was given."""
+        rounded, self._unreported = self._unreported, {}
+        for key, given in rounded.items():
+            self._rounded.add(key)
+            self.event("rounded", step, key=key, given=given, stored=values[key])
 
     def _flush(self) -> None:
         """Fetch device tensors of all waiting steps at once and write them."""
@@ -216,7 +239,12 @@ class RunContext:
         tensors = [v for _, _, values in waiting for v in values.values() if type(v) is not float]
         fetched = iter(fetch(tensors) if tensors else ())
         for step, now, values in waiting:
-            whole = {k: v if type(v) is float else next(fetched) for k, v in values.items()}
+            whole = {
+                k: v if type(v) is float else self._number(k, next(fetched))
+                for k, v in values.items()
+            }
+            if self._unreported:
+                self._report_rounded(whole, step)
             self._write(step, now, whole)
 
     def _write(self, step: int, now: float, values: dict[str, float]) -> None:

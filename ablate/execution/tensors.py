@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,29 @@ def is_device_tensor(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.Tensor) and value.device.type != "cpu"
 
 
-def fetch(tensors: Sequence[Any]) -> list[float]:
-    """Copy 0-d device tensors to the host in one transfer for each device."""
+def is_one_number(tensor: Any) -> bool:
+    """Whether a tensor holds a single real number, which `fetch` can copy."""
+    return tensor.numel() == 1 and not tensor.is_complex()
+
+
+def fetch(tensors: Sequence[Any]) -> list[int | float]:
+    """Copy device tensors of one number to the host, all at once; long integers stay exact."""
     torch = torch_module()
     assert torch is not None
-    stacked = torch.stack([t.detach().reshape(()).to(torch.float64) for t in tensors])
-    return stacked.cpu().tolist()
+    is_long = [tensor.dtype is torch.int64 for tensor in tensors]
+    longs = _copied([t for t, long in zip(tensors, is_long, strict=True) if long], torch.int64)
+    others = _copied(
+        [t for t, long in zip(tensors, is_long, strict=True) if not long], torch.float64
+    )
+    return [next(longs if long else others) for long in is_long]
+
+
+def _copied(tensors: Sequence[Any], dtype: Any) -> Iterator[Any]:
+    torch = torch_module()
+    if torch is None or not tensors:
+        return iter(())
+    stacked = torch.stack([tensor.detach().reshape(()).to(dtype) for tensor in tensors])
+    return iter(stacked.cpu().tolist())
 
 
 def save_state(state: Any, path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
 from ablate.errors import StoreUnavailableError
@@ -63,7 +63,7 @@ def make_engine(url: URL, *, read_only: bool) -> Engine:
     if read_only:
         arguments["options"] = "-c default_transaction_read_only=on"
     try:
-        return create_engine(
+        engine = create_engine(
             url, pool_size=1, max_overflow=0, pool_pre_ping=True, connect_args=arguments
         )
     except ModuleNotFoundError as error:
@@ -71,6 +71,15 @@ def make_engine(url: URL, *, read_only: bool) -> Engine:
             "PostgreSQL needs the package psycopg",
             hint="pip install 'ablate-studies[postgres]'",
         ) from error
+    if not read_only:
+        event.listen(engine, "connect", _end_if_abandoned)
+    return engine
+
+
+def _end_if_abandoned(connection: Any, _record: object) -> None:
+    """Have the server end transactions whose client vanished: they would hold locks for hours."""
+    connection.execute("SET idle_in_transaction_session_timeout = '60s'")
+    connection.commit()
 
 
 def write_points(connection: Connection, new: NewRows, others: Iterable[FullRow]) -> None:

@@ -77,3 +77,23 @@ def test_killed_while_it_writes_to_a_server(calm, new_postgres_url, tmp_path: Pa
         assert project.run(faults=fault) == SIGKILLED, fault
         assert project.run() == 0, fault
         project.check_whole(calm)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "os:write:ENOSPC@5-9",
+        "os:fdatasync:EDQUOT@2-3",
+        "os:fsync:ENOSPC@3",
+        "pathlib:Path.write_text:ENOSPC@1",
+        "pathlib:Path.write_text:ENOSPC@2-4",
+    ],
+)
+def test_disk_that_is_full_for_a_while_is_waited_for(planned, calm, tmp_path, fault) -> None:
+    project = copy_of(planned, tmp_path / "project")
+
+    assert project.run(faults=fault) == 0
+
+    project.check_whole(calm)
+    assert project.rows("SELECT count(*) FROM attempts") == [(1,)]
+    assert [path.name for path in project.folder.rglob("*.tmp")] == []
