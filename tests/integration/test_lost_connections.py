@@ -7,6 +7,7 @@ import random
 import signal
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ def test_cut_connections_lose_and_double_nothing(new_postgres_url, tmp_path: Pat
         assert project.rows("SELECT count(*) FROM attempts") == [(1,)]
 
     assert len(set(done)) > 2
+    print(sorted(Counter(done).items()))
 
 
 def run_disturbed(folder: Path, url: str, disturb: Callable[[], None], times: int) -> Project:

@@ -221,6 +221,7 @@ def test_every_number_comes_back_or_is_refused_by_name(url: str, tmp_path: Path)
     log()
     trip.store()
 
+    print(f"{trip.refused} refused, {len(trip.expected)} different points stored")
     assert trip.refused > 50
     assert len(trip.expected) > 50
     check_readers(trip)
