@@ -77,16 +77,24 @@ def check_as_calm(url: str, calm: Project) -> None:
     assert there.rows("SELECT count(*), max(number) FROM attempts") == [(4, 1)]
 
 
+TERMINATE_IN_MID_BATCH = """
+    DO $$ BEGIN
+        FOR i IN 1..3000 LOOP
+            PERFORM pg_stat_clear_snapshot();
+            PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE application_name = 'ablate' AND state IN ('active', 'idle in transaction');
+            EXIT WHEN FOUND;
+            PERFORM pg_sleep(0.0005);
+        END LOOP;
+    END $$;
+"""
+
+
 def test_terminated_backends_are_connected_anew(
     postgres_server: Any, postgres_url: str, calm: Project, tmp_path: Path
 ) -> None:
     def terminate() -> None:
-        for _ in range(5):
-            postgres_server.psql(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE application_name = 'ablate';"
-            )
-            time.sleep(0.05)
+        postgres_server.psql(TERMINATE_IN_MID_BATCH)
 
     project = run_disturbed(tmp_path / "project", postgres_url, terminate, times=3)
 

@@ -115,13 +115,15 @@ ODD_NAMES = (
     ),
     *("a/" + "b" * 10_000, "a/" + "🎛" * 248, "'; DROP TABLE points; --/x", "[/red]/x", 3, None),
 )
+parts = st.text(st.characters(exclude_categories=["Z", "C"], exclude_characters="/"), min_size=1)
+good_keys = st.builds("{}/{}".format, parts, parts).filter(lambda key: len(key) <= 250)
 keys = st.one_of(
+    *[good_keys] * 4,
     st.sampled_from(ODD_NAMES),
     st.builds("{}/{}".format, st.text(max_size=6), st.text(max_size=6)),
 )
 steps = st.one_of(
-    st.integers(0, 9),
-    st.integers(0, 2**63 - 1),
+    *[st.integers(0, 9), st.integers(0, 2**63 - 1)] * 4,
     st.sampled_from([-1, 2**63, 1.0, True, "1", None, np.int64(5), np.uint8(7), np.float64(2)]),
 )
 
