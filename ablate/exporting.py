@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
-import os
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import BinaryIO
+from collections.abc import Iterator, Sequence
 
 from ablate.domain import Run
-from ablate.errors import NotFoundError, StoreError, did_you_mean
+from ablate.errors import NotFoundError, did_you_mean
 from ablate.render.points import PointBlock
 from ablate.store.base import Store
 
@@ -75,21 +71,3 @@ def matching_keys(logged: Sequence[str], wanted: Sequence[str], study: str) -> t
             )
         found |= matches
     return tuple(sorted(found))
-
-
-@contextmanager
-def written_whole(path: Path) -> Generator[BinaryIO]:
-    """Open a file that appears under its name only once it is written to the end.
-
-    Raises:
-        StoreError: If it cannot be written.
-    """
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with aside.open("wb") as file:
-            yield file
-        aside.replace(path)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        aside.unlink(missing_ok=True)

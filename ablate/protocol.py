@@ -72,7 +72,9 @@ class Run(Protocol):
         """Record the values of one step. Safe against SIGKILL once this returned (CPU numbers).
 
         Args:
-            metrics: ``split/group/name`` -> number, numpy scalar or 0-d tensor.
+            metrics: ``split/group/name`` -> number, numpy scalar or tensor of one number. Stored as
+                a double; one that a double does not hold exactly, as an integer beyond 2^53, is
+                rounded to the nearest, and an event ``rounded`` says so once for its key.
             step: How many steps have been trained; 0 is the untrained model. A key may be logged
                 again at the same step; the last value counts.
 

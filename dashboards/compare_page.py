@@ -12,13 +12,13 @@ from ablate.render.comparison import heading, method
 from ablate.render.comparison_tables import VERDICT_TONES, contrasts_table, runs_text, values_table
 from dashboards.figures.curves import curves_figure, curves_info
 from dashboards.figures.effects import effects_figure, effects_info
-from dashboards.page import Card, Drawn, Page, Part, Section, drawn, to_text, write_whole
+from dashboards.page import Card, Drawn, Page, Part, Section, drawn, to_text, write_page
 from dashboards.theme import looks
 
 
 def compare_page(comparison: Comparison, data: StudyData, path: Path) -> None:
     """Write the page; it opens offline."""
-    write_whole(path, compare_html(comparison, data))
+    write_page(path, compare_html(comparison, data))
 
 
 def compare_html(comparison: Comparison, data: StudyData) -> str:

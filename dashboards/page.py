@@ -9,8 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablate.files import written_whole
 from ablate.render.formats import printable
 from ablate.render.tables import Table, Tone, to_html
 
@@ -126,18 +125,15 @@ def script_safe(text: str) -> str:
     return text
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file such that a reader sees the old one or the new one, never half of it."""
+def write_page(path: Path, text: str) -> None:
+    """Write a page or a report, whole or not at all; its folder is made.
+
+    Raises:
+        StoreError: If it cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with written_whole(path) as file:
+        file.write(text.encode())
 
 
 def _plain(value: Any) -> Any:

@@ -20,7 +20,7 @@ from dashboards.compare_page import (
     curve_figures,
     headline,
 )
-from dashboards.page import Page, Part, Section, to_text, write_whole
+from dashboards.page import Page, Part, Section, to_text, write_page
 
 _UNFOLDED = 4
 """Variants shown unfolded; a study of thirty variants would bury its reader."""
@@ -40,7 +40,7 @@ def write_report(path: Path, data: StudyData, comparison: Comparison) -> None:
         raise UsageError(
             f"a report cannot be written as '{path.name}'", hint="end the name in .html or .md"
         )
-    write_whole(path, writer(data, comparison))
+    write_page(path, writer(data, comparison))
 
 
 def report_html(data: StudyData, comparison: Comparison) -> str:

@@ -31,7 +31,8 @@ def export(
     ),
 ) -> None:
     """Write a study's points, one row for each (run, key, step), whatever their number."""
-    from ablate.exporting import point_blocks, written_whole
+    from ablate.exporting import point_blocks
+    from ablate.files import written_whole
     from ablate.render.points import WRITERS
 
     form = check_format(form or _form_of(output), _EXPORTS)

@@ -45,23 +45,26 @@ def save_checkpoint(
         step: Steps trained.
         state: What the trainer wants back.
         meta: JSON-ready facts that belong to it, stored in the file beside it.
+
+    Raises:
+        OSError: If it cannot be written. The earlier checkpoints stay, and no part of it is left.
     """
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / f"step-{step:09d}.ckpt"
-    aside = data.with_suffix(".tmp")
+    aside, note = data.with_suffix(".tmp"), data.with_suffix(".json.tmp")
     try:
         save_state(state, aside)
         digest = _digest(aside)
-        _sync(aside)
-        aside.replace(data)
         record = {"step": step, "sha256": digest, "meta": dict(meta)}
-        note = data.with_suffix(".json.tmp")
         note.write_text(json.dumps(record), encoding="utf-8")
+        _sync(aside)
         _sync(note)
+        aside.replace(data)
         note.replace(data.with_suffix(".json"))
         _sync(folder)
     finally:
         aside.unlink(missing_ok=True)
+        note.unlink(missing_ok=True)
     return Checkpoint(
         step=step,
         path=data.relative_to(run_dir).as_posix(),

@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, SupportsFloat
+from typing import Any
 
 from ablate.domain import AttemptState, Checkpoint, Event
+from ablate.errors import StoreUnavailableError
 from ablate.execution.checkpoints import (
     CheckpointError,
     load_checkpoint,
@@ -26,9 +27,12 @@ from ablate.execution.checkpoints import (
 from ablate.execution.guards import Firing, GuardWatch
 from ablate.execution.job import Job
 from ablate.execution.machine import MachineMeter
-from ablate.execution.tensors import DeviceLog, is_device_tensor
+from ablate.execution.numbers import check_step, exact_float
+from ablate.execution.patience import Patience, say
+from ablate.execution.tensors import DeviceLog, is_device_number
 from ablate.store.base import Ending
 from ablate.store.spool import SpoolWriter
+from ablate.store.text import name_fault
 
 _KEY = re.compile(r"[^/\s]+(/[^/\s]+)+")
 _MAX_KEY_LENGTH = 250
@@ -39,16 +43,26 @@ _FLOATS = {float}
 class RunContext:
     """Implements `ablate.protocol.Run` for one attempt."""
 
-    def __init__(self, job: Job, spool: SpoolWriter, *, on_step: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        spool: SpoolWriter,
+        *,
+        on_step: Callable[[], None],
+        warn: Callable[[str], None] = say,
+    ) -> None:
         self._job = job
         self._spool = spool
         self._on_step = on_step
+        self._patiently = Patience(job.run_dir, warn, self._may_wait)
         self._watch = GuardWatch(job.guards)
         self._machine = MachineMeter(job.system_metrics_s, job.gpu)
         self._keys: tuple[str, ...] = ()
         """Those of the last step: most steps have the same ones, which were checked."""
         self._checked: set[str] = set()
-        self._on_device = DeviceLog(self._write)
+        self._rounded: set[str] = set()
+        """Keys of which it was told that a double does not hold them exactly."""
+        self._on_device = DeviceLog(self._write_any)
         self._checkpoints: list[Checkpoint] = list(job.resume_from)
         self._has_started = False
         self._last_step = -1
@@ -104,6 +118,8 @@ class RunContext:
         # All that every step pays for lies in this method: benchmarks/log.py measures it.
         if not self._has_started:
             self._begin(None, None)
+        if type(step) is not int or not 0 <= step < _MAX_INT:
+            step = check_step(step)
         keys = tuple(metrics)
         if keys != self._keys:
             self._check_keys(keys)
@@ -115,24 +131,26 @@ class RunContext:
         if step > self._last_step:
             self._last_step = step
         if measured := self._machine.read(now):
-            self._spool.points(step, now, measured)
+            self._patiently(self._spool.points, step, now, measured)
         self._on_step()
 
     def event(self, name: str, step: int, **data: Any) -> None:
         """See `ablate.protocol.Run`."""
+        step = check_step(step)
         self._start()
         self.flush()
-        self._spool.event(Event(name=name, step=step, data=data, time=time.time()))
+        self._tell(name, step, **data)
 
     def save(self, step: int, state: Any) -> None:
         """See `ablate.protocol.Run`."""
+        step = check_step(step)
         self._start()
         self.flush()
-        self._spool.sync()
+        self._patiently(self._spool.sync)
         meta = {"guards": self._watch.state(), "environment": self._environment()}
         folder = self._job.attempt_dir / "checkpoints"
-        checkpoint = save_checkpoint(folder, self._job.run_dir, step, state, meta)
-        self._spool.checkpoint(checkpoint)
+        checkpoint = self._patiently(save_checkpoint, folder, self._job.run_dir, step, state, meta)
+        self._patiently(self._spool.checkpoint, checkpoint)
         self._checkpoints = [
             checkpoint,
             *(c for c in self._checkpoints if c.path != checkpoint.path),
@@ -166,6 +184,15 @@ class RunContext:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, folder / Path(path).name)
 
+    def end(self, ending: Ending) -> None:
+        """Write how the attempt ended; nothing can be written after it."""
+        self._patiently(self._spool.ended, ending)
+
+    def _may_wait(self) -> bool:
+        """Whether to wait for a disk; meanwhile an executor that blocks renews its lease."""
+        self._on_step()
+        return self._stop is None
+
     def _start(self) -> None:
         """A trainer that never resumes begins with its first word."""
         if not self._has_started:
@@ -173,7 +200,7 @@ class RunContext:
 
     def _begin(self, step: int | None, inexact: str | None) -> None:
         self._has_started = True
-        self._spool.started(step, inexact)
+        self._patiently(self._spool.started, step, inexact)
 
     def _report(self, rejected: list[str], step: int) -> None:
         for message in rejected:
@@ -181,23 +208,28 @@ class RunContext:
 
     def _log_any(self, step: int, now: float, metrics: Mapping[str, Any]) -> None:
         """Log numbers of any type, which may have to wait for a device, or for those that do."""
-        values = {key: self._number(key, value) for key, value in metrics.items()}
-        if self._on_device.is_empty and not any(map(is_device_tensor, values.values())):
+        numbers = {key: value for key, value in metrics.items() if not is_device_number(value)}
+        values = self._floats(numbers, step)
+        if self._on_device.is_empty and len(numbers) == len(metrics):
             self._write(step, now, values)
         else:
-            self._on_device.add(step, now, values)
+            self._on_device.add(step, now, {**metrics, **values})
 
-    def _number(self, key: str, value: Any) -> Any:
-        """Return a float, or a device tensor to be fetched later."""
-        if type(value) is float or is_device_tensor(value):
-            return value
-        if hasattr(value, "item"):
-            value = value.item()
-        if isinstance(value, int) and not -_MAX_INT <= value < _MAX_INT:
-            raise ValueError(f"{key}: the integer {value} is outside -2^63..2^63-1")
-        if isinstance(value, (str, bytes, complex)) or not isinstance(value, SupportsFloat):
-            raise TypeError(f"{key}: {value!r} is {type(value).__name__}, not a number")
-        return float(value)
+    def _write_any(self, step: int, now: float, values: Mapping[str, int | float]) -> None:
+        self._write(step, now, self._floats(values, step))
+
+    def _floats(self, values: Mapping[str, Any], step: int) -> dict[str, float]:
+        """Return numbers as doubles; of each key that was rounded it is told once."""
+        found: dict[str, float] = {}
+        rounded: dict[str, str] = {}
+        for key, value in values.items():
+            found[key], given = (value, None) if type(value) is float else exact_float(key, value)
+            if given is not None and key not in self._rounded:
+                rounded[key] = given
+        for key, given in rounded.items():
+            self._rounded.add(key)
+            self._tell("rounded", step, key=key, given=given, stored=found[key])
+        return found
 
     def _check_keys(self, keys: tuple[str, ...]) -> None:
         for key in keys:
@@ -207,33 +239,39 @@ class RunContext:
         self._keys = keys
 
     def _check_key(self, key: str) -> None:
+        if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance] - trainers
+            raise TypeError(f"metric key {key!r} is {type(key).__name__}, not text")
         if not _KEY.fullmatch(key) or len(key) > _MAX_KEY_LENGTH:
             raise ValueError(
                 f"'{key}' is not a metric key: write split/group/name without blanks, "
                 f"at most {_MAX_KEY_LENGTH} characters"
             )
+        if fault := name_fault(key):
+            raise ValueError(f"metric key {key!a} {fault}")
 
     def _write(self, step: int, now: float, values: Mapping[str, float]) -> None:
-        self._spool.points(step, now, values)
+        try:
+            self._spool.points(step, now, values)
+        except StoreUnavailableError:
+            self._patiently(self._spool.points, step, now, values)
         for firing in self._watch.observe(values, step):
             self._fire(firing, step)
+
+    def _tell(self, name: str, step: int, **data: Any) -> None:
+        event = Event(name=name, step=step, data=data, time=time.time())
+        self._patiently(self._spool.event, event)
 
     def _fire(self, firing: Firing, step: int) -> None:
         guard = firing.guard
         held = f"{guard.when} since step {firing.since_step}"
-        self._spool.event(
-            Event(
-                name="guard_fired",
-                step=step,
-                data={
-                    "guard": guard.name,
-                    "when": guard.when,
-                    "since_step": firing.since_step,
-                    "value": firing.value if abs(firing.value) < float("inf") else None,
-                    "do": guard.do,
-                },
-                time=time.time(),
-            )
+        self._tell(
+            "guard_fired",
+            step,
+            guard=guard.name,
+            when=guard.when,
+            since_step=firing.since_step,
+            value=firing.value if abs(firing.value) < float("inf") else None,
+            do=guard.do,
         )
         if guard.do == "stop":
             reason = f"guard {guard.name} at step {step}: {held}"

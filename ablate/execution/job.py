@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate.domain import Checkpoint
+from ablate.errors import StoreUnavailableError
 from ablate.rules import Guard
 
 
@@ -71,10 +72,21 @@ class Job:
         return log_path(self.run_dir, self.attempt)
 
     def write(self) -> Path:
-        """Make the attempt's folder and write the job into it."""
-        self.attempt_dir.mkdir(parents=True, exist_ok=True)
+        """Make the attempt's folder and write the job into it.
+
+        Raises:
+            StoreUnavailableError: If that cannot be done.
+        """
         path = self.attempt_dir / "job.json"
-        path.write_text(json.dumps(asdict(self), default=os.fspath, indent=1), encoding="utf-8")
+        text = json.dumps(asdict(self), default=os.fspath, indent=1)
+        try:
+            self.attempt_dir.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise StoreUnavailableError(
+                f"{path} cannot be written: {error.strerror}",
+                hint="check that its folder may be written and its disk has space",
+            ) from error
         return path
 
     @classmethod

@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from ablate.domain import AttemptState, Claim, RunState
-from ablate.errors import LeaseLostError
+from ablate.errors import LeaseLostError, StoreError, StoreUnavailableError
 from ablate.execution.executors.base import Executor, Exited
 from ablate.execution.job import Job, spool_path
 from ablate.execution.progress import Observer, ProgressMeter
@@ -24,8 +25,15 @@ from ablate.store.spool import SpoolReader
 LEASE_S = 30.0
 _POLL_S = 0.1
 _STORE_EVERY_S = 0.25
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 5.0
+"""Between two tries to reach a database."""
 _MAX_DEATHS = 3
 """A run whose process died so often without a word is failed, not tried again."""
+
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,15 +138,16 @@ class Scheduler:
             runs=Counter(self._final.values()),
             wall_s=time.monotonic() - began,
             was_stopped=self._stops > 0,
-            held_elsewhere=len(self._store.running_runners() - {self._runner}),
+            held_elsewhere=len(self._patiently(self._store.running_runners) - {self._runner}),
         )
 
     def _recover(self) -> None:
         """Take over what dead runners left: store their last points, put their runs back."""
-        runners = self._store.running_runners() - {self._runner}
+        runners = self._patiently(self._store.running_runners) - {self._runner}
         dead = {runner for runner in runners if is_known_dead(runner)}
         lease_s = self._options.lease_s
-        for claim in self._store.take_over(self._runner, dead, lease_s=lease_s):
+        taken = self._patiently(self._store.take_over, self._runner, dead, lease_s=lease_s)
+        for claim in taken:
             if claim.attempt_id in self._active:
                 # Our own, expired while this process was suspended, and ours again.
                 self._active[claim.attempt_id].claim = claim
@@ -147,8 +156,8 @@ class Scheduler:
             left = _Active(claim, spool, ProgressMeter(claim.run, metric=None, limit=None))
             self._drain(left)
             ending = left.ending or Ending(state=AttemptState.LOST, reason="its runner died")
-            self._store.finish(claim, ending)
-            self._observer.noted(f"{claim.run.label}: taken over from a runner that died")
+            if self._finish(claim, ending):
+                self._observer.noted(f"{claim.run.label}: taken over from a runner that died")
 
     def _obey(self) -> None:
         if self._stops <= self._obeyed:
@@ -160,7 +169,8 @@ class Scheduler:
 
     def _fill(self) -> None:
         while len(self._active) < self._executor.slots and self._may_claim():
-            claim = self._store.claim(self._runner, self._wanted, lease_s=self._options.lease_s)
+            lease_s = self._options.lease_s
+            claim = self._patiently(self._store.claim, self._runner, self._wanted, lease_s=lease_s)
             if claim is None:
                 return
             self._begin(claim)
@@ -173,7 +183,7 @@ class Scheduler:
     def _begin(self, claim: Claim) -> None:
         free = min(set(range(self._executor.slots)) - set(self._slot_of.values()))
         job = self._make_job(claim, free)
-        job.write()
+        self._patiently(job.write)
         self._slot_of[claim.attempt_id] = free
         self._active[claim.attempt_id] = _Active(claim, job.spool, self._make_meter(claim))
         self._observer.started(claim.run, claim.attempt)
@@ -198,17 +208,22 @@ class Scheduler:
 
     def _renew(self) -> None:
         claims = [active.claim for active in self._active.values()]
-        for attempt_id in self._store.renew(claims, lease_s=self._options.lease_s):
+        lease_s = self._options.lease_s
+        for attempt_id in self._patiently(self._store.renew, claims, lease_s=lease_s):
             self._abandon(self._active[attempt_id])
 
     def _drain(self, active: _Active) -> None:
         """Store all whole frames of the spool."""
         while True:
-            batch = active.reader.read()
+            try:
+                batch = self._patiently(active.reader.read)
+            except StoreError as error:
+                self._give_up(active, error)
+                return
             if batch.end_offset == batch.start_offset:
                 return
             try:
-                stored = self._store.ingest(active.claim, batch)
+                stored = self._patiently(self._store.ingest, active.claim, batch)
             except LeaseLostError:
                 self._abandon(active)
                 return
@@ -217,12 +232,18 @@ class Scheduler:
             else:
                 active.reader.seek(stored)
 
+    def _give_up(self, active: _Active, error: StoreError) -> None:
+        """The spool is damaged: what was before is stored, what comes after cannot be read."""
+        active.ending = Ending(state=AttemptState.FAILED, reason=error.message)
+        if active.claim.attempt_id in self._active:
+            self._executor.stop(active.claim.attempt_id, now=True)
+
     def _abandon(self, active: _Active) -> None:
         """The run is someone else's now, or was cancelled: end our process, write no more."""
         attempt_id = active.claim.attempt_id
         if self._active.pop(attempt_id, None) is not None:
             self._executor.stop(attempt_id, now=True)
-            self._observer.noted(f"{active.claim.run.label}: cancelled, or taken over by another")
+            self._note_lost(active.claim)
 
     def _conclude(self, exited: Exited) -> None:
         self._slot_of.pop(exited.attempt_id, None)
@@ -234,10 +255,7 @@ class Scheduler:
             return
         run = active.claim.run
         ending = active.ending or self._death(run.id, exited.exit_code)
-        try:
-            self._store.finish(active.claim, ending)
-        except LeaseLostError:
-            self._observer.noted(f"{run.label}: cancelled, or taken over by another")
+        if not self._finish(active.claim, ending):
             return
         self._final[run.id] = ending.state.run_state
         if ending.state is AttemptState.PAUSED:
@@ -255,9 +273,59 @@ class Scheduler:
             return Ending(state=AttemptState.LOST, reason=how)
         deaths = 1 + sum(
             a.state is AttemptState.LOST and a.exit_code is not None
-            for a in self._store.attempts(run_id)
+            for a in self._patiently(self._store.attempts, run_id)
         )
         if deaths < _MAX_DEATHS:
             return Ending(state=AttemptState.LOST, reason=how, exit_code=exit_code)
         reason = f"{how}, in {deaths} attempts"
         return Ending(state=AttemptState.FAILED, reason=reason, exit_code=exit_code)
+
+    def _finish(self, claim: Claim, ending: Ending) -> bool:
+        """End an attempt; False when it was no longer ours to end."""
+        try:
+            self._patiently(self._store.finish, claim, ending)
+        except LeaseLostError:
+            attempt = self._patiently(self._store.attempts, claim.run.id)[claim.attempt - 1]
+            # It may have ended by our first try, whose answer was lost with the connection.
+            if (attempt.state, attempt.runner) != (ending.state, self._runner):
+                self._note_lost(claim)
+                return False
+        return True
+
+    def _note_lost(self, claim: Claim) -> None:
+        self._observer.noted(f"{claim.run.label}: cancelled, or taken over by another")
+
+    def _patiently(
+        self,
+        call: Callable[Parameters, Result],
+        *args: Parameters.args,
+        **kwargs: Parameters.kwargs,
+    ) -> Result:
+        """Return what a call returns once the database can be reached.
+
+        Trainers go on meanwhile and what they log is safe in their spools, so nothing is given up
+        but by a second request to stop. Every call may be repeated: see the store's contract.
+        """
+        pause_s = 0.0
+        while True:
+            try:
+                result = call(*args, **kwargs)
+            except StoreUnavailableError as error:
+                if self._stops > 1:
+                    raise
+                if not pause_s:
+                    self._note_outage(error)
+                self._obey()
+                pause_s = min(pause_s * 2 or _FIRST_PAUSE_S, _LONGEST_PAUSE_S)
+                time.sleep(pause_s)
+            else:
+                if pause_s:
+                    self._observer.noted("the database can be used again; storing goes on")
+                return result
+
+    def _note_outage(self, error: StoreUnavailableError) -> None:
+        self._observer.noted(f"{error.message}" + (f" ({error.hint})" if error.hint else ""))
+        self._observer.noted(
+            "trying again until it works; trainers go on, what they log is safe in their spools;"
+            " Ctrl-C twice ends this command and loses nothing"
+        )

@@ -19,10 +19,17 @@ def torch_module() -> Any | None:
     return sys.modules.get("torch")
 
 
-def is_device_tensor(value: Any) -> bool:
-    """Whether ``value`` is a tensor whose reading would synchronise a device."""
+def is_device_number(value: Any) -> bool:
+    """Whether ``value`` is one real number on a device, whose reading would synchronise that."""
     torch = torch_module()
-    return torch is not None and isinstance(value, torch.Tensor) and value.device.type != "cpu"
+    if torch is None or not isinstance(value, torch.Tensor) or not is_on_device(value):
+        return False
+    return value.numel() == 1 and not value.is_complex()
+
+
+def is_on_device(tensor: Any) -> bool:
+    """Whether a tensor lies elsewhere than in the memory of the processor."""
+    return tensor.device.type != "cpu"
 
 
 BATCH_STEPS = 64
@@ -41,7 +48,7 @@ class DeviceLog:
         write: Is given step, Unix seconds and values of each step, in the order of `add`.
     """
 
-    def __init__(self, write: Callable[[int, float, dict[str, float]], None]) -> None:
+    def __init__(self, write: Callable[[int, float, dict[str, int | float]], None]) -> None:
         self._write = write
         self._steps: list[_Step] = []
         self._moving: deque[_Batch] = deque()
@@ -76,19 +83,19 @@ class DeviceLog:
 
 
 class _Step:
-    """A logged step, its tensors copied on their devices, those of one device into one tensor."""
+    """A logged step, its tensors copied on their devices, those that lie together into one."""
 
     def __init__(self, step: int, time: float, values: dict[str, Any]) -> None:
         self.step = step
         self.time = time
         self.values = values
-        by_device: dict[Any, dict[str, Any]] = defaultdict(dict)
+        groups: dict[_Place, dict[str, Any]] = defaultdict(dict)
         for key, value in values.items():
             if type(value) is not float:
-                by_device[value.device][key] = value.detach().reshape(())
+                groups[_place(value)][key] = value.detach().reshape(())
         self.copies = {
-            device: (tuple(part), _joined(part.values(), "stack"))
-            for device, part in by_device.items()
+            place: (tuple(group), _joined(group.values(), "stack"))
+            for place, group in groups.items()
         }
 
 
@@ -97,23 +104,23 @@ class _Batch:
 
     def __init__(self, steps: Sequence[_Step]) -> None:
         self._steps = steps
-        devices = dict.fromkeys(device for step in steps for device in step.copies)
+        places = dict.fromkeys(place for step in steps for place in step.copies)
         self._transfers = {
-            device: _Transfer([s.copies[device][1] for s in steps if device in s.copies])
-            for device in devices
+            place: _Transfer([s.copies[place][1] for s in steps if place in s.copies])
+            for place in places
         }
 
     @property
     def has_arrived(self) -> bool:
         return all(transfer.is_done for transfer in self._transfers.values())
 
-    def read(self) -> Iterator[tuple[int, float, dict[str, float]]]:
+    def read(self) -> Iterator[tuple[int, float, dict[str, int | float]]]:
         """Yield step, time and values of each step; waits if something has not arrived."""
-        arrived = {device: iter(moved.values()) for device, moved in self._transfers.items()}
+        arrived = {place: iter(moved.values()) for place, moved in self._transfers.items()}
         for step in self._steps:
             values = dict(step.values)
-            for device, (keys, _) in step.copies.items():
-                values |= {key: next(arrived[device]) for key in keys}
+            for place, (keys, _) in step.copies.items():
+                values |= {key: next(arrived[place]) for key in keys}
             yield step.step, step.time, values
 
 
@@ -139,17 +146,31 @@ class _Transfer:
     def is_done(self) -> bool:
         return self._event is None or self._event.query()
 
-    def values(self) -> list[float]:
+    def values(self) -> list[int | float]:
         if self._event is not None:
             self._event.synchronize()
         return self._host.tolist()
 
 
+_Place = tuple[Any, Any]
+"""A device, and the type of long integers, which doubles do not hold; None for other numbers."""
+
+
+def _place(tensor: Any) -> _Place:
+    return tensor.device, tensor.dtype if _is_long(tensor) else None
+
+
+def _is_long(tensor: Any) -> bool:
+    return str(tensor.dtype) in ("torch.int64", "torch.uint64")
+
+
 def _joined(tensors: Iterable[Any], how: str) -> Any:
-    """Return one tensor of doubles, in few calls of the device where all types are the same."""
+    """Return one tensor of long integers or of doubles, in few calls where types are the same."""
     torch = torch_module()
     assert torch is not None
     parts = list(tensors)
+    if _is_long(parts[0]):
+        return getattr(torch, how)(parts)
     if len({part.dtype for part in parts}) > 1:
         parts = [part.to(torch.float64) for part in parts]
     return getattr(torch, how)(parts).to(torch.float64)
@@ -161,7 +182,8 @@ def save_state(state: Any, path: Path) -> None:
     if isinstance(state, bytes):
         path.write_bytes(state)
     elif torch is not None:
-        torch.save(state, path)
+        with path.open("wb") as file:  # an open file: torch's own says nothing of why it fails
+            torch.save(state, file)
     else:
         path.write_text(json.dumps(state), encoding="utf-8")
 

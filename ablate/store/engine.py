@@ -18,6 +18,7 @@ from ablate.store import postgres, sqlite
 _HINTS = {
     "database is locked": "another process holds it; try again when it is done",
     "database or disk is full": "free some space; nothing that was stored is lost",
+    "I/O error": "check the disk and its free space; nothing that was stored is lost",
     "readonly": "the file and its folder must be writable",
     "unable to open": "check that the folder exists and may be written",
     "malformed": "`ablate db check` says more; points can be read again from the spools",
@@ -141,8 +142,10 @@ def _store_error(database: Database, error: BaseException) -> StoreError:
 
 
 def _is_outage(error: BaseException) -> bool:
+    """Whether it may pass by itself. A file that is damaged, or no database, will not heal."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    return not names & {"IntegrityError", "ProgrammingError", "DataError", "NotSupportedError"}
+    faults = {"IntegrityError", "ProgrammingError", "DataError", "NotSupportedError"}
+    return not names & faults and type(error).__name__ != "DatabaseError"
 
 
 def _masked(url: URL) -> str:

@@ -7,6 +7,7 @@ frame is not there yet. A whole frame that does not match its checksum is damage
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ _HEAD = struct.Struct("<III")
 _MASK = 0xA5A5A5A5
 """Makes a head of zeros, as a power cut can leave, an invalid one."""
 _CHUNK_BYTES = 1 << 22
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def header(attempt_id: int) -> bytes:
@@ -97,7 +99,10 @@ def _damaged(path: Path, offset: int, what: str) -> NoReturn:
 
 def unavailable(path: Path, verb: str, error: OSError) -> NoReturn:
     """Translate what the file system says."""
-    raise StoreUnavailableError(f"spool {path} cannot be {verb}: {error.strerror}") from error
+    hint = "free some space on its disk" if error.errno in _FULL else None
+    raise StoreUnavailableError(
+        f"spool {path} cannot be {verb}: {error.strerror}", hint=hint
+    ) from error
 
 
 def read_attempt_id(file: int, path: Path) -> int | None:

@@ -48,7 +48,7 @@ def back_up(url: str, target: Path | None = None) -> Path:
     target = (target or source.with_name(f"{source.name}.{stamp}.bak")).absolute()
     if target.exists():
         raise UsageError(f"{target} exists already", hint="name another file")
-    _copy(source, target)
+    copy_file(source, target)
     return target
 
 
@@ -60,8 +60,14 @@ def _existing(url: str, database: Database) -> Path:
     return path
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Make the copy under another name first, so that a name never stands for half of it."""
+def copy_file(source: Path, target: Path) -> None:
+    """Copy an SQLite file that others may use meanwhile, to where nothing is yet.
+
+    The copy is made under another name first, so that a name never stands for half of it.
+
+    Raises:
+        StoreError: If the copy cannot be made; then no file is left.
+    """
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
         with (

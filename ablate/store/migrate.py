@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, text
 
 from ablate.errors import NotFoundError, StoreError
 from ablate.store.engine import connect, reading, writing
+from ablate.store.maintenance import copy_file
 from ablate.store.schema import (
     HEAD,
     VERSION_TABLE,
@@ -156,17 +158,19 @@ def _make_folder(path: Path) -> None:
 
 def _migrate(url: str, run: Callable[[Config], None], *, target: str) -> None:
     """Run alembic in one transaction, alone."""
-    schema = peek(url)
-    _refuse_unknown(schema)
+    _refuse_unknown(peek(url))
     with closing(connect(url)) as database:
         if database.path:
             _make_folder(database.path)
-            if schema.revision not in (None, HEAD if target == "head" else target):
-                _back_up(database.path, f"{schema.revision}")
         with writing(database) as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
-            _refuse_unknown(read_schema(connection, database.shown))
+            schema = read_schema(connection, database.shown)
+            _refuse_unknown(schema)
+            is_changed = schema.revision not in (None, HEAD if target == "head" else target)
+            if database.path and is_changed:
+                # Here nobody else can write: the copy is of the revision that its name says.
+                copy_file(database.path, _free_name(database.path, f"{schema.revision}"))
             run(_config(connection))
 
 
@@ -183,8 +187,8 @@ def _config(connection: Connection) -> Config:
     return config
 
 
-def _back_up(path: Path, revision: str) -> None:
-    """Copy an SQLite file beside itself, with the revision that it has in the copy's name."""
-    target = path.with_name(f"{path.name}.{revision}.bak")
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(target)) as copy:
-        source.backup(copy)
+def _free_name(path: Path, revision: str) -> Path:
+    """Return where to copy a file of that revision; an earlier copy is never written over."""
+    numbers = chain([""], map(".{}".format, count(2)))
+    names = (path.with_name(f"{path.name}.{revision}{number}.bak") for number in numbers)
+    return next(name for name in names if not name.exists())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 
 from ablate.errors import StoreUnavailableError
@@ -48,17 +48,27 @@ _DELETE_ROLLUPS = """
 """
 
 
+_LIVENESS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 4,
+    "tcp_user_timeout": 30_000,
+}
+"""Seconds, the last in ms: a server that vanished without a word is noticed in half a minute."""
+
+
 def make_engine(url: URL, *, read_only: bool) -> Engine:
     """Return an engine for a server.
 
     Raises:
         StoreUnavailableError: If psycopg is not installed.
     """
-    arguments: dict[str, Any] = {"connect_timeout": 10, "application_name": "ablate"}
+    arguments: dict[str, Any] = {"application_name": "ablate", **_LIVENESS}
     if read_only:
         arguments["options"] = "-c default_transaction_read_only=on"
     try:
-        return create_engine(
+        engine = create_engine(
             url, pool_size=1, max_overflow=0, pool_pre_ping=True, connect_args=arguments
         )
     except ModuleNotFoundError as error:
@@ -66,6 +76,15 @@ def make_engine(url: URL, *, read_only: bool) -> Engine:
             "PostgreSQL needs the package psycopg",
             hint="pip install 'ablate-studies[postgres]'",
         ) from error
+    if not read_only:
+        event.listen(engine, "connect", _end_if_abandoned)
+    return engine
+
+
+def _end_if_abandoned(connection: Any, _record: object) -> None:
+    """Have the server end transactions whose client vanished: they would hold locks for hours."""
+    connection.execute("SET idle_in_transaction_session_timeout = '60s'")
+    connection.commit()
 
 
 def write_steps(

@@ -195,9 +195,9 @@ def test_wide_frame_has_a_column_for_each_key(frames) -> None:
 
 
 def test_curves_to_draw_are_points_of_the_metrics_with_their_peaks(calm: Project, frames) -> None:
-    points = frames.metrics("train/loss/*", variants=["plain"], long=True)
-    whole = frames.curves("train/loss/*", variants=["plain"])
-    thin = frames.curves("train/loss/*", variants=["plain"], max_points=16)
+    points = frames.metrics("train/loss/*", variants=["slow"], long=True)
+    whole = frames.curves("train/loss/*", variants=["slow"])
+    thin = frames.curves("train/loss/*", variants=["slow"], max_points=16)
 
     place = ["variant", "seed", "run", "key", "step", "value"]
     pd.testing.assert_frame_equal(whole, points[place])

@@ -124,6 +124,7 @@ def _work(job_file: Path) -> int:
     from ablate.execution.worker import run_job
 
     job = Job.read(job_file)
+    terminal = os.dup(2)
     log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -131,7 +132,7 @@ def _work(job_file: Path) -> int:
     if job.gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(job.gpu)
     try:
-        run_job(job)
+        run_job(job, warn=lambda text: _show(terminal, f"{job.label}: {text}"))
     except BaseException:
         traceback.print_exc()  # into the log: the attempt has no ending in its spool
         return 1
@@ -139,6 +140,11 @@ def _work(job_file: Path) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
     return 0
+
+
+def _show(terminal: int, text: str) -> None:
+    with suppress(OSError):  # whoever watched may be gone
+        os.write(terminal, f"{text}\n".encode())
 
 
 def die_with_parent() -> None:

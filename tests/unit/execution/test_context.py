@@ -249,11 +249,7 @@ def test_artifact_is_copied(tmp_path: Path) -> None:
 @pytest.fixture
 def device_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have tensors treated as if they were on a device."""
-    for module in ("context", "tensors"):
-        monkeypatch.setattr(
-            f"ablate.execution.{module}.is_device_tensor",
-            lambda value: isinstance(value, torch.Tensor),
-        )
+    monkeypatch.setattr("ablate.execution.tensors.is_on_device", lambda _: True)
 
 
 @pytest.mark.usefixtures("device_tensors")

@@ -4,7 +4,9 @@ import json
 import math
 import struct
 
+import numpy as np
 import pytest
+from torch.utils.tensorboard import SummaryWriter
 
 from ablate.domain import AttemptState
 from ablate.errors import NotFoundError, UsageError
@@ -266,13 +268,14 @@ def test_purged_steps_are_replaced(tmp_path) -> None:
 
 
 def test_torchs_own_writer_is_read_exactly(tmp_path) -> None:
-    module = pytest.importorskip("torch.utils.tensorboard", reason="needs tensorboard")
     values = [0.1 * i for i in range(300)]
-    with module.SummaryWriter(str(tmp_path / "torch")) as writer:
+    with SummaryWriter(str(tmp_path / "torch")) as writer:
         for i, value in enumerate(values):
             writer.add_scalar("Loss/train", value, i, walltime=1e9 + i / 7)
-            writer.add_scalar("precise", value, i, walltime=5.0, double_precision=True)
-        writer.add_histogram("weights", [1.0, 2.0], 0)
+            writer.add_scalar(
+                "precise", value, i, walltime=5.0, new_style=True, double_precision=True
+            )
+        writer.add_histogram("weights", np.array([1.0, 2.0]), 0)
 
     got = points(tensorboard.read(request(tmp_path)))
 

@@ -1,0 +1,37 @@
+"""A disk that is small enough to be filled."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class SmallDisk:
+    """A mounted file system of its own."""
+
+    folder: Path
+
+    @property
+    def _filler(self) -> Path:
+        return self.folder / "filler"
+
+    def fill(self) -> None:
+        """Take every byte that is left."""
+        with self._filler.open("ab", buffering=0) as file:
+            for size in (1 << 16, 1 << 12, 1):
+                try:
+                    while True:
+                        file.write(bytes(size))
+                except OSError:
+                    continue
+
+    def clear(self) -> None:
+        """Give back what `fill` took."""
+        self._filler.unlink()
+
+    def files(self) -> set[str]:
+        """Return the names of the files on it."""
+        found = {Path(at) / name for at, _, names in os.walk(self.folder) for name in names}
+        return {path.name for path in found - {self._filler}}

@@ -1,0 +1,53 @@
+"""Databases as earlier revisions of the schema left them, and what is in a database."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+
+from ablate.store.engine import connect, reading, writing
+from ablate.store.migrate import upgrade
+from ablate.testing.faults import Faults
+
+ROWS = {path.stem.removeprefix("revision_"): path for path in Path(__file__).parent.glob("*.sql")}
+"""Revision -> rows that ablate wrote at it."""
+KEPT = ("studies", "variants", "runs", "study_runs", "attempts", "metric_keys", "series", "steps")
+KEPT += ("points", "events", "checkpoints", "transitions", "mirror_cursors")
+NUMBERED = ("studies", "variants", "attempts", "metric_keys", "series", "events", "transitions")
+
+
+def make_database(url: str, revision: str) -> str:
+    """Fill an empty database with what a revision left; return its URL."""
+    upgrade(url, revision)
+    with closing(connect(url)) as database, writing(database) as connection:
+        for statement in ROWS[revision].read_text().split(";\n"):
+            if statement.strip():
+                connection.exec_driver_sql(statement)
+        if database.path is None:
+            for table in NUMBERED:  # the rows brought their own numbers
+                connection.exec_driver_sql(
+                    f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}"
+                )
+    return url
+
+
+def fetch(url: str, query: str) -> list[tuple[Any, ...]]:
+    with closing(connect(url, read_only=True)) as database, reading(database) as connection:
+        return [tuple(row) for row in connection.execute(text(query))]
+
+
+def rows_of(url: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Return the rows of every table that all revisions have."""
+    return {table: sorted(fetch(url, f"SELECT * FROM {table}"), key=repr) for table in KEPT}
+
+
+def upgrade_with(url: str, faults: str, counts: Path | None = None) -> None:
+    """Upgrade; fail where the faults say; write how often each point was called."""
+    armed = Faults(faults)
+    upgrade(url)
+    if counts:
+        counts.write_text(json.dumps(armed.calls))

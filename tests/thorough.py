@@ -1,0 +1,11 @@
+"""How much is tried: little each time, much when ``ABLATE_THOROUGH=1`` is set."""
+
+import os
+from typing import TypeVar
+
+Amount = TypeVar("Amount")
+
+
+def few_or_many(few: Amount, many: Amount) -> Amount:
+    """Return ``many`` for a thorough run of the tests."""
+    return many if os.environ.get("ABLATE_THOROUGH") else few

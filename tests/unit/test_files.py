@@ -1,0 +1,66 @@
+import os
+import stat
+
+import pytest
+
+from ablate.errors import StoreError
+from ablate.files import written_whole
+
+
+def test_file_appears_when_it_is_whole(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    with written_whole(path) as file:
+        file.write(b"new")
+        file.flush()
+        assert path.read_text() == "old"
+
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_failure_leaves_what_was_there(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    with pytest.raises(TypeError), written_whole(path) as file:
+        file.write("no bytes")
+
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_link_stays_a_link(tmp_path):
+    (tmp_path / "there").mkdir()
+    link = tmp_path / "a.txt"
+    link.symlink_to(tmp_path / "there" / "b.txt")
+
+    with written_whole(link) as file:
+        file.write(b"new")
+
+    assert link.is_symlink()
+    assert (tmp_path / "there" / "b.txt").read_text() == "new"
+
+
+def test_pipe_is_written_to_and_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+
+    with written_whole(pipe) as file:
+        file.write(b"through")
+
+    assert os.read(reader, 100) == b"through"
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    os.close(reader)
+
+
+def test_folder_that_is_missing_is_named(tmp_path):
+    path = tmp_path / "none" / "a.txt"
+
+    with (
+        pytest.raises(StoreError, match=r"none/a\.txt cannot be written: No such file"),
+        written_whole(path) as file,
+    ):
+        file.write(b"")
