@@ -129,3 +129,17 @@ def test_study_files_that_ship_can_be_planned() -> None:
         spec, document = read_study(path)
         plan = make_plan(spec, load_trainer(spec.trainer, ROOT), document)
         assert plan.cells
+
+
+def test_every_table_and_column_is_documented() -> None:
+    from ablate.store.models import Base
+
+    page = (ROOT / "docs" / "reference" / "database.md").read_text()
+    missing = [
+        f"{table.name}.{column.name}"
+        for table in Base.metadata.tables.values()
+        for column in table.columns
+        if f"`{table.name}`" not in page or f"`{column.name}`" not in page
+    ]
+
+    assert missing == []
