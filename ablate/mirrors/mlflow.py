@@ -34,8 +34,25 @@ from ablate.mirrors.parked import ParkedItems
 from ablate.mirrors.records import Copied, Limits, StudySummary
 from ablate.store.base import MirrorCursor, Store
 
+for _talkative in ("alembic", "mlflow.store.db"):
+    logging.getLogger(_talkative).setLevel(logging.WARNING)
+
 _PASSING = ("ENDPOINT_NOT_FOUND", "RESOURCE_ALREADY_EXISTS")
 """Not the item's fault: no MLflow answers there yet, or another mirror was faster."""
+
+
+def make_database(path: Path) -> None:
+    """Make MLflow's own database if there is none yet; one process at a time.
+
+    It appears whole: MLflow cannot go on where it was killed while it made its tables.
+    """
+    if path.exists():
+        return
+    aside = path.with_suffix(".new")
+    for left in (aside, aside.with_name(f"{aside.name}-journal")):
+        left.unlink(missing_ok=True)
+    MlflowClient(tracking_uri=f"sqlite:///{aside}")
+    aside.replace(path)
 
 
 class MlflowMirror:
@@ -60,7 +77,6 @@ class MlflowMirror:
         parked: ParkedItems,
         summarise: Callable[[str], StudySummary | None],
     ) -> None:
-        logging.getLogger("alembic").setLevel(logging.WARNING)
         self._client = MlflowClient(tracking_uri=uri)
         self._name = name
         self._artifacts = artifacts

@@ -187,9 +187,12 @@ def serve_ui(settings: Settings, port: int) -> NoReturn:
 
 def _mirror(store: Store, settings: Settings, summarise: Summarise) -> MlflowMirror:
     _require_mlflow()
-    from ablate.mirrors.mlflow import MlflowMirror
+    from ablate.mirrors.mlflow import MlflowMirror, make_database
 
     mirror_dir(settings).mkdir(parents=True, exist_ok=True)
+    if settings.mlflow_uri is None:
+        with _turn(settings):
+            make_database(mirror_dir(settings) / "mlflow.db")
     return MlflowMirror(
         tracking_uri(settings),
         name=mirror_name(settings),

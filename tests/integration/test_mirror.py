@@ -39,12 +39,13 @@ from ablate.testing.factories import (
 )
 from ablate.testing.tracking_server import Fault, FaultyProxy, tracking_server
 from tests.integration.conftest import SLOW_STUDY, make_project
+from tests.thorough import few_or_many
 
 pytest.importorskip("mlflow")
 # Warnings are MLflow's own, about the libraries it uses.
 pytestmark = pytest.mark.filterwarnings("default")
 
-KILLS = int(os.environ.get("ABLATE_TEST_KILLS", "5"))
+KILLS = few_or_many(5, 100)
 MAX_POINTS = 100
 KEYS = ("train/loss/l1", "train/loss/<odd>", "train/audio/rms")
 
@@ -564,3 +565,19 @@ def test_runs_are_the_same_whatever_the_server_does_meanwhile(
 def test_mirror_on_a_server_has_no_ui_of_its_own_here(settings: Settings) -> None:
     with pytest.raises(UsageError, match="not on this machine"):
         require_local(settings)
+
+
+def test_first_copies_at_once_and_after_a_kill_make_one_database(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    folder = project.folder / ".ablate" / "mlflow"
+    folder.mkdir(parents=True)
+    (folder / "mlflow.new").write_text("what a killed process left")
+    project.ablate("study", "create", "toy")
+
+    copies = [project.start("mlflow", "sync") for _ in range(2)]
+
+    for copy in copies:
+        assert copy.wait(120) == 0
+    with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as database:
+        assert database.execute("SELECT count(*) FROM runs").fetchone() == (0,)
+    assert not (folder / "mlflow.new").exists()
