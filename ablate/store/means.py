@@ -32,12 +32,9 @@ class _Sum:
         self.error = 0.0
         """By how much that may differ."""
 
-    def add(self, value: float, sign: int) -> None:
-        """Add a point; or, with -1, take one away that a bucket has brought in."""
-        if math.isfinite(value):
-            self.n += sign
-            self.addends.append(sign * value)
-        elif math.isnan(value):
+    def add_odd(self, value: float, sign: int) -> None:
+        """Add a value that is not finite, or take one away."""
+        if math.isnan(value):
             self.n_nan += sign
         elif value > 0:
             self.n_pos_inf += sign
@@ -179,8 +176,14 @@ def _add_points(
     *,
     sign: int = 1,
 ) -> None:
+    """Add points; or, with -1, take those away that buckets have brought in."""
     for place, key_id, _, value, kind in read_points(connection, spans, key_ids):
-        sums[place, key_id].add(decode(value, kind), sign)
+        total = sums[place, key_id]
+        if value is None:
+            total.add_odd(decode(value, kind), sign)
+        else:
+            total.n += sign
+            total.addends.append(sign * value)
 
 
 def _exact(connection: Connection, wanted: set[tuple[int, int]], steps: Sequence[Span]) -> _Sums:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
@@ -102,15 +102,23 @@ def key_names(connection: Connection, keys: Sequence[str]) -> dict[int, str]:
     return found
 
 
-# The order of the joins is that of an index seek for each (span, series). SQLite runs the statement
-# once for each span, so that its groups come out of the index in order; for PostgreSQL, to which
-# each statement is a journey, one has all spans.
-_JOIN = """
-    SELECT {place}, series.key_id, {columns} FROM {spans} series CROSS JOIN {table}
-    WHERE series.attempt_id = {attempt_id} AND series.key_id IN ({keys})
-    AND {table}.series_id = series.id AND {table}.{step} BETWEEN {low} AND {high} {group}
+# An index seek for each (span, series). SQLite runs the statement once for each span, so that its
+# groups come out of the index in order. For PostgreSQL, to which each statement is a journey, one
+# has all spans; OFFSET 0 keeps it from joining the whole table instead of seeking.
+_OF_SPAN = """
+    SELECT :place, series.key_id, {columns} FROM series CROSS JOIN {table}
+    WHERE series.attempt_id = :attempt_id AND series.key_id IN ({keys})
+    AND {table}.series_id = series.id AND {table}.{step} BETWEEN :low AND :high {group}
 """
-_ALL_SPANS = "(VALUES {values}) AS spans (place, attempt_id, low, high) CROSS JOIN"
+_OF_SPANS = """
+    SELECT spans.place, series.key_id, found.*
+    FROM (VALUES {spans}) AS spans (place, attempt_id, low, high)
+    JOIN series ON series.attempt_id = spans.attempt_id AND series.key_id IN ({keys})
+    CROSS JOIN LATERAL (
+        SELECT {columns} FROM {table} WHERE {table}.series_id = series.id
+        AND {table}.{step} BETWEEN spans.low AND spans.high OFFSET 0
+    ) AS found
+"""
 
 _POINTS = ("points.step", "points.value", "points.kind")
 _N = ("count(*)", "sum(n)", "sum(n_nan)", "sum(n_pos_inf)", "sum(n_neg_inf)")
@@ -128,29 +136,30 @@ _SUMS = {
 
 def read_points(
     connection: Connection, spans: Iterable[Span], key_ids: Iterable[int]
-) -> Iterator[Any]:
-    """Yield (place, key_id, step, value, kind) of the points in spans of steps."""
+) -> Iterable[Any]:
+    """Return (place, key_id, step, value, kind) of the points in spans of steps."""
     return _read(connection, ("points", "step"), _POINTS, spans, key_ids)
 
 
 def read_rollups(
     connection: Connection, spans: Iterable[Span], key_ids: Iterable[int], columns: Sequence[str]
-) -> Iterator[Any]:
-    """Yield (place, key_id, ...) of the rollups in spans of buckets."""
+) -> Iterable[Any]:
+    """Return (place, key_id, ...) of the rollups in spans of buckets."""
     return _read(connection, ("rollups", "bucket"), columns, spans, key_ids)
 
 
 def read_sums(
     connection: Connection, spans: Iterable[Span], key_ids: Iterable[int]
-) -> Iterator[Any]:
-    """Yield sums over the rollups in spans of buckets, at least one for each (place, key).
+) -> Iterable[Any]:
+    """Return sums over the rollups in spans of buckets, at least one for each (place, key).
 
     They are place, key_id, number of buckets, n, n_nan, n_pos_inf, n_neg_inf, sum, sum of the
     sums' absolute values. The last two are None where no value is finite. Where a bucket's sum is
     too large for a double, or nearly, the last is infinite and the one before means nothing.
     """
     columns = _SUMS[connection.dialect.name]
-    return _read(connection, ("rollups", "bucket"), columns, spans, key_ids, is_grouped=True)
+    rows = _read(connection, ("rollups", "bucket"), columns, spans, key_ids, is_grouped=True)
+    return [row for row in rows if row[2]]
 
 
 def _read(
@@ -161,37 +170,27 @@ def _read(
     key_ids: Iterable[int],
     *,
     is_grouped: bool = False,
-) -> Iterator[Any]:
-    keys = ", ".join(map(str, key_ids))
-    if not keys:
-        return
+) -> list[Any]:
     parts = {
-        "keys": keys,
+        "keys": ", ".join(map(str, key_ids)),
         "columns": ", ".join(columns),
         "table": table[0],
         "step": table[1],
-        "group": "GROUP BY 1, 2" if is_grouped else "",
     }
+    if not parts["keys"]:
+        return []
     cursor: Any = connection.connection.cursor()
+    rows: list[Any] = []
     if connection.dialect.name == "sqlite":
-        yield from _read_each(cursor, spans, parts)
+        group = "GROUP BY series.key_id" if is_grouped else ""
+        statement = _OF_SPAN.format(group=group, **parts)
+        for span in spans:
+            rows += cursor.execute(statement, span._asdict()).fetchall()
     else:
-        yield from _read_all(cursor, spans, parts)
+        for part in chunks(spans):
+            # Numbers of ours: there are too many for parameters.
+            values = ", ".join("({}, {}, {}, {})".format(*span) for span in part)
+            cursor.execute(_OF_SPANS.format(spans=values, **parts))
+            rows += cursor.fetchall()
     cursor.close()
-
-
-def _read_each(cursor: Any, spans: Iterable[Span], parts: dict[str, str]) -> Iterator[Any]:
-    names = {name: f":{name}" for name in Span._fields}
-    group = parts["group"] and "GROUP BY series.key_id"
-    statement = _JOIN.format(spans="", **names, **parts | {"group": group})
-    for span in spans:
-        yield from cursor.execute(statement, span._asdict()).fetchall()
-
-
-def _read_all(cursor: Any, spans: Iterable[Span], parts: dict[str, str]) -> Iterator[Any]:
-    names = {name: f"spans.{name}" for name in Span._fields}
-    for part in chunks(spans):
-        # Numbers of ours: there are too many for parameters.
-        values = ", ".join("({}, {}, {}, {})".format(*span) for span in part)
-        cursor.execute(_JOIN.format(spans=_ALL_SPANS.format(values=values), **names, **parts))
-        yield from cursor.fetchall()
+    return rows
