@@ -144,7 +144,7 @@ def _grid(across: tuple[int, int], up: tuple[int, int]) -> Iterator[str]:
     for power in range(up[0], up[1] + 1):
         y = _y(10.0**power, up)
         yield f'<path d="M{LEFT} {y:.1f}H{right}" {style}/>'
-        yield f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{10.0**power:,g}</text>'
+        yield f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{10**power:,}</text>'
     middle = (LEFT + right) / 2
     yield f'<text x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">points in the database</text>'
 

@@ -245,18 +245,12 @@ COMMANDS = {
     "status": ["status", study.STUDY],
     "sql, mean of a key": ["sql", "SELECT avg(value) FROM run_metrics WHERE key='train/loss/l1'"],
     "report": ["report", study.STUDY, "--output", "report.html"],
-    **{
-        f"export --format {kind}": [
-            "export",
-            study.STUDY,
-            "--format",
-            kind,
-            "--output",
-            "/dev/null",
-        ]
-        for kind in ("csv", "ndjson", "parquet")
-    },
 }
+COMMANDS |= {
+    f"export --format {kind}": ["export", study.STUDY, "--format", kind, "--output", "points.out"]
+    for kind in ("csv", "ndjson", "parquet")
+}
+"""Into the scratch folder: `export` renames its file into place, so it must never be a device."""
 PROBE = """
 import json, os, sys, time
 start = time.perf_counter()
