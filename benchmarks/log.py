@@ -1,109 +1,143 @@
-"""What a logged step of 20 scalars costs the training loop, beside one frame in one `write`."""
+"""What a logged step of 20 scalars costs the training loop and the machine, ours beside peers.
+
+Each tracker has a fresh process, home and folder, and they take turns. With ``--kill`` the process
+is killed right after its last call, once alone and once with all its descendants.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
-import struct
-import tempfile
+import signal
+import sys
 import time
-import zlib
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median, quantiles
+from typing import Any
 
 import numpy as np
-from common import KEYS, Row, arguments, report
+import psutil
+from common import (
+    KEYS,
+    Row,
+    arguments,
+    cpu_s,
+    disk_bytes,
+    end,
+    fresh,
+    is_installed,
+    medians,
+    report,
+    scratch,
+)
+from trackers import TRACKERS
 
-from ablate.execution.context import RunContext
-from ablate.execution.job import Job
-from ablate.store.spool import SpoolReader, SpoolWriter
-
-Log = Callable[[dict[str, float], int], None]
+SETTLE_S = 3
+"""What a daemon has from the kill to the count."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--trackers", default=",".join(TRACKERS), help="names with commas between")
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--paced-ms", type=float, default=0.0, help="sleep between steps")
     parser.add_argument("--repeats", type=int, default=3, help="turns of each")
+    parser.add_argument("--kill", action="store_true", help="count what outlives SIGKILL instead")
     options = arguments(parser)
-    values = np.random.default_rng(0).standard_normal((options.steps, len(KEYS))).tolist()
-    metrics = [dict(zip(KEYS, row, strict=True)) for row in values]
-    found: dict[str, list[list[float]]] = {"raw write": [], "ablate": []}
-    for _ in range(options.repeats):
-        found["raw write"].append(raw_write(metrics, options.paced_ms))
-        found["ablate"].append(ablate(metrics, options.paced_ms))
-    bound = median(median(turn) for turn in found["raw write"])
-    rows = [row(name, turns, bound) for name, turns in found.items()]
-    pace = f"{options.paced_ms:g} ms apart" if options.paced_ms else "back to back"
-    report(f"{options.steps:,} steps of {len(KEYS)} scalars, {pace}", rows, options.json)
+    names = [n for n in options.trackers.split(",") if is_installed(n, TRACKERS[n].needs)]
+    steps, paced_ms = options.steps, options.paced_ms
+    pace = f"{paced_ms:g} ms apart" if paced_ms else "back to back"
+    title = f"{steps:,} steps of {len(KEYS)} scalars, {pace}"
+    if options.kill:
+        rows = [killed(name, steps, paced_ms) for name in names]
+        report(f"Points that outlive SIGKILL after {title}", rows, options.json)
+        return
+    turns = [{name: turn(name, steps, paced_ms) for name in names} for _ in range(options.repeats)]
+    rows = [{"tracker": name} | medians([turn[name] for turn in turns]) for name in names]
+    report(f"{title}, medians of {options.repeats} turns", against_bound(rows), options.json)
 
 
-def drive(log: Log, metrics: list[dict[str, float]], paced_ms: float) -> list[float]:
+def turn(name: str, steps: int, paced_ms: float) -> Row:
+    """Measure one run, and count it from another process."""
+    with scratch() as folder:
+        (store := folder / "store").mkdir()
+        row = fresh(measure, name, store, steps, paced_ms, folder=folder)
+        return row | {"points read": fresh(count, name, store, folder=folder)}
+
+
+def measure(name: str, store: Path, steps: int, paced_ms: float) -> Row:
+    """Log one run in this process."""
+    rows = metrics(steps)
+    tracker = TRACKERS[name]()
+    tracker.open(str(store), "run", KEYS)
+    size, cpu = disk_bytes(store), cpu_s()
+    calls = drive(tracker, rows, paced_ms)
+    start = time.perf_counter()
+    tracker.close()
+    return {
+        "median us": median(calls),
+        "x": 0.0,
+        "p99 us": quantiles(calls, n=100)[98],
+        "CPU us/step": (cpu_s() - cpu) / steps * 1e6,
+        "close s": time.perf_counter() - start,
+        "bytes/point": (disk_bytes(store) - size) / (steps * len(KEYS)),
+    }
+
+
+def metrics(steps: int) -> list[dict[str, float]]:
+    """Return what each step logs."""
+    values = np.random.default_rng(0).standard_normal((steps, len(KEYS))).tolist()
+    return [dict(zip(KEYS, row, strict=True)) for row in values]
+
+
+def drive(tracker: Any, rows: list[dict[str, float]], paced_ms: float) -> list[float]:
     """Log every step; return the microseconds of each call."""
     found: list[float] = []
-    for step, values in enumerate(metrics):
+    for step, values in enumerate(rows):
         start = time.perf_counter()
-        log(values, step)
+        tracker.log(step, values)
         found.append((time.perf_counter() - start) * 1e6)
         if paced_ms:
             time.sleep(paced_ms / 1000)
     return found
 
 
-def raw_write(metrics: list[dict[str, float]], paced_ms: float) -> list[float]:
-    """One packed frame with a checksum, and one `write`: the bound of what survives SIGKILL."""
-    frame = struct.Struct(f"<qd{len(KEYS)}d")
-    with tempfile.TemporaryFile() as file:
-        number = file.fileno()
-
-        def log(values: dict[str, float], step: int) -> None:
-            data = frame.pack(step, time.time(), *values.values())
-            os.write(number, zlib.crc32(data).to_bytes(4, "little") + data)
-
-        return drive(log, metrics, paced_ms)
+def count(name: str, store: Path) -> int:
+    """Return how many points can be read."""
+    return TRACKERS[name].count(str(store))
 
 
-def ablate(metrics: list[dict[str, float]], paced_ms: float) -> list[float]:
-    """The call that trainers make; all points have to be in the spool afterwards."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "1.spool"
-        with SpoolWriter(path, attempt_id=1) as spool:
-            run = RunContext(make_job(Path(folder)), spool, on_step=lambda: None)
-            found = drive(run.log, metrics, paced_ms)
-            with SpoolReader(path) as reader:
-                stored = sum(len(log.keys) for log in reader.read(max_points=10**9).logs)
-        if stored != len(metrics) * len(KEYS):
-            raise SystemExit(f"{stored} points are in the spool")
-        return found
+def against_bound(rows: list[dict[str, float | str]]) -> list[Row]:
+    """Set the ratio to the first tracker."""
+    bound = float(rows[0]["median us"])
+    return [row | {"x": float(row["median us"]) / bound} for row in rows]
 
 
-def make_job(folder: Path) -> Job:
-    """Return a job without guards and checkpoints."""
-    return Job(
-        attempt_id=1,
-        attempt=1,
-        label="a-s0",
-        run_dir=folder,
-        project=None,
-        train="m:train",
-        config={"steps": 10**9},
-        seed=0,
-        device="cpu",
-        gpu=None,
-        threads=1,
-        guards=(),
-        step_limit=None,
-        resume_from=(),
-    )
+def killed(name: str, steps: int, paced_ms: float) -> Row:
+    """Return how many of the acknowledged points outlive a kill."""
+    row: dict[str, float | str] = {"tracker": name, "acknowledged": steps * len(KEYS)}
+    for column, with_descendants in (("killed alone", False), ("with all descendants", True)):
+        with scratch() as folder:
+            (store := folder / "store").mkdir()
+            fresh(die, name, store, steps, paced_ms, with_descendants, folder=folder)
+            time.sleep(SETTLE_S)
+            try:
+                row[column] = fresh(count, name, store, folder=folder)
+            except RuntimeError as error:
+                print(error, file=sys.stderr)
+                row[column] = "unreadable"
+    return row
 
 
-def row(name: str, turns: list[list[float]], bound: float) -> Row:
-    """Return a row of the table: medians over the turns."""
-    middle = median(median(turn) for turn in turns)
-    p99 = median(quantiles(turn, n=100)[98] for turn in turns)
-    return {"logger": name, "median us": middle, "p99 us": p99, "x": middle / bound}
+def die(name: str, store: Path, steps: int, paced_ms: float, with_descendants: bool) -> None:
+    """Log one run in this process, and be killed."""
+    rows = metrics(steps)
+    tracker = TRACKERS[name]()
+    tracker.open(str(store), "run", KEYS)
+    drive(tracker, rows, paced_ms)
+    if with_descendants:
+        end(psutil.Process().children(recursive=True))
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

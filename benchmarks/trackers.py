@@ -1,9 +1,10 @@
 """Trackers behind one small interface: `ablate`, two bounds, and peers.
 
-Each has a ``name``; ``open(folder, run_name, keys)``; ``log(step, metrics)``; ``close()``, after
-which everything is durable; and ``count(folder)``, the points that a fresh process can read. Each
-imports its package when it is opened, so that a process measures one of them alone, and has the
-sampling of hardware and of the console switched off.
+Each has a ``name``; ``needs``, the modules without which it is left out; ``open(folder, run_name,
+keys)``; ``log(step, metrics)``; ``close()``, after which everything is durable; and
+``count(folder)``, the points that a fresh process can read. Each imports its package when it is
+opened, so that a process measures one of them alone, and has the sampling of hardware and of the
+console switched off.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class RawWrite:
     """The bound of what survives SIGKILL: a packed step with its checksum in one ``write``."""
 
     name = "raw_write"
+    needs: ClassVar[tuple[str, ...]] = ()
     _SUM = struct.Struct("<I")
 
     def open(self, folder: str, run_name: str, keys: Sequence[str]) -> None:
@@ -63,6 +65,7 @@ class Nothing:
     """The floor: a call that keeps nothing. With pauses it shows what waking up costs."""
 
     name = "nothing"
+    needs: ClassVar[tuple[str, ...]] = ()
 
     def open(self, folder: str, run_name: str, keys: Sequence[str]) -> None:
         pass
@@ -82,6 +85,7 @@ class Ablate:
     """The product: this process trains; a runner beside it stores what it logs in SQL."""
 
     name = "ablate"
+    needs: ClassVar[tuple[str, ...]] = ()
 
     def open(self, folder: str, run_name: str, keys: Sequence[str]) -> None:
         self._runner = subprocess.Popen(
@@ -189,6 +193,7 @@ class Trackio:
     """Trackio, local: a thread that posts to a SQLite database."""
 
     name = "trackio"
+    needs = ("trackio",)
 
     def open(self, folder: str, run_name: str, keys: Sequence[str]) -> None:
         os.environ["TRACKIO_DIR"] = folder
@@ -216,6 +221,7 @@ class WandbOffline:
     """Weights & Biases, offline: a service of its own that writes one log file."""
 
     name = "wandb_offline"
+    needs = ("wandb",)
 
     def open(self, folder: str, run_name: str, keys: Sequence[str]) -> None:
         import wandb
@@ -234,16 +240,19 @@ class WandbOffline:
     @staticmethod
     def count(folder: str) -> int:
         """Read the files as `ablate import wandb` does."""
-        from ablate.importers.wandb import read_file
+        from ablate.importers.base import Request
+        from ablate.importers.names import KeyMap
+        from ablate.importers.wandb import read
 
-        files = Path(folder).glob("wandb/offline-run-*/*.wandb")
-        return sum(len(step.values) for file in files for step in read_file(file))
+        reading = read(Request(source=f"{folder}/wandb", names=KeyMap()))
+        return sum(run.points.counts.kept for run in reading.runs)
 
 
 class TensorBoard:
     """TensorBoard by torch's writer: an event file, flushed every two minutes."""
 
     name = "tensorboard"
+    needs = ("torch", "tensorboard")
 
     def open(self, folder: str, run_name: str, keys: Sequence[str]) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -261,14 +270,16 @@ class TensorBoard:
     def count(folder: str) -> int:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-        files = [EventAccumulator(str(run), {"scalars": 0}) for run in Path(folder).iterdir()]
-        return sum(len(f.Reload().Scalars(tag)) for f in files for tag in f.Tags()["scalars"])
+        runs = (EventAccumulator(str(run), {"scalars": 0}) for run in Path(folder).iterdir())
+        read = [run.Reload() for run in runs]
+        return sum(len(run.Scalars(tag)) for run in read for tag in run.Tags()["scalars"])
 
 
 class Mlflow:
     """MLflow's client on SQLite, one batch a step, waiting for it."""
 
     name = "mlflow"
+    needs = ("mlflow",)
     synchronous: ClassVar[bool] = True
 
     def open(self, folder: str, run_name: str, keys: Sequence[str]) -> None:
