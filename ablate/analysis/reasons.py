@@ -96,7 +96,8 @@ def _beside(relative: float) -> str:
         return "not a number, against"
     if relative > 1:
         return f"{number(relative + 1)} times"
-    return f"{abs(relative):.0%} {'above' if relative > 0 else 'below'}"
+    side = "above" if relative > 0 else "below"
+    return f"{abs(relative):.0%} {side}" if abs(relative) >= 0.005 else f"just {side}"
 
 
 def _silence_reasons(runs: Sequence[JudgedRun]) -> list[Reason]:

@@ -130,8 +130,8 @@ class RunContext:
             self._log_any(step, now, metrics)
         if step > self._last_step:
             self._last_step = step
-        if measured := self._machine.read(now):
-            self._patiently(self._spool.points, step, now, measured)
+        if now >= self._machine.due:
+            self._measure(step, now)
         self._on_step()
 
     def event(self, name: str, step: int, **data: Any) -> None:
@@ -206,6 +206,10 @@ class RunContext:
         for message in rejected:
             self.event("checkpoint_rejected", step, reason=message)
 
+    def _measure(self, step: int, now: float) -> None:
+        if measured := self._machine.read(now):
+            self._patiently(self._spool.points, step, now, measured)
+
     def _log_any(self, step: int, now: float, metrics: Mapping[str, Any]) -> None:
         """Log numbers of any type, which may have to wait for a device, or for those that do."""
         numbers = {key: value for key, value in metrics.items() if not is_device_number(value)}
@@ -254,8 +258,9 @@ class RunContext:
             self._spool.points(step, now, values)
         except StoreUnavailableError:
             self._patiently(self._spool.points, step, now, values)
-        for firing in self._watch.observe(values, step):
-            self._fire(firing, step)
+        if self._job.guards:
+            for firing in self._watch.observe(values, step):
+                self._fire(firing, step)
 
     def _tell(self, name: str, step: int, **data: Any) -> None:
         event = Event(name=name, step=step, data=data, time=time.time())

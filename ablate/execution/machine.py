@@ -6,6 +6,7 @@ The numbers differ each time, so guards do not see them and no promise of exactn
 from __future__ import annotations
 
 import importlib.util
+import math
 from typing import Any
 
 import psutil
@@ -22,12 +23,13 @@ class MachineMeter:
     def __init__(self, every_s: float, gpu: int | None) -> None:
         self._every_s = every_s
         self._gpu = gpu
-        self._due = 0.0
+        self.due = 0.0 if every_s else math.inf
+        """Unix seconds before which there is nothing to read."""
         self._process: psutil.Process | None = None
         self._handle: Any = None
 
     def read(self, now: float) -> dict[str, float]:
-        """Return ``system/...`` -> value when it is time to, else nothing.
+        """Return ``system/...`` -> value; nothing the first time, which begins to count.
 
         Processor percents count from the last measurement: 100 is one core. Memory and use of a
         GPU are those of all its processes.
@@ -35,11 +37,8 @@ class MachineMeter:
         Args:
             now: Unix seconds.
         """
-        if now < self._due or not self._every_s:
-            return {}
-        self._due = now + self._every_s
-        if self._process is None:
-            # The first turn begins to count. A short run is not measured at all.
+        self.due = now + self._every_s
+        if self._process is None:  # a short run is not measured at all
             self._process = psutil.Process()
             self._process.cpu_percent()
             return {}
