@@ -99,7 +99,8 @@ def curve_figures(
 ) -> tuple[Drawn, ...]:
     """Return a figure of curves for each key that any run has logged."""
     found = looks(data.names, comparison.baseline)
-    infos = [i for k in keys if (i := curves_info(data, k, at_step=comparison.at_step))]
+    # One after the other: what is to be drawn of all keys together would fill the memory.
+    infos = (i for k in keys if (i := curves_info(data, k, at_step=comparison.at_step)))
     return tuple(
         drawn(number, curves_figure(info, found), f"Curves of {info.key} over steps, by variant")
         for info, number in zip(infos, numbers, strict=False)

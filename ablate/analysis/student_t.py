@@ -14,7 +14,7 @@ import math
 from functools import lru_cache
 from statistics import NormalDist
 
-_NEGLIGIBLE = 60.0
+_NEGLIGIBLE = 46.0
 """Where the density has fallen by this power of e it ends."""
 
 
@@ -28,7 +28,7 @@ def t_tail(t: float, df: int, shift: float = 0.0) -> float:
     """
     root = math.sqrt(0.5)
     # In log S the normal tail falls from one side to the other within 1 / shift.
-    width = 0.25 / max(2.5, math.sqrt(2 * df), abs(shift))
+    width = 2.0 ** math.floor(math.log2(0.25 / max(2.5, math.sqrt(2 * df), abs(shift))))
     return math.fsum(
         0.5 * weight * math.erfc((t * size - shift) * root) for size, weight in _sizes(df, width)
     )
@@ -56,7 +56,7 @@ def _density(t: float, df: int) -> float:
     return math.exp(scale - (df + 1) / 2 * math.log1p(t * t / df))
 
 
-@lru_cache
+@lru_cache(maxsize=16)  # up to some ten thousand numbers each
 def _sizes(df: int, width: float) -> tuple[tuple[float, float], ...]:
     """Return values of S, ``width`` apart in its logarithm, with weights that sum to 1."""
     # The log density in u = log S is df u - df exp(2 u) / 2, highest at 0.

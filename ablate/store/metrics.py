@@ -94,12 +94,16 @@ def _columns(
 ) -> dict[str, list[_Columns]]:
     """Return by key the steps, values and times of each attempt that counts, ascending."""
     found: dict[str, list[_Columns]] = defaultdict(list)
+    before: tuple[int, ...] = ()
     for window in windows:
         step_times = _step_times(connection, window) if with_times else {}
         for key, series_id in _series(connection, window.attempt_id, keys):
             rows = _points(connection, window, series_id)
             if rows:
                 steps, values, kinds, late = zip(*rows, strict=True)
+                if steps == before:
+                    steps = before  # most keys are logged at the same steps: keep them once
+                before = steps
                 if any(kinds):
                     values = tuple(map(decode, values, kinds))
                 times = _times(steps, late, step_times) if with_times else ()
