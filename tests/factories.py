@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ablate.analysis.loading import read_guards, read_metrics, read_targets
-from ablate.analysis.study_data import StudyData, index_curves
+from ablate.analysis.study_data import StudyData
 from ablate.domain import Event, Plan, Run, RunState, Study, Variant
 from ablate.store.base import Curve
 
@@ -144,7 +144,7 @@ def make_data(
         targets=read_targets(spec.get("targets")),
         guards=read_guards(spec.get("guards")),
         runs=tuple(runs),
-        curves=index_curves(curves),
+        curves={(curve.run_id, curve.key): curve for curve in curves},
         events={ids[cell]: tuple(found) for cell, found in (events or {}).items()},
     )
     return dataclasses.replace(data, **changes)
@@ -186,7 +186,7 @@ def make_scale_fix(
         targets=read_targets(SPEC["targets"]),
         guards=read_guards(SPEC["guards"]),
         runs=tuple(runs),
-        curves=index_curves(curves),
+        curves={(curve.run_id, curve.key): curve for curve in curves},
         events=events,
     )
     return dataclasses.replace(data, **changes)

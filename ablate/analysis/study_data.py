@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from ablate.domain import Event, Run, RunState, Variant
 from ablate.errors import NotFoundError, did_you_mean
 from ablate.rules import DEFAULT_RULE, Goal, Guard, MetricRule, Target
-from ablate.store.base import Curve
 
 
 class RunCurve(Protocol):
@@ -132,11 +131,6 @@ class StudyData:
         prefixes = tuple(f"{group}/" for group in groups)
         found = (key.removeprefix(p) for key in self.keys for p in prefixes if key.startswith(p))
         return tuple(sorted(set(found)))
-
-
-def index_curves(curves: Iterable[Curve]) -> dict[tuple[str, str], RunCurve]:
-    """Return curves by (run id, key)."""
-    return {(curve.run_id, curve.key): curve for curve in curves}
 
 
 ENDED_EARLY = frozenset({RunState.DIVERGED, RunState.FAILED, RunState.CANCELLED, RunState.STOPPED})
