@@ -171,7 +171,7 @@ def _write_logs(
     stale = stale_buckets(columns, others, series, stored.last_step if tail is None else -1)
     summaries = summarise(connection, columns, stale, tail)
     dialect.write_summaries(connection, summaries)
-    return None if others else tail_of(columns, tail)
+    return None if others else tail_of(columns, tail, stored.last_step)
 
 
 def _write_records(connection: Connection, attempt_id: int, batch: SpoolBatch) -> None:

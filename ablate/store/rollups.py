@@ -66,11 +66,20 @@ def joined(new: Iterable[Column], tail: Tail | None) -> Sequence[Column]:
     ]
 
 
-def tail_of(columns: Sequence[Column], before: Tail | None) -> Tail:
-    """Return the last bucket of columns in which all points are that lie in it."""
+def tail_of(columns: Sequence[Column], before: Tail | None, last_step: int) -> Tail | None:
+    """Return the last bucket once columns were written; None where not all of it is known.
+
+    Args:
+        columns: What `joined` returned.
+        before: The tail that it was given.
+        last_step: The largest step that was stored before, -1 for none.
+    """
     bucket = max((bucket_of(column.steps[-1]) for column in columns), default=-1)
     found: dict[int, Column] = {}
-    if before is not None and before.bucket >= bucket:
+    if before is None:
+        if bucket <= bucket_of(last_step):
+            return None
+    elif before.bucket >= bucket:
         bucket, found = before.bucket, dict(before.columns)
     for series_id, steps, values in columns:
         start = bisect_right(steps, (bucket - 1) * WIDTH)

@@ -1,5 +1,6 @@
 """The summaries in the tables say what the points say, however those came."""
 
+import dataclasses
 import math
 import random
 from collections import defaultdict
@@ -9,8 +10,9 @@ import pytest
 from sqlalchemy import text
 
 from ablate.domain import AttemptState
+from ablate.errors import LeaseLostError
 from ablate.store import open_store
-from ablate.store.base import Ending, StepValues
+from ablate.store.base import Ending, SpoolBatch, StepValues
 from ablate.store.engine import connect, reading
 from ablate.store.rollups import RollupTuple, bucket_of, rollup
 from ablate.store.rows import decode
@@ -80,6 +82,25 @@ def test_bucket_grows_with_each_batch(url, store):
 
     assert stored(url) == expected(url)
     assert fetch(url, "SELECT n, sum FROM rollups ORDER BY series_id") == [(7, 28.0), (7, -7.0)]
+
+
+@pytest.mark.parametrize("what", ["another process", "a failure", "a repeated step"])
+def test_bucket_grows_after_what_was_remembered_of_it_is_forgotten(url, store, what):
+    claim = claim_one(store)
+    feed(store, claim, start=None, logs=logs(range(1, 21), {"x": 1.0, "y": 2.0}))
+    if what == "another process":
+        store.close()
+        store = open_store(url)
+    elif what == "a failure":
+        lost = dataclasses.replace(claim, token=claim.token - 1)
+        with pytest.raises(LeaseLostError):
+            store.ingest(lost, SpoolBatch(start_offset=0, end_offset=1))
+    else:
+        feed(store, claim, logs=logs([5], {"x": 9.0}))
+    for step in (21, 30, 40, 51, 60):
+        feed(store, claim, logs=logs([step], {"x": float(step)}))
+        assert stored(url) == expected(url)
+    store.close()
 
 
 def test_late_and_repeated_steps_change_their_bucket_alone(url, store):
