@@ -124,6 +124,7 @@ class FaultyProject:
         assert self.rows("SELECT state FROM runs") == [("succeeded",)]
         assert self.rows(METRICS) == calm.rows(METRICS)
         assert self.events() == calm.events()
+        self._check_rollups()
         self._check_checkpoints()
 
     def events(self) -> tuple[list[tuple[int, object]], set[tuple[int, object]]]:
@@ -135,6 +136,17 @@ class FaultyProject:
             found = [event for _, event in store.events([store.runs("toy")[0].id])]
         tenths = [(event.step, event.data["x"]) for event in found if event.name == "tenth"]
         return tenths, {(e.step, e.data["x"]) for e in found if e.name == "finished"}
+
+    def _check_rollups(self) -> None:
+        """Hold what every attempt's rollups say against its points."""
+        bucket = "(p.step + 49) / 50"
+        of_points = self.rows(
+            f"select series_id, {bucket}, count(*) from points p group by 1, 2 order by 1, 2"
+        )
+        of_rollups = self.rows(
+            "select series_id, bucket, n + n_nan + n_pos_inf + n_neg_inf from rollups order by 1, 2"
+        )
+        assert of_rollups == of_points
 
     def _check_checkpoints(self) -> None:
         with closing(open_store(self.url, read_only=True)) as store:
