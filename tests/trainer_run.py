@@ -23,6 +23,7 @@ class MemoryRun:
 
     device = "cpu"
     threads = 1
+    processes = 1
 
     def __init__(
         self, seed: int = 0, *, stop_at: int | None = None, checkpoint: bytes | None = None

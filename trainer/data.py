@@ -16,6 +16,7 @@ from torch import Tensor
 from trainer.config import Config, DataConfig
 from trainer.corpus import Audio, Corpus
 from trainer.folder import load_folder
+from trainer.parallel import share
 from trainer.synthetic import synthesise
 
 
@@ -52,6 +53,10 @@ class Batch(NamedTuple):
         if units_BT is not None:
             units_BT = units_BT.to(device, non_blocking=True)
         return Batch(self.audio_BT.to(device, non_blocking=True), units_BT)
+
+    def shared(self) -> Batch:
+        """Return the items of this process, where several train together."""
+        return Batch(share(self.audio_BT), None if self.units_BT is None else share(self.units_BT))
 
     def pinned(self) -> Batch:
         """Return it in memory that a GPU copies from without the CPU's help."""
