@@ -58,6 +58,12 @@ class DataConfig:
     """Length of the fixed held-out set, at most; seconds."""
     valid_fraction: float = field(default=0.1, metadata=_limits(above=0, below=1))
     """Share of a folder's files that is held out, chosen by a hash of their paths."""
+    speaker_pattern: str = ""
+    """Regular expression, found in a file's path below `path`, whose group `speaker` names who
+    speaks: `_(?P<speaker>[a-z]+)_`. Empty: the folder that holds the file is the speaker."""
+    units_file: str = ""
+    """Content units of a folder's recordings, 50 a second, in lines `relative/path<TAB>3 3 17 ...`.
+    Empty: units are k-means clusters of log-mel frames. Read when `model.content_units` is set."""
     synthetic_s: float = field(default=120.0, metadata=_limits(minimum=5, maximum=3600))
     """Length of the synthetic training audio, in seconds; the held-out part comes on top."""
     synthetic_speakers: int = field(default=6, metadata=_limits(minimum=1, maximum=64))
@@ -84,6 +90,8 @@ class ModelConfig:
     """Whether every convolution sees the past alone."""
     final_conv: Literal["none", "default", "identity"] = "none"
     """1x1 convolution between quantizer and read-out (`pre_output` alone) and how it starts."""
+    content_units: int = field(default=0, metadata=_limits(minimum=0, maximum=4096))
+    """Kinds of sound, 20 ms each, that the training audio is labelled with; 0: no labels."""
     init_rms: float = field(default=0.0, metadata=_limits(minimum=0, maximum=1))
     """Scales the read-out so that the untrained output has this level; 0 leaves it as drawn."""
 
@@ -233,6 +241,8 @@ class Config:
     """Steps between two measurements of scale forces, norms and code use."""
     checkpoint_every: int = field(default=100, metadata=_at_least(1))
     """Steps between two checkpoints; the last step always has one."""
+    samples_every: int = field(default=0, metadata=_at_least(0))
+    """Steps between two sets of audio samples, kept with the run; 0: at the last step alone."""
     deterministic: bool = True
     """Ask torch for deterministic kernels, so that a resumed run repeats bit for bit."""
     data: DataConfig = DataConfig()

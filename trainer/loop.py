@@ -43,7 +43,7 @@ def train(config: Mapping[str, Any], run: Run) -> None:
 
     clock = diagnostics.Stopwatch(training.step)
     while training.step < cfg.steps:
-        target_BT = training.sampler.draw().to(training.device)
+        target_BT = training.sampler.draw().to(training.device).audio_BT
         training.activate(target_BT)
         made = codec(target_BT, training.n_active)
         contest = training.contest(made.audio_BT, target_BT)

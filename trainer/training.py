@@ -45,7 +45,9 @@ class Training:
         self.restarts = torch.Generator().manual_seed(run.seed("restart"))
         self.initial_norms: dict[str, float] = {}
         self.objective = Objective(config, self.initial_norms)
-        self.held_out = tuple(b.to(self.device) for b in held_out(corpus.valid, config))
+        self.held_out = tuple(
+            batch.to(self.device).audio_BT for batch in held_out(corpus.valid, config)
+        )
 
     @property
     def n_active(self) -> int:
@@ -71,7 +73,7 @@ class Training:
     def peek(self) -> Tensor:
         """Return the next training batch without taking it."""
         state = self.sampler.state()
-        batch_BT = self.sampler.draw().to(self.device)
+        batch_BT = self.sampler.draw().to(self.device).audio_BT
         self.sampler.restore(state)
         return batch_BT
 

@@ -92,7 +92,9 @@ def test_validation_does_not_depend_on_how_segments_are_batched() -> None:
     codec = build_codec(one)
 
     found = [
-        validate(codec, held_out(load_corpus(config).valid, config), SETTINGS, 4)
+        validate(
+            codec, [b.audio_BT for b in held_out(load_corpus(config).valid, config)], SETTINGS, 4
+        )
         for config in (one, five)
     ]
 
