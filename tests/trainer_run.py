@@ -34,6 +34,7 @@ class MemoryRun:
         self.curves: dict[str, dict[int, float]] = {}
         self.events: list[tuple[str, int, dict[str, Any]]] = []
         self.saved_steps: list[int] = []
+        self.artifacts: dict[str, bytes] = {}
         self._step = 0
 
     @property
@@ -64,8 +65,8 @@ class MemoryRun:
             return None
         return torch.load(io.BytesIO(self.checkpoint), weights_only=True)
 
-    def artifact(self, path: Path | str) -> None:
-        raise AssertionError("the bundled trainer keeps no files")
+    def artifact(self, path: Path | str, name: str | None = None) -> None:
+        self.artifacts[name or Path(path).name] = Path(path).read_bytes()
 
     def last(self, key: str) -> float:
         return self.curves[key][max(self.curves[key])]

@@ -13,6 +13,7 @@ from trainer.adversary import NO_CONTEST
 from trainer.config import Config
 from trainer.corpus import Corpus
 from trainer.data import Batch, load_corpus
+from trainer.manifest import keep_manifest
 from trainer.metrics import validate
 from trainer.model import CodecOutput
 from trainer.movement import StepSize
@@ -102,6 +103,7 @@ def begin_or_resume(training: Training, corpus: Corpus, state: Any | None) -> No
     clips = {"train_clips": len(corpus.train), "valid_clips": len(corpus.valid)}
     run.event("data_ready", training.step, sha256=corpus.digest, **clips)
     if state is None:
+        keep_manifest(corpus, run)
         training.start()
         log_untrained(training)
 

@@ -47,8 +47,8 @@ class Training:
         if config.runtime.compile != "off":
             self.codec.encoder.compile(mode=config.runtime.compile)
             self.codec.decoder.compile(mode=config.runtime.compile)
-        self._net = wrapped(self.codec, self.device)
         self.optimizer = build_optimizer(self.codec, config.optim, self.device)
+        self._net = wrapped(self.codec, self.device)
         self.adversary = Adversary(config, run) if config.discriminator.enabled else None
         self.feed = Feed(SegmentSampler(corpus.train, config, run.seed("data")), self.device)
         self.restarts = torch.Generator().manual_seed(run.seed("restart"))
