@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from ablate.domain import Config, Json
@@ -55,14 +56,16 @@ def identity(
         for key, value in flatten(config).items()
         if key not in not_identity and not _is_absent(key, value, absent_means or {})
     }
-    stops = sorted(
-        [g.key, g.operator, g.threshold, g.for_steps, g.after_step]
-        for g in guards
-        if g.do == "stop"
-    )
+    stops = sorted(_stop(guard) for guard in guards if guard.do == "stop")
     parts = {"config": kept, "trainer": trainer, "version": version, "stops": stops}
     text = f"ablate/{_FORMAT}:{canonical_json(parts)}"
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _stop(guard: Guard) -> list[Json]:
+    first, *others = sorted((c.key, c.operator, c.threshold) for c in guard.conditions)
+    # Further conditions stand behind, so that guards with one keep the identity that they had.
+    return [*first, guard.for_steps, guard.after_step, *chain(*others)]
 
 
 def flatten(config: Config) -> dict[str, Json]:

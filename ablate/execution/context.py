@@ -275,7 +275,7 @@ class RunContext:
             guard=guard.name,
             when=guard.when,
             since_step=firing.since_step,
-            value=firing.value if abs(firing.value) < float("inf") else None,
+            values=firing.values,
             do=guard.do,
         )
         if guard.do == "stop":

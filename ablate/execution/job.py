@@ -10,7 +10,7 @@ from typing import Any
 
 from ablate.domain import Checkpoint
 from ablate.errors import StoreUnavailableError
-from ablate.rules import Guard
+from ablate.rules import Condition, Guard
 
 
 def attempt_path(run_dir: Path, attempt: int) -> Path:
@@ -98,6 +98,10 @@ class Job:
             job,
             run_dir=Path(values["run_dir"]),
             project=Path(values["project"]) if values["project"] else None,
-            guards=tuple(Guard(**guard) for guard in values["guards"]),
+            guards=tuple(_guard(**guard) for guard in values["guards"]),
             resume_from=tuple(Checkpoint(**c) for c in values["resume_from"]),
         )
+
+
+def _guard(conditions: list[dict[str, Any]], **fields: Any) -> Guard:
+    return Guard(conditions=tuple(Condition(**c) for c in conditions), **fields)

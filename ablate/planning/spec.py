@@ -144,7 +144,7 @@ class GuardSpec(BaseModel):
     model_config = _STRICT
 
     when: str
-    """``<metric key> <operator> <number>``."""
+    """``<metric key> <operator> <number>``, several joined by ``and``."""
     for_steps: Annotated[int, Field(ge=0)] = Field(default=0, alias="for")
     """Steps over which it must hold without a break."""
     after_step: Annotated[int, Field(ge=0)] = Field(default=0, alias="after")

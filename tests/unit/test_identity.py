@@ -43,6 +43,23 @@ def test_guards_that_only_flag_do_not_count() -> None:
     assert of(CONFIG, guards=[FLAG]) == of(CONFIG)
 
 
+def test_stopping_guards_with_one_condition_keep_the_identity_that_they_had() -> None:
+    other = Guard.parse("low", "train/audio/rms < 0.01", for_steps=5, after_step=3, do="stop")
+
+    golden = "6d5dc7b6ed224a96ddd521efe42f5cd6b75080cdf5cd6bbbe2733861abdcecfa"
+    assert of(CONFIG, guards=[STOP, other]) == of(CONFIG, guards=[other, STOP]) == golden
+
+
+def test_every_condition_of_a_stopping_guard_counts_but_not_their_order() -> None:
+    def with_guard(when: str) -> str:
+        return of(CONFIG, guards=[STOP, Guard.parse("g", when, for_steps=20, do="stop")])
+
+    both = with_guard("train/audio/rms < 0.01 and a/b > 2")
+    assert both == with_guard("a/b > 2 and train/audio/rms < 0.01")
+    others = ("a/b > 2", "train/audio/rms < 0.01", "train/audio/rms < 0.01 and a/b > 3")
+    assert len({both, *map(with_guard, others)}) == 4
+
+
 def test_keys_that_cannot_change_the_result_do_not_count() -> None:
     saved_often = {**CONFIG, "checkpoint_every": 10}
     saved_rarely = {**CONFIG, "checkpoint_every": 100}

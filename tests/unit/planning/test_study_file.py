@@ -51,6 +51,8 @@ BROKEN = {
     GOOD + "metrics: {a/b: {goal: min, rull: last}}\n": (4, 28, "unknown key 'rull'", "'rule'"),
     GOOD + "metrics: {a/b: {goal: min, rule: lst}}\n": (4, 34, "cannot read the rule 'lst'", None),
     GOOD + "guards: {g: {when: rms << 3}}\n": (4, 20, "cannot read the condition", None),
+    GOOD + "guards: {g: {when: a/b < 3 or a/c > 1}}\n": (4, 20, "join several with 'and'", None),
+    GOOD + "guards: {g: {when: a/b < 3 and a/c}}\n": (4, 20, "the condition 'a/c'", None),
     GOOD + "guards: {g: {when: a/b < 3, fur: 3}}\n": (4, 29, "unknown key 'fur'", "'for'"),
     GOOD + "guards: {g: {when: a/b < 3, do: explode}}\n": (4, 33, "'stop' or 'flag'", None),
     GOOD + "factors: {f: {levels: [1, 2]}}\n": (4, 14, "a list of levels needs 'key'", None),
