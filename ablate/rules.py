@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
@@ -155,10 +155,40 @@ class MetricRule:
             return at_step, at_step
         return 0, at_step
 
+    def reduce(self, values: Sequence[float]) -> float:
+        """Return the number that stands for the points in the window.
+
+        For ``min`` and ``max`` a NaN is no extreme, unless there is nothing else.
+
+        Args:
+            values: By ascending step, at least one.
+        """
+        if self.kind == "mean":
+            return mean(values)
+        if self.kind == "last":
+            return values[-1]
+        numbers = [v for v in values if not math.isnan(v)]
+        if not numbers:
+            return math.nan
+        return min(numbers) if self.kind == "min" else max(numbers)
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the arithmetic mean of at least one value; NaN or infinite as soon as one is."""
+    odd = [v for v in values if not math.isfinite(v)]
+    if odd:
+        return odd[0] if len(set(odd)) == 1 else math.nan
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:
+        largest = max(map(abs, values))
+        return math.fsum(v / largest for v in values) / len(values) * largest
+
 
 DEFAULT_RULE = MetricRule.parse("mean_last_10%")
 
-GuardAction = Literal["stop", "flag"]
+Action = Literal["stop", "flag"]
+"""What a guard or a gate does to a run; both write an event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +244,11 @@ class Guard:
     """How many steps they must hold without a break; 0 fires at the first."""
     after_step: int
     """Not judged before this step: a warm-up, in which healthy runs may look ill."""
-    do: GuardAction
+    do: Action
 
     @classmethod
     def parse(
-        cls, name: str, when: str, *, for_steps: int = 0, after_step: int = 0, do: GuardAction
+        cls, name: str, when: str, *, for_steps: int = 0, after_step: int = 0, do: Action
     ) -> Guard:
         """Read ``when``: conditions joined by ``and``.
 
@@ -246,3 +276,25 @@ class Guard:
     def holds(self, values: Mapping[str, float]) -> bool:
         """Return whether the values of all `keys` satisfy all conditions."""
         return all(condition.holds(values[condition.key]) for condition in self.conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A target with the rule that says which number is held against it."""
+
+    key: str
+    target: Target
+    rule: MetricRule
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gate:
+    """A step at which a run's targets are judged; ``stop`` ends a run that misses one critically.
+
+    What counts is what the run has logged up to that step, the step itself included.
+    """
+
+    step: int
+    do: Action
+    demands: tuple[Demand, ...]
+    """All targets of the study."""

@@ -36,7 +36,7 @@ class EventMark:
     detail: str
     """The event's data as ``key=value``, of the first run that had it."""
     label: str
-    """Short: the name, and for a guard which one."""
+    """Short: the name, and for a guard or a gate which one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,11 +75,21 @@ def events_of(data: StudyData, variant: str, at_step: int) -> tuple[EventMark, .
             steps=tuple(sorted(event.step for event in events)),
             runs=len(runs),
             detail=", ".join(f"{k}={_shown(v)}" for k, v in sorted(events[0].data.items())),
-            label=f"guard {guard_of(events[0])}" if name == "guard_fired" else name,
+            label=_label(events[0]),
         )
         for (name, _), events in grouped.items()
     ]
     return tuple(sorted(marks, key=lambda mark: (mark.steps, mark.name, mark.detail)))
+
+
+def _label(event: Event) -> str:
+    match event.name:
+        case "guard_fired":
+            return f"guard {guard_of(event)}"
+        case "gate_judged":
+            return f"gate {event.step}"
+        case _:
+            return event.name
 
 
 def _shown(value: Json) -> str:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablate.identity import canonical_json, flatten, identity
-from ablate.rules import Guard
+from ablate.rules import DEFAULT_RULE, Action, Demand, Gate, Guard, Target
 
 CONFIG = {"steps": 700, "optim": {"lr": 1e-3, "betas": [0.9, 0.99]}, "gan": False}
 STOP = Guard.parse("collapse", "train/audio/rms < 0.01", for_steps=20, do="stop")
@@ -58,6 +58,22 @@ def test_every_condition_of_a_stopping_guard_counts_but_not_their_order() -> Non
     assert both == with_guard("a/b > 2 and train/audio/rms < 0.01")
     others = ("a/b > 2", "train/audio/rms < 0.01", "train/audio/rms < 0.01 and a/b > 3")
     assert len({both, *map(with_guard, others)}) == 4
+
+
+def gate(do: Action = "stop", step: int = 100, **targets: str) -> Gate:
+    demands = tuple(
+        Demand(f"a/{name}", Target.parse(text), DEFAULT_RULE) for name, text in targets.items()
+    )
+    return Gate(step=step, do=do, demands=demands)
+
+
+def test_gates_count_as_guards_do_when_they_stop() -> None:
+    stops = of(CONFIG, gates=[gate(b=">= 8", c="<= 1")])
+
+    assert of(CONFIG, gates=[gate("flag", b=">= 8")]) == of(CONFIG)
+    assert stops == of(CONFIG, gates=[gate(c="<=1.0", b="> 8"), gate("flag", 50, b=">= 8")])
+    others = [gate(b=">= 8"), gate(b=">= 8", c="<= 2"), gate(step=99, b=">= 8", c="<= 1")]
+    assert len({stops, of(CONFIG), *(of(CONFIG, gates=[g]) for g in others)}) == 5
 
 
 def test_keys_that_cannot_change_the_result_do_not_count() -> None:
