@@ -17,6 +17,7 @@ from torch import Tensor
 from trainer.config import Config, DataConfig
 from trainer.corpus import Clip, Corpus, joined
 from trainer.folder import load_folder
+from trainer.parallel import share
 from trainer.synthetic import synthesise
 from trainer.units import with_units
 
@@ -28,14 +29,25 @@ class Batch(NamedTuple):
     """Segments of equal length."""
 
     audio_BT: Tensor
-    """float32."""
-    units_BT: Tensor | None
+    """Float32, full scale = 1."""
+    units_BT: Tensor | None = None
     """Content unit of each sample, int64; None unless `model.content_units` is set."""
 
     def to(self, device: torch.device) -> Batch:
-        """Return the batch on a device."""
-        units_BT = None if self.units_BT is None else self.units_BT.to(device)
-        return Batch(self.audio_BT.to(device), units_BT)
+        """Return it on a device."""
+        units_BT = self.units_BT
+        if units_BT is not None:
+            units_BT = units_BT.to(device, non_blocking=True)
+        return Batch(self.audio_BT.to(device, non_blocking=True), units_BT)
+
+    def shared(self) -> Batch:
+        """Return the items of this process, where several train together."""
+        return Batch(share(self.audio_BT), None if self.units_BT is None else share(self.units_BT))
+
+    def pinned(self) -> Batch:
+        """Return it in memory that a GPU copies from without the CPU's help."""
+        units_BT = None if self.units_BT is None else self.units_BT.pin_memory()
+        return Batch(self.audio_BT.pin_memory(), units_BT)
 
 
 class Utterance(NamedTuple):

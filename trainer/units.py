@@ -71,7 +71,7 @@ def _log_mel(clip: Clip, rate_hz: int) -> Tensor:
     padded_T = torch.nn.functional.pad(torch.from_numpy(clip.audio), (before, after))
     window = torch.hann_window(size)
     spectrum_KN = torch.stft(padded_T, size, hop, window=window, center=False, return_complex=True)
-    mel_MN = mel_filters(size, _MELS, rate_hz, "cpu") @ spectrum_KN.abs()
+    mel_MN = mel_filters(size, _MELS, rate_hz, "cpu", torch.float32) @ spectrum_KN.abs()
     return mel_MN.clamp_min(_FLOOR).log().T
 
 
