@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -37,6 +38,20 @@ def _synthetic(rate_hz: int, train_s: float, valid_s: float, n_speakers: int) ->
     return Corpus(train=tuple(train), valid=tuple(valid))
 
 
+class Batch(NamedTuple):
+    """Training or held-out segments."""
+
+    audio_BT: Tensor
+    """Float32, full scale = 1."""
+    units_BT: Tensor | None = None
+    """The content unit at each sample; None where the config asks for none."""
+
+    def to(self, device: torch.device) -> Batch:
+        """Return it on a device."""
+        units_BT = None if self.units_BT is None else self.units_BT.to(device)
+        return Batch(self.audio_BT.to(device), units_BT)
+
+
 class SegmentSampler:
     """Draws training segments: every possible start in every clip is equally likely.
 
@@ -56,15 +71,15 @@ class SegmentSampler:
         self._choices_end = torch.cumsum(lengths - self._samples + 1, 0)
         self._generator = torch.Generator().manual_seed(seed)
 
-    def draw(self) -> Tensor:
-        """Return the next batch, ``(B, T)``, float32 on the CPU."""
+    def draw(self) -> Batch:
+        """Return the next batch, on the CPU."""
         total = int(self._choices_end[-1])
         choice_B = torch.randint(total, (self._data.batch_size,), generator=self._generator)
         clip_B = torch.searchsorted(self._choices_end, choice_B, right=True)
         before_B = torch.where(clip_B > 0, self._choices_end[clip_B - 1], 0)
         start_B = self._offsets[clip_B] + choice_B - before_B
         audio_BT = self._audio_T[start_B.unsqueeze(1) + torch.arange(self._samples)]
-        return normalise(audio_BT, self._data)
+        return Batch(normalise(audio_BT, self._data))
 
     def state(self) -> Tensor:
         """Return the generator's state."""
@@ -75,7 +90,7 @@ class SegmentSampler:
         self._generator.set_state(state)
 
 
-def held_out(clips: Sequence[Audio], config: Config) -> tuple[Tensor, ...]:
+def held_out(clips: Sequence[Audio], config: Config) -> tuple[Batch, ...]:
     """Return the fixed validation batches: whole segments in order, at most ``data.valid_s``."""
     size = config.segment_samples
     segments = [
@@ -87,7 +102,7 @@ def held_out(clips: Sequence[Audio], config: Config) -> tuple[Tensor, ...]:
     # Evenly over all clips, so that the first speaker alone is not the whole set.
     picks = np.unique(np.linspace(0, len(segments) - 1, min(wanted, len(segments))).astype(int))
     audio_BT = normalise(torch.stack([segments[i] for i in picks]), config.data)
-    return audio_BT.split(config.data.batch_size)
+    return tuple(Batch(part_BT) for part_BT in audio_BT.split(config.data.batch_size))
 
 
 def normalise(audio_BT: Tensor, data: DataConfig) -> Tensor:

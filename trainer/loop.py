@@ -9,13 +9,16 @@ import torch
 
 from ablate.protocol import Diverged, Run
 from trainer import diagnostics
+from trainer.adversary import NO_CONTEST
 from trainer.config import Config
 from trainer.corpus import Corpus
-from trainer.data import load_corpus
-from trainer.discriminators import NO_CONTEST
+from trainer.data import Batch, load_corpus
 from trainer.metrics import validate
 from trainer.model import CodecOutput
+from trainer.movement import StepSize
+from trainer.nulls import null_losses
 from trainer.objective import Terms
+from trainer.optimizer import learning_rate
 from trainer.parsing import from_nested
 from trainer.training import Training, prepare_torch
 
@@ -38,44 +41,40 @@ def train(config: Mapping[str, Any], run: Run) -> None:
     prepare_torch(cfg, run)
     corpus = load_corpus(cfg)
     training = Training(cfg, run, corpus)
-    codec, optimizer = training.codec, training.optimizer
     begin_or_resume(training, corpus)
 
     clock = diagnostics.Stopwatch(training.step)
     while training.step < cfg.steps:
-        target_BT = training.sampler.draw().to(training.device)
-        training.activate(target_BT)
-        made = codec(target_BT, training.n_active)
-        contest = training.contest(made.audio_BT, target_BT)
-        terms = training.objective(codec, made, target_BT, adversarial=contest.terms)
+        batch = training.next_batch()
+        training.activate(batch)
+        made = training.codec(batch.audio_BT, training.n_active, kept_B=training.kept())
+        contest = training.contest(made.audio_BT, batch.audio_BT)
+        terms = training.objective(made, batch, adversarial=contest.terms)
 
         step = training.step + 1
-        forces = diagnostics.scale_forces(terms) if due(step, cfg.diagnostics_every, cfg) else {}
-        rate = training.set_rate()
-        optimizer.zero_grad()
-        terms.total.backward()
-        # Without a limit the norm is still wanted for its curve.
-        limit = cfg.optim.clip_norm or float("inf")
-        grad_norm = torch.nn.utils.clip_grad_norm_(codec.parameters(), limit)
-        optimizer.step()
+        is_examined = due(step, cfg.diagnostics_every, cfg)
+        pulls = diagnostics.pulls(terms, training.pulled) if is_examined else {}
+        step_size = StepSize(training.codec) if is_examined else None
+        grad_norm = training.update(terms, learning_rate(cfg.optim, step))
         training.step = step
         training.update_codebooks(made)
         if step == cfg.optim.warmup_steps:
             run.event("warmup_ended", step)
 
-        optim = {"train/optim/lr": rate, "train/optim/grad_norm": grad_norm}
-        if forces:
-            run.log(forces, step)
+        if step_size is not None:
+            run.log({**pulls, **step_size.read()}, step)
+        watched = {"train/loss/total": terms.total.detach(), "train/optim/grad_norm": grad_norm}
         if due(step, cfg.log_every, cfg):
-            described = describe(training, terms, made)
-            run.log({**described, **optim, **contest.metrics, **clock.read(step)}, step)
-            check_finite({"train/loss/total": terms.total, **optim}, step)
+            described = describe(training, terms, made, batch)
+            rate = {"train/optim/lr": training.rate, **training.clipping.read()}
+            run.log({**described, **watched, **rate, **contest.metrics, **clock.read(step)}, step)
+            check_finite(watched, step)
         if due(step, cfg.valid_every, cfg):
             log_validation(training)
         # Read after logging: what was just logged may be why the run is asked to stop.
         must_stop = run.should_stop
         if must_stop or due(step, cfg.checkpoint_every, cfg):
-            check_finite({"train/loss/total": terms.total, **optim}, step)
+            check_finite(watched, step)
             run.save(step, training.state())
         if must_stop:
             return
@@ -99,12 +98,17 @@ def begin_or_resume(training: Training, corpus: Corpus) -> None:
 
 @torch.no_grad()
 def log_untrained(training: Training) -> None:
-    """Log the initial values at step 0, on the batch that the first step will see."""
-    target_BT = training.peek()
-    made = training.codec(target_BT, training.n_active)
-    terms = training.objective(training.codec, made, target_BT, adversarial=NO_CONTEST.terms)
-    training.run.log(describe(training, terms, made), 0)
+    """Log the initial values at step 0, on the batch that the first step will see.
+
+    Beside them, once, what every loss is for outputs that know next to nothing.
+    """
+    batch = training.peek()
+    made = training.codec(batch.audio_BT, training.n_active)
+    terms = training.objective(made, batch, adversarial=NO_CONTEST.terms)
+    training.run.log(describe(training, terms, made, batch), 0)
     log_validation(training)
+    held_out = [b.audio_BT for b in training.held_out]
+    training.run.log(null_losses(held_out, training.objective.settings), 0)
 
 
 def log_validation(training: Training) -> None:
@@ -115,16 +119,17 @@ def log_validation(training: Training) -> None:
 
 
 @torch.no_grad()
-def describe(training: Training, terms: Terms, made: CodecOutput) -> dict[str, Any]:
+def describe(training: Training, terms: Terms, made: CodecOutput, batch: Batch) -> dict[str, Any]:
     """Return every metric of a batch that needs no backward pass."""
-    codec, size = training.codec, training.config.quantizer.codebook_size
+    levels = diagnostics.levels(made.audio_BT, batch.audio_BT)
     return {
-        **training.objective.report(terms, codec, made),
-        **diagnostics.levels(made.audio_BT, terms.target.audio_BT),
+        **training.objective.report(terms, made, batch),
+        **levels,
+        **training.trend.read(training.step, levels["train/audio/level"]),
         **diagnostics.stages(made),
-        **diagnostics.code_use(made.quantized, made.stages["pre_rvq"], size),
-        **diagnostics.norms(codec, training.initial_norms),
-        **diagnostics.affines(codec),
+        **diagnostics.code_use(made.quantized, training.config.codebook_size),
+        **training.begin.distances(training.codec),
+        **diagnostics.affines(training.codec),
     }
 
 

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from trainer.losses import LossSettings, measure
-from trainer.model import Codec
+from trainer.data import Batch
+from trainer.losses import LossSettings, content_ce, measure
+from trainer.model import Codec, CodecOutput
 from trainer.signals import Signal
 
 _LSD_FFT = 1024
@@ -84,15 +85,15 @@ def level_db(rms: Tensor, target_rms: Tensor) -> Tensor:
 
 @torch.no_grad()
 def validate(
-    codec: Codec, batches: Sequence[Tensor], settings: LossSettings, n_active: int
+    codec: Codec, batches: Sequence[Batch], settings: LossSettings, n_active: int
 ) -> dict[str, Tensor]:
     """Return every validation metric by its full key.
 
     Values are means over segments; levels are taken over the whole set.
     """
-    weights = torch.tensor([len(batch) for batch in batches], dtype=torch.float32)
+    weights = torch.tensor([len(batch.audio_BT) for batch in batches], dtype=torch.float32)
     rows = [_validate_batch(codec, batch, settings, n_active) for batch in batches]
-    weights = (weights / weights.sum()).to(batches[0].device)
+    weights = (weights / weights.sum()).to(batches[0].audio_BT.device)
     mean = {key: (torch.stack([row[key] for row in rows]) * weights).sum() for key in rows[0]}
     rms, target_rms = mean.pop("power").sqrt(), mean.pop("target_power").sqrt()
     mean["valid/audio/rms"] = rms
@@ -105,8 +106,9 @@ def validate(
 
 
 def _validate_batch(
-    codec: Codec, batch_BT: Tensor, settings: LossSettings, n_active: int
+    codec: Codec, batch: Batch, settings: LossSettings, n_active: int
 ) -> dict[str, Tensor]:
+    batch_BT = batch.audio_BT
     made = codec(batch_BT, n_active)
     output, target = Signal(made.audio_BT), Signal(batch_BT)
     silent = measure(target.silence(), target, settings)
@@ -114,6 +116,7 @@ def _validate_batch(
         **{f"valid/loss/{name}": v for name, v in measure(output, target, settings).items()},
         **{f"valid/silent/{name}": v for name, v in silent.items()},
         "valid/loss/commitment": made.quantized.commitment,
+        **_content(made, batch),
         "valid/audio/si_sdr_db": si_sdr_db(made.audio_BT, batch_BT).mean(),
         "valid/audio/lsd_db": lsd_db(output, target),
         **_treble(output, target, settings.sample_rate_hz),
@@ -121,6 +124,12 @@ def _validate_batch(
         "power": made.audio_BT.square().mean(),
         "target_power": batch_BT.square().mean(),
     }
+
+
+def _content(made: CodecOutput, batch: Batch) -> dict[str, Tensor]:
+    if made.content_logits_BUF is None or batch.units_BT is None:
+        return {}
+    return {"valid/loss/content_ce": content_ce(made.content_logits_BUF, batch.units_BT)}
 
 
 def _treble(output: Signal, target: Signal, sample_rate_hz: int) -> dict[str, Tensor]:

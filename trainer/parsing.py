@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ablate.protocol import ConfigError
-from trainer.config import Config
+from trainer.config import UNIT_S, Config
 from trainer.presets import PRESETS
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg"})
@@ -91,7 +91,7 @@ def _unknown(key: str, known: list[str]) -> ConfigError:
         names = sorted({name.split(".")[1] for name in known if name.startswith("losses.")})
         message = f"there is no loss {key.split('.')[1]!r}; there are {', '.join(names)}"
         if key.split(".")[1] in names:
-            message = "a loss has one key, `weight`"
+            message = f"losses.{key.split('.')[1]} has no such key"
         return ConfigError(key, message, hint=f"did you mean {near[0]}?" if near else None)
     return ConfigError(key, "is unknown", hint=f"did you mean {near[0]}?" if near else None)
 
@@ -121,7 +121,7 @@ def _typed(key: str, value: Any, hint: Any) -> Any:
     if get_origin(hint) is Literal:
         return _choice(key, value, get_args(hint))
     if get_origin(hint) is tuple:
-        return _integers(key, value)
+        return _list(key, value, get_args(hint)[0])
     converters: Mapping[Any, Any] = {bool: _boolean, int: _integer, float: _number, str: _text}
     return converters[hint](key, value)
 
@@ -168,10 +168,11 @@ def _integer(key: str, value: Any) -> int:
     return int(number)
 
 
-def _integers(key: str, value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list | tuple) or not value:
-        raise ConfigError(key, f"{value!r} is not a list of whole numbers")
-    return tuple(_integer(key, item) for item in value)
+def _list(key: str, value: Any, hint: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple) or (hint is int and not value):
+        kind = "whole numbers" if hint is int else "names"
+        raise ConfigError(key, f"{value!r} is not a list of {kind}")
+    return tuple(_typed(key, item, hint) for item in value)
 
 
 def _check_range(key: str, value: Any, limits: types.MappingProxyType[Any, Any]) -> None:
@@ -201,6 +202,7 @@ def _range_text(limits: Mapping[str, float]) -> str:
 def _check_combinations(config: Config) -> None:
     _check_model(config)
     _check_segment(config)
+    _check_parts(config)
     quantizer = config.quantizer
     if (
         quantizer.prenorm == "time"
@@ -235,7 +237,7 @@ def _check_combinations(config: Config) -> None:
 
 
 def _audio_terms(config: Config) -> list[Any]:
-    others = {"norm_reg", "commitment", "codebook", "adversarial", "feature_matching"}
+    others = {"norm_reg", "commitment", "codebook", "content_ce", "adversarial", "feature_matching"}
     fields = dataclasses.fields(config.losses)
     return [getattr(config.losses, f.name) for f in fields if f.name not in others]
 
@@ -252,6 +254,36 @@ def _check_model(config: Config) -> None:
         raise ConfigError(
             "model.final_conv", "belongs to model.topology: pre_output", hint="set it to none"
         )
+
+
+def _check_parts(config: Config) -> None:
+    model = config.model
+    absent = {
+        "speaker_encoder": model.speaker_dim == 0,
+        "content_head": model.content_units == 0,
+        "post_rvq": model.topology == "pre_output",
+        "final_conv": model.final_conv == "none",
+    }
+    for part in config.optim.freeze:
+        if absent.get(part):
+            raise ConfigError("optim.freeze", f"this codec has no {part}")
+    if not model.content_gradient and model.content_units == 0:
+        raise ConfigError(
+            "model.content_gradient",
+            "nothing would train the content encoder",
+            hint="set model.content_units, or model.content_gradient: true",
+        )
+    per_unit = UNIT_S * config.data.sample_rate_hz / config.total_stride
+    if model.content_units and (per_unit < 1 or per_unit != int(per_unit)):
+        raise ConfigError(
+            "model.content_units",
+            f"a unit of 20 ms would be {per_unit:g} frames of the encoder, not a whole number",
+            hint="choose model.strides whose product divides 20 ms",
+        )
+    if config.discriminator.enabled and not config.discriminator.kinds:
+        raise ConfigError("discriminator.kinds", "is empty, but the discriminators are enabled")
+    if config.losses.norm_reg.weight > 0 and not config.losses.norm_reg.parameters:
+        raise ConfigError("losses.norm_reg.parameters", "is empty, but the term has a weight")
 
 
 def _check_segment(config: Config) -> None:

@@ -20,6 +20,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "quantizer.ste": "detached",
         "quantizer.update": "gradient",
         "quantizer.init": "random",
+        "quantizer.restart_below": 0.0,
         "quantizer.commitment": "post_residual",
         "quantizer.prenorm": "time",
         # The original streams, and normalises over time all the same.

@@ -13,7 +13,7 @@ from trainer import parsing
 class BundledTrainer:
     """Describes `trainer.loop.train`; satisfies `ablate.protocol.Trainer`."""
 
-    version: str = "1"
+    version: str = "2"
     """Part of every run's identity: change it when the same config trains differently."""
     train: str = "trainer.loop:train"
     """``module:function``, imported in the worker alone."""

@@ -67,14 +67,14 @@ def test_sampler_repeats_and_resumes() -> None:
     clips = [tone(1.0), tone(2.0, hz=300)]
     sampler, twin = (SegmentSampler(clips, config, seed=5) for _ in range(2))
 
-    first = [sampler.draw() for _ in range(3)]
+    first = [sampler.draw().audio_BT for _ in range(3)]
     twin.draw()
     state = twin.state()
     resumed = SegmentSampler(clips, config, seed=99)
     resumed.restore(state)
 
-    assert torch.equal(first[1], resumed.draw())
-    assert torch.equal(first[2], resumed.draw())
+    assert torch.equal(first[1], resumed.draw().audio_BT)
+    assert torch.equal(first[2], resumed.draw().audio_BT)
 
 
 def test_segments_never_cross_a_clips_end() -> None:
@@ -82,7 +82,7 @@ def test_segments_never_cross_a_clips_end() -> None:
     clips = [np.full(4800 + i, i + 1, dtype="f4") for i in range(3)]
     sampler = SegmentSampler(clips, config, seed=0)
 
-    drawn = torch.cat([sampler.draw() for _ in range(10)])
+    drawn = torch.cat([sampler.draw().audio_BT for _ in range(10)])
 
     assert (drawn == drawn[:, :1]).all()
     assert set(drawn[:, 0].tolist()) == {1, 2, 3}
@@ -92,8 +92,8 @@ def test_normalised_segments_have_the_target_level_unless_nearly_silent() -> Non
     config = parse({"data.batch_size": 2})
     loud, quiet = tone(0.3), tone(0.3) * 1e-3
 
-    drawn = SegmentSampler([loud], config, seed=0).draw()
-    faint = SegmentSampler([quiet], config, seed=0).draw()
+    drawn = SegmentSampler([loud], config, seed=0).draw().audio_BT
+    faint = SegmentSampler([quiet], config, seed=0).draw().audio_BT
 
     assert drawn.square().mean(dim=1).sqrt().tolist() == pytest.approx([0.075, 0.075], rel=1e-4)
     # As if it had the floor's level: 0.0000707 * 0.075 / 0.02.
@@ -106,8 +106,8 @@ def test_held_out_set_is_fixed_and_spread_over_the_clips() -> None:
 
     batches = held_out(clips, config)
 
-    assert [len(b) for b in batches] == [3, 1]
-    assert {float(v) for v in torch.cat(batches)[:, 0]} == {1, 2, 3, 4}
+    assert [len(b.audio_BT) for b in batches] == [3, 1]
+    assert {float(v) for v in torch.cat([b.audio_BT for b in batches])[:, 0]} == {1, 2, 3, 4}
 
 
 def test_folder_is_read_resampled_and_split(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.trainer_run import MemoryRun
-from trainer.discriminators import Adversary
+from trainer.adversary import Adversary
 from trainer.parsing import parse
 
 SMALL = {

@@ -17,8 +17,8 @@ from tests.trainer_run import MemoryRun
 from trainer.config import OptimConfig
 from trainer.loop import train
 from trainer.losses import AUDIO_LOSSES, REGISTRY
+from trainer.optimizer import learning_rate
 from trainer.spec import BUNDLED
-from trainer.training import learning_rate
 
 TINY = {
     "steps": 6,
@@ -113,7 +113,7 @@ def test_term_without_weight_does_not_change_the_weights() -> None:
 def test_every_loss_is_logged_from_the_untrained_model_on() -> None:
     run = run_for({})
 
-    inner = {"adversarial", "feature_matching"}
+    inner = {"adversarial", "feature_matching", "content_ce"}
     for name in set(REGISTRY) - inner:
         assert sorted(run.curves[f"train/loss/{name}"]) == [0, 2, 4, 6]
     for name in AUDIO_LOSSES:
@@ -162,7 +162,7 @@ def test_untrained_output_gets_the_level_asked_for() -> None:
 def test_identity_final_conv_starts_without_effect() -> None:
     run = run_for({**PHASE_A, "model.final_conv": "identity"})
 
-    assert run.first("train/stage/final_conv") == pytest.approx(run.first("train/stage/affine"))
+    assert run.first("train/stage/3_final_conv") == pytest.approx(run.first("train/stage/2_affine"))
     assert "train/drift/final_conv_bias" not in run.curves  # it starts at zero
     assert run.first("train/norm/final_conv_weight") == pytest.approx(4.0)
 
