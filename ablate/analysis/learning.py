@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from ablate.analysis.run_view import RunView, middle
 from ablate.analysis.signs import Sign, seen
@@ -19,6 +20,9 @@ EXPLAINED = 0.25
 """A quantizer that explains less of the variance of its input passes on noise."""
 STILL = 1e-3
 """Codes that changed by less than this fraction have not been fitted to anything."""
+STANDING = 0.3
+"""Codes that stand to the bit from this share of the records to the next do not learn: what moves
+them now and then is another rule, as the restart of those that nothing chooses."""
 FEW_CODES = 0.03
 """A batch that uses a smaller share of the codes has in effect none."""
 
@@ -28,29 +32,31 @@ def rate_too_high(views: Sequence[RunView]) -> Sign | None:
 
     def look(view: RunView) -> dict[str, float] | None:
         steps = _step_lengths(view)
-        size = middle(steps.values())
-        if size is None or size < ABSURD:
+        # The longest: where steps are too long, other parts are soon where no gradient is.
+        size = max(steps.values(), default=0.0)
+        if size < ABSURD:
             return None
         evidence = {f"train/update/{part}": value for part, value in steps.items()}
-        evidence["diverged"] = float(view.run.state == RunState.DIVERGED)
         for key in ("train/optim/clip_fraction", "train/optim/lr"):
             if (value := view.recent(key)) is not None:
                 evidence[key] = value
-        return {**evidence, "median step": size}
+        return {**evidence, "longest step": size}
 
     if (found := seen(views, look)) is None:
         return None
     evidence, runs = found
-    size = evidence["median step"]
+    size = evidence["longest step"]
+    parts = [key for key in evidence if key.startswith("train/update/")]
+    longest = max(parts, key=evidence.__getitem__)
     text = (
-        f"the learning rate is too high: a step moves the weights by {number(size)} of their own "
-        f"length (about {HEALTHY:g} is healthy)"
+        f"the learning rate is too high: a step moves weights by {number(size)} of their own "
+        f"length ({longest}; about {HEALTHY:g} is healthy)"
     )
     if (rate := evidence.get("train/optim/lr")) is not None:
         text += f" at train/optim/lr {number(rate)}"
     if (clipped := evidence.get("train/optim/clip_fraction")) is not None:
         text += f", train/optim/clip_fraction {number(clipped)}"
-    if evidence["diverged"]:
+    if any(view.run.state == RunState.DIVERGED for view in views):
         text += ", and the loss diverged"
     text += f"; a rate {number(size / HEALTHY, 1)} times lower would be usual"
     return Sign(name="learning rate too high", sentence=text, evidence=evidence, runs=runs)
@@ -60,23 +66,25 @@ def rate_too_low(views: Sequence[RunView]) -> Sign | None:
     """Steps too short to lead anywhere, in most of the run."""
 
     def look(view: RunView) -> dict[str, float] | None:
-        size = middle(_step_lengths(view).values())
-        return {"median step": size} if size is not None and 0 < size < IDLE else None
+        size = max(_step_lengths(view).values(), default=0.0)
+        return {"longest step": size} if 0 < size < IDLE else None
 
     if (found := seen(views, look)) is None:
         return None
     evidence, runs = found
     text = (
-        f"the learning rate is too low: a step moves the weights by "
-        f"{number(evidence['median step'])} of their own length (about {HEALTHY:g} is healthy)"
+        f"the learning rate is too low: a step moves weights by "
+        f"{number(evidence['longest step'])} of their own length (about {HEALTHY:g} is healthy)"
     )
     return Sign(name="learning rate too low", sentence=text, evidence=evidence, runs=runs)
 
 
 def _step_lengths(view: RunView) -> dict[str, float]:
-    """Return part -> the median length of its steps; parts that stand still say nothing of it."""
+    """Return part -> the median length of its steps; codes that are means move by another rule."""
     found: dict[str, float] = {}
     for part in view.data.names_in("train/update"):
+        if _is_of_codes(part):
+            continue
         size = middle(view.history(f"train/update/{part}").values())
         if size is not None and size > 0:
             found[part] = size
@@ -123,29 +131,35 @@ def _is_of_codes(name: str) -> bool:
 
 
 def codebook_still(views: Sequence[RunView]) -> Sign | None:
-    """Codes that stay where they began, or where they were first put."""
+    """Codes that stay where they began, or where they were put."""
 
     def look(view: RunView) -> dict[str, float] | None:
-        evidence = {
-            key: value
-            for key, value in _code_changes(view).items()
-            if value < STILL or _stands(view.history(key))
-        }
-        explained = view.recent("train/rvq/explained_variance")
-        if not evidence or len(evidence) < len(_code_changes(view)):
+        changes = _code_changes(view)
+        standing = [_standing(view.history(key)) for key in changes]
+        is_still = [
+            value < STILL or share >= STANDING
+            for value, share in zip(changes.values(), standing, strict=True)
+        ]
+        if not is_still or not all(is_still):
             return None
-        if explained is None:
-            return evidence
-        return {**evidence, "train/rvq/explained_variance": explained}
+        evidence = {**changes, "share of records without a move": min(standing)}
+        explained = view.recent("train/rvq/explained_variance")
+        if explained is not None:
+            evidence["train/rvq/explained_variance"] = explained
+        return evidence
 
     if (found := seen(views, look)) is None:
         return None
     evidence, runs = found
     changes = {k: v for k, v in evidence.items() if k.startswith("train/change/")}
     shown = listed([f"{key} {number(value)}" for key, value in changes.items()])
-    text = f"the codebooks are never updated: {shown} from the first to the last step"
+    text = f"the codebooks are never updated: {shown}"
+    if max(changes.values()) >= STILL:
+        share = evidence["share of records without a move"]
+        text += f", the same to the bit in {share:.0%} of the records as in the one before: codes "
+        text += "were put elsewhere now and then, and none is fitted"
     if (explained := evidence.get("train/rvq/explained_variance")) is not None:
-        text += f", and the quantizer explains {explained:.0%} of the variance of its input"
+        text += f"; the quantizer explains {_explained(explained)} of the variance of its input"
     return Sign(name="codebook never updated", sentence=text, evidence=evidence, runs=runs)
 
 
@@ -161,9 +175,14 @@ def _code_changes(view: RunView) -> dict[str, float]:
     return found
 
 
-def _stands(values: Mapping[int, float]) -> bool:
-    """Whether codes that were put somewhere at the first step stayed there to the bit."""
-    return len(values) > 2 and len(set(values.values())) == 1
+def _standing(values: Mapping[int, float]) -> float:
+    """Return the share of records that equal the one before to the bit; 0 for too few."""
+    pairs = [first == second for first, second in pairwise(values.values())]
+    return sum(pairs) / len(pairs) if len(pairs) > 1 else 0.0
+
+
+def _explained(share: float) -> str:
+    return f"{share:.0%}" if share > 0 else f"nothing ({number(share, 2)})"
 
 
 def codes_explain_little(views: Sequence[RunView]) -> Sign | None:
@@ -178,10 +197,10 @@ def codes_explain_little(views: Sequence[RunView]) -> Sign | None:
     if (found := seen(views, look)) is None:
         return None
     evidence, runs = found
-    explained = evidence["train/rvq/explained_variance"]
+    explained = _explained(evidence["train/rvq/explained_variance"])
     text = (
-        f"the codes do not fit their input: the quantizer explains {number(explained, 2)} of its "
-        "variance (train/rvq/explained_variance), so most of what it passes on is noise"
+        f"the codes do not fit their input: the quantizer explains {explained} of its variance "
+        "(train/rvq/explained_variance), so most of what it passes on is noise"
     )
     return Sign(name="codes explain little", sentence=text, evidence=evidence, runs=runs)
 

@@ -9,8 +9,12 @@ from ablate.analysis.run_view import RunView, middle
 from ablate.analysis.signs import Sign, seen
 from ablate.analysis.wording import listed, number, percent
 
-WEAK = 2.0
+WEAK = 5.0
 """A term that the others outweigh by less is not weak: it has found its balance with them."""
+SMALL = 0.1
+"""A term with a larger share of the total is not there for the level alone."""
+STEADY = 0.8
+"""Share of the records with a quiet output in which a term that holds the level pulls louder."""
 LOUD = 2.0
 """An output above this multiple of the target's level is too loud."""
 OFFSET = 0.5
@@ -23,8 +27,13 @@ def weak_level_term(views: Sequence[RunView]) -> Sign | None:
     def look(view: RunView) -> dict[str, float] | None:
         if not view.is_too_quiet:
             return None
-        fall = _fall(view)
-        lacks = {name: lack for name in _louder(fall) if (lack := _lack(fall, name)) >= WEAK}
+        quiet = _quiet(view)
+        fall = _fall(quiet)
+        lacks = {
+            name: lack
+            for name in _louder([forces for _, forces in quiet])
+            if (lack := _lack(fall, name)) >= WEAK and (_share(view, name) or 0.0) < SMALL
+        }
         if not lacks:
             return None
         return (
@@ -63,7 +72,7 @@ def pulled_quieter(views: Sequence[RunView]) -> Sign | None:
     """Terms that together pull the output quieter although it is too quiet already."""
 
     def look(view: RunView) -> dict[str, float] | None:
-        if not view.is_too_quiet or not (fall := _fall(view)):
+        if not view.is_too_quiet or not (fall := _fall(_quiet(view))):
             return None
         forces = {name: _typical(fall, name) for name in _names(fall)}
         net = middle(sum(forces.values()) for forces in fall)
@@ -124,21 +133,26 @@ _Forces = Mapping[str, float]
 """Term -> scale force at one step; positive is louder."""
 
 
-def _fall(view: RunView) -> list[_Forces]:
-    """Return the forces where the output was too quiet and was pulled quieter still.
+def _quiet(view: RunView) -> list[tuple[float, _Forces]]:
+    """Return (level, forces) wherever the output was quieter than the target."""
+    names = [name for name in view.data.names_in("train/force") if name != "total"]
+    curves = {name: view.history(f"train/force/{name}") for name in names}
+    steps = sorted({step for curve in curves.values() for step in curve})
+    levels = view.levels()
+    return [
+        (levels[step], {name: curve[step] for name, curve in curves.items() if step in curve})
+        for step in steps
+        if levels.get(step, 1.0) < 1
+    ]
+
+
+def _fall(quiet: Sequence[tuple[float, _Forces]]) -> list[_Forces]:
+    """Return the forces where the quiet output was pulled quieter still.
 
     Only the upper half of the way down counts, where there is one: near the end of a fall all
     forces fade together, and say nothing of what would have held the level.
     """
-    names = [name for name in view.data.names_in("train/force") if name != "total"]
-    curves = {name: view.history(f"train/force/{name}") for name in names}
-    levels = view.levels()
-    found: list[tuple[float, _Forces]] = []
-    for step in sorted({step for curve in curves.values() for step in curve}):
-        forces = {name: curve[step] for name, curve in curves.items() if step in curve}
-        level = levels.get(step)
-        if level is not None and level < 1 and sum(forces.values()) < 0:
-            found.append((level, forces))
+    found = [(level, forces) for level, forces in quiet if sum(forces.values()) < 0]
     if not found:
         return []
     floor = math.sqrt(max(min(level for level, _ in found), 1e-9))
@@ -153,9 +167,13 @@ def _typical(fall: Sequence[_Forces], name: str) -> float:
     return middle(forces.get(name, 0.0) for forces in fall) or 0.0
 
 
-def _louder(fall: Sequence[_Forces]) -> list[str]:
-    """Return the terms that pull the quiet output louder."""
-    return [name for name in _names(fall) if _typical(fall, name) > 0]
+def _louder(quiet: Sequence[_Forces]) -> list[str]:
+    """Return the terms that steadily pull a quiet output louder."""
+    return [
+        name
+        for name in _names(quiet)
+        if sum(forces.get(name, 0.0) > 0 for forces in quiet) >= STEADY * len(quiet)
+    ]
 
 
 def _lack(fall: Sequence[_Forces], name: str) -> float:

@@ -15,8 +15,8 @@ from ablate.rules import DEFAULT_RULE, Status
 
 LOW = 0.7
 """Where no target says what is wanted, an output below this fraction of its level is too quiet."""
-RECOVERS = 1.2
-"""An output that became louder by this factor over the last third is on its way back."""
+RECOVERS = 1.15
+"""An output whose level is larger by this factor than a third of the run before is on its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,10 @@ class RunView:
         level = self.level
         if level is None or not self._is_low(level):
             return False
-        before = [v for s, v in self.levels().items() if 0.6 * self.last <= s <= 0.7 * self.last]
-        return not before or level < RECOVERS * statistics.median(before)
+        levels = self.levels().items()
+        before = middle(v for step, v in levels if self.last < 3 * step <= 2 * self.last)
+        now = middle(v for step, v in levels if 3 * step > 2 * self.last)
+        return before is None or now is None or now < RECOVERS * before
 
     def _is_low(self, level: float) -> bool:
         target, output = self.data.targets.get("train/audio/rms"), self.recent("train/audio/rms")

@@ -92,7 +92,7 @@ def test_a_rate_far_too_high_comes_before_what_it_brings_about():
     found = causes(keys, states={("base", 1): RunState.DIVERGED})
 
     assert names(found) == ["learning rate too high", "codes explain little"]
-    assert "0.15 of their own length" in found[0].sentence
+    assert "0.2 of their own length (train/update/encoder;" in found[0].sentence
     assert "train/optim/lr 0.1, train/optim/clip_fraction 1" in found[0].sentence
     assert found[0].evidence["train/update/encoder"] == pytest.approx(0.2)
 
