@@ -284,6 +284,17 @@ class OptimConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RuntimeConfig:
+    """How a step is computed. Off by default: on a CPU neither is faster, and both change bits."""
+
+    amp: Literal["off", "bf16"] = "off"
+    """`bf16`: the network in bfloat16 where that is safe; quantizer, losses and weights stay
+    float32."""
+    compile: Literal["off", "default", "reduce-overhead"] = "off"
+    """torch.compile of encoder and decoder; `reduce-overhead` captures CUDA graphs too."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
     """Everything that one run of the bundled trainer is told, without its seed."""
 
@@ -317,6 +328,8 @@ class Config:
     """The adversary."""
     optim: OptimConfig = OptimConfig()
     """The optimizer."""
+    runtime: RuntimeConfig = RuntimeConfig()
+    """Precision and compilation."""
 
     @property
     def latent_dim(self) -> int:

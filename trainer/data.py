@@ -48,8 +48,15 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """Return it on a device."""
-        units_BT = None if self.units_BT is None else self.units_BT.to(device)
-        return Batch(self.audio_BT.to(device), units_BT)
+        units_BT = self.units_BT
+        if units_BT is not None:
+            units_BT = units_BT.to(device, non_blocking=True)
+        return Batch(self.audio_BT.to(device, non_blocking=True), units_BT)
+
+    def pinned(self) -> Batch:
+        """Return it in memory that a GPU copies from without the CPU's help."""
+        units_BT = None if self.units_BT is None else self.units_BT.pin_memory()
+        return Batch(self.audio_BT.pin_memory(), units_BT)
 
 
 class SegmentSampler:

@@ -45,9 +45,9 @@ def train(config: Mapping[str, Any], run: Run) -> None:
 
     clock = diagnostics.Stopwatch(training.step)
     while training.step < cfg.steps:
-        batch = training.next_batch()
+        batch = training.feed.take()
         training.activate(batch)
-        made = training.codec(batch.audio_BT, training.n_active, kept_B=training.kept())
+        made = training.run_codec(batch)
         contest = training.contest(made.audio_BT, batch.audio_BT)
         terms = training.objective(made, batch, adversarial=contest.terms)
 
@@ -102,7 +102,7 @@ def log_untrained(training: Training) -> None:
 
     Beside them, once, what every loss is for outputs that know next to nothing.
     """
-    batch = training.peek()
+    batch = training.feed.peek()
     made = training.codec(batch.audio_BT, training.n_active)
     terms = training.objective(made, batch, adversarial=NO_CONTEST.terms)
     training.run.log(describe(training, terms, made, batch), 0)

@@ -133,8 +133,8 @@ def mel(output: Signal, target: Signal, settings: LossSettings) -> Tensor:
     """
     terms: list[Tensor] = []
     for n_fft, n_mels in MEL_SCALES:
-        device = str(output.audio_BT.device)
-        filters = mel_filters(n_fft, n_mels, settings.sample_rate_hz, device)
+        device, dtype = str(output.audio_BT.device), target.magnitudes(n_fft).dtype
+        filters = mel_filters(n_fft, n_mels, settings.sample_rate_hz, device, dtype)
         bands = [
             (filters @ signal.magnitudes(n_fft)).clamp_min(MEL_FLOOR).log10()
             for signal in (output, target)
@@ -157,8 +157,8 @@ def rms_band(output: Signal, target: Signal, settings: LossSettings) -> Tensor:
     Source: as `rms_frame`. Deviation: levels from the STFT by Parseval's theorem instead of
     filtered audio.
     """
-    device = str(output.audio_BT.device)
-    weights = band_weights(FRAME_SAMPLES, settings.sample_rate_hz, device)
+    device, dtype = str(output.audio_BT.device), target.magnitudes(FRAME_SAMPLES).dtype
+    weights = band_weights(FRAME_SAMPLES, settings.sample_rate_hz, device, dtype)
     levels = [
         (weights @ signal.magnitudes(FRAME_SAMPLES).square() + RMS_EPSILON).sqrt()
         for signal in (output, target)

@@ -59,10 +59,20 @@ class Start:
         """Return what `restore` needs."""
         return {"norms": dict(self.norms), "watched": dict(self._watched)}
 
-    def restore(self, state: Mapping[str, Any], device: torch.device) -> None:
-        """Go on where ``state`` was taken."""
-        self.norms = dict(state["norms"])
-        self._keep({name: value.to(device) for name, value in state["watched"].items()})
+    @torch.no_grad()
+    def restore(self, state: Mapping[str, Any], codec: Codec) -> None:
+        """Go on where ``state`` was taken; weights of another shape begin as they are now."""
+        self.take(codec)
+        self.norms |= {name: norm for name, norm in state["norms"].items() if name in self.norms}
+        self._keep(
+            {
+                name: earlier.to(now.device)
+                if (earlier := state["watched"].get(name)) is not None
+                and earlier.shape == now.shape
+                else now
+                for name, now in self._watched.items()
+            }
+        )
 
 
 class StepSize:

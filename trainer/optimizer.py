@@ -49,6 +49,27 @@ def build_optimizer(codec: Codec, optim: OptimConfig, device: torch.device) -> t
     )
 
 
+def moments_by_name(optimizer: torch.optim.AdamW, codec: Codec) -> dict[str, dict[str, Tensor]]:
+    """Return what AdamW knows of each parameter, by the parameter's name."""
+    return {
+        name: dict(optimizer.state[parameter])
+        for name, parameter in codec.named_parameters()
+        if parameter in optimizer.state
+    }
+
+
+def load_moments(
+    optimizer: torch.optim.AdamW, codec: Codec, moments: Mapping[str, Mapping[str, Tensor]]
+) -> None:
+    """Give AdamW back what it knew of the parameters that have the same name and shape."""
+    for name, parameter in codec.named_parameters():
+        known = moments.get(name)
+        if known is not None and known["exp_avg"].shape == parameter.shape:
+            optimizer.state[parameter] = {
+                key: value.clone().to(parameter.device) for key, value in known.items()
+            }
+
+
 class Clipping:
     """Shortens the gradient to a longest norm, and counts how often it had to.
 

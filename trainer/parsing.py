@@ -48,7 +48,7 @@ def resolve(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """
     config = parse(overrides)
     _check_folder(config)
-    return _plain(config)
+    return plain(config)
 
 
 def from_nested(config: Mapping[str, Any]) -> Config:
@@ -70,14 +70,15 @@ def _flatten(tree: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
     return pairs
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a config as nested mappings of JSON's types."""
     if dataclasses.is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return list(value) if isinstance(value, tuple) else value
 
 
 def _leaves(config: Config) -> list[str]:
-    return [key for key, _ in _flatten(_plain(config), "")]
+    return [key for key, _ in _flatten(plain(config), "")]
 
 
 def _unknown(key: str, known: list[str]) -> ConfigError:

@@ -15,11 +15,13 @@ from trainer.config import Config
 from trainer.corpus import Corpus
 from trainer.data import Batch, SegmentSampler, held_out
 from trainer.diagnostics import LevelTrend
+from trainer.feed import Feed
 from trainer.model import Codec, CodecOutput, ResidualQuantizer, build_codec
 from trainer.model.layers import rms
 from trainer.movement import Start
 from trainer.objective import Objective, Terms
-from trainer.optimizer import Clipping, build_optimizer
+from trainer.optimizer import Clipping, build_optimizer, load_moments, moments_by_name
+from trainer.parsing import plain
 
 _NOTABLE_RESTART = 0.05
 """Share of a codebook that must move at once to be an event: single codes move all the time."""
@@ -41,9 +43,12 @@ class Training:
         self.step = 0
         torch.manual_seed(run.seed("init"))
         self.codec: Codec = build_codec(config).to(self.device)
+        if config.runtime.compile != "off":
+            self.codec.encoder.compile(mode=config.runtime.compile)
+            self.codec.decoder.compile(mode=config.runtime.compile)
         self.optimizer = build_optimizer(self.codec, config.optim, self.device)
         self.adversary = Adversary(config, run) if config.discriminator.enabled else None
-        self.sampler = SegmentSampler(corpus.train, config, run.seed("data"))
+        self.feed = Feed(SegmentSampler(corpus.train, config, run.seed("data")), self.device)
         self.restarts = torch.Generator().manual_seed(run.seed("restart"))
         self.dropout = torch.Generator().manual_seed(run.seed("quantizer_dropout"))
         self.begin = Start()
@@ -70,7 +75,7 @@ class Training:
 
     def start(self) -> None:
         """Prepare the untrained model: first codes, level of the output, norms to compare with."""
-        batch_BT = self.peek().audio_BT
+        batch_BT = self.feed.peek().audio_BT
         self._fit_new_codebooks(batch_BT, known=0)
         if self.config.model.init_rms > 0:
             with torch.no_grad():
@@ -78,16 +83,11 @@ class Training:
             self.codec.scale_read_out(self.config.model.init_rms / level.clamp_min(1e-9))
         self.begin.take(self.codec)
 
-    def next_batch(self) -> Batch:
-        """Take the next training batch."""
-        return self.sampler.draw().to(self.device)
-
-    def peek(self) -> Batch:
-        """Return the next training batch without taking it."""
-        state = self.sampler.state()
-        batch = self.next_batch()
-        self.sampler.restore(state)
-        return batch
+    def run_codec(self, batch: Batch) -> CodecOutput:
+        """Return what the codec makes of a training batch in the coming step."""
+        is_mixed = self.config.runtime.amp == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=is_mixed):
+            return self.codec(batch.audio_BT, self.n_active, kept_B=self._kept())
 
     def activate(self, batch: Batch) -> None:
         """Bring in the codebooks whose time has come, fitted to the batch at hand."""
@@ -139,7 +139,7 @@ class Training:
             if max(counts) >= _NOTABLE_RESTART * settings.codebook_size:
                 self.run.event("codebook_restarted", self.step, codes=counts)
 
-    def kept(self) -> Tensor | None:
+    def _kept(self) -> Tensor | None:
         """Draw from how many codebooks each item of the coming batch is put together."""
         probability = self.config.quantizer.dropout
         if probability == 0:
@@ -151,37 +151,60 @@ class Training:
 
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs; plain values and tensors alone."""
+        balancer = self.objective.balancer
         return {
             "step": self.step,
+            "config": plain(self.config),
             "codec": self.codec.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "sampler": self.sampler.state(),
+            "optimizer": moments_by_name(self.optimizer, self.codec),
+            "feed": self.feed.state(),
             "restarts": self.restarts.get_state(),
             "dropout": self.dropout.get_state(),
             "begin": self.begin.state(),
             "trend": self.trend.state(),
             "clipping": self.clipping.state(),
-            "balancer": self.objective.balancer.state() if self.objective.balancer else None,
+            "balancer": balancer.state() if balancer else None,
             "adversary": self.adversary.state() if self.adversary else None,
             "torch": torch.get_rng_state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on where ``state`` was taken."""
+        """Go on where ``state`` was taken, by this run or by the one that it branches off.
+
+        Of another run's state all that fits is taken; what does not, as a layer that only this
+        codec has, stays as it was drawn, and an event says so.
+        """
         self.step = state["step"]
-        self.codec.load_state_dict(state["codec"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.sampler.restore(state["sampler"])
+        weights = dict(state["codec"])
+        if self._has_other_codes(state["config"]):
+            weights = {n: w for n, w in weights.items() if not n.startswith("quantizer.")}
+        own = self.codec.state_dict()
+        fitting = {n: w for n, w in weights.items() if n in own and own[n].shape == w.shape}
+        self.codec.load_state_dict(fitting, strict=False)
+        load_moments(self.optimizer, self.codec, state["optimizer"])
+        self.feed.restore(state["feed"])
         self.restarts.set_state(state["restarts"])
         self.dropout.set_state(state["dropout"])
-        self.begin.restore(state["begin"], self.device)
         self.trend.restore(state["trend"])
         self.clipping.restore(state["clipping"])
-        if self.objective.balancer:
+        if self.objective.balancer and state["balancer"]:
             self.objective.balancer.restore(state["balancer"], self.device)
-        if self.adversary:
+        if self.adversary and state["adversary"]:
             self.adversary.restore(state["adversary"])
         torch.set_rng_state(state["torch"])
+        fresh = sorted(set(own) - set(fitting))
+        if any(name.startswith("quantizer.") for name in fresh):
+            self._fit_new_codebooks(self.feed.peek().audio_BT, known=0)
+        self.begin.restore(state["begin"], self.codec)
+        left = sorted(set(state["codec"]) - set(fitting))
+        if fresh or left:
+            self.run.event("branch_adapted", self.step, fresh=fresh, left_behind=left)
+
+    def _has_other_codes(self, config: Mapping[str, Any]) -> bool:
+        """Whether another run's codes mean nothing here."""
+        theirs, ours = config["quantizer"], plain(self.config)["quantizer"]
+        decisive = ("kind", "update", "metric", "codebook_size", "dim", "levels", "n_quantizers")
+        return any(theirs[key] != ours[key] for key in decisive)
 
 
 def prepare_torch(config: Config, run: Run) -> None:

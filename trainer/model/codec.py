@@ -60,6 +60,9 @@ class Content(NamedTuple):
 class Codec(nn.Module, abc.ABC):
     """Encoder, quantizer, decoder. Subclasses are the topologies."""
 
+    encoder: nn.Module
+    decoder: nn.Module
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
