@@ -63,7 +63,7 @@ class MemoryRun:
             return None
         return torch.load(io.BytesIO(self.checkpoint), weights_only=True)
 
-    def artifact(self, path: Path | str) -> None:
+    def artifact(self, path: Path | str, name: str | None = None) -> None:
         raise AssertionError("the bundled trainer keeps no files")
 
     def last(self, key: str) -> float:

@@ -9,52 +9,28 @@ from ablate.analysis.run_view import RunView, middle
 from ablate.analysis.signs import Sign, seen
 from ablate.analysis.wording import listed, number, percent
 
-WEAK = 5.0
-"""A term that the others outweigh by less is not weak: it has found its balance with them."""
+WEAK = 10.0
+"""A term that the others outweigh by less on the way down is not weak."""
+BALANCED = 3.0
+"""A term that is outweighed by less over all records of a quiet output is in balance with them."""
+DOWN = -0.2
+"""Net force over the sum of all sizes, below which the terms pull down in earnest."""
 SMALL = 0.1
 """A term with a larger share of the total is not there for the level alone."""
 STEADY = 0.8
 """Share of the records with a quiet output in which a term that holds the level pulls louder."""
-LOUD = 2.0
-"""An output above this multiple of the target's level is too loud."""
 OFFSET = 0.5
 """Share of the output's power in its mean, above which it is no sound."""
 
 
 def weak_level_term(views: Sequence[RunView]) -> Sign | None:
     """A term that pulls a quiet output louder, far more weakly than others pull it quieter."""
-
-    def look(view: RunView) -> dict[str, float] | None:
-        if not view.is_too_quiet:
-            return None
-        quiet = _quiet(view)
-        fall = _fall(quiet)
-        lacks = {
-            name: lack
-            for name in _louder([forces for _, forces in quiet])
-            if (lack := _lack(fall, name)) >= WEAK and (_share(view, name) or 0.0) < SMALL
-        }
-        if not lacks:
-            return None
-        return (
-            {f"train/force/{name} weaker by": lack for name, lack in lacks.items()}
-            | {
-                f"share of {name}": share
-                for name in lacks
-                if (share := _share(view, name)) is not None
-            }
-            | {"level": view.level or 0.0}
-        )
-
-    if (found := seen(views, look)) is None:
+    found = seen(views, _weak_terms)
+    if found is None:
         return None
     evidence, runs = found
-    lacks = {
-        key.removeprefix("train/force/").removesuffix(" weaker by"): value
-        for key, value in evidence.items()
-        if key.endswith(" weaker by")
-    }
-    name = min(lacks, key=lacks.__getitem__)
+    lacks = {k.removesuffix(_LACKS): v for k, v in evidence.items() if k.endswith(_LACKS)}
+    name = max(lacks, key=lambda name: evidence[f"train/force/{name}"])
     text = (
         f"{name} is too weak to hold the level: it pulls a quiet output louder, but "
         f"{number(lacks[name], 2)} times more weakly than the others together pull it quieter; its "
@@ -63,16 +39,46 @@ def weak_level_term(views: Sequence[RunView]) -> Sign | None:
     if (share := evidence.get(f"share of {name}")) is not None:
         text += f"; it is {percent(share, signed=False)} of the total"
     if others := [f"{n} {number(k, 2)} times" for n, k in lacks.items() if n != name]:
-        text += f" (weaker still: {listed(others)})"
+        text += f" (weak too: {listed(others)})"
     text += f"; the level ends at {number(evidence['level'], 2)} of the target level"
-    return Sign(name="level term too weak", sentence=text, evidence=evidence, runs=runs)
+    return Sign(
+        name="level term too weak", sentence=text, evidence=evidence, runs=runs, subject=name
+    )
+
+
+_LACKS = " is weaker by"
+
+
+def _weak_terms(view: RunView) -> dict[str, float] | None:
+    """Return force, lack and share of the terms that are too weak to hold the level.
+
+    There is none where another term holds it, well or badly.
+    """
+    if not view.is_too_quiet:
+        return None
+    records = _quiet(view)
+    fall, quiet = _fall(records), [forces for _, forces in records]
+    louder = _louder(quiet)
+    if any(_is_balanced(quiet, name) for name in louder):
+        return None
+    found: dict[str, float] = {}
+    for name in louder:
+        share, lack = _share(view, name), _lack(fall, name)
+        if lack < WEAK or (share or 0.0) >= SMALL:
+            continue
+        found |= {f"train/force/{name}": _typical(quiet, name), f"{name}{_LACKS}": lack}
+        if share is not None:
+            found[f"share of {name}"] = share
+    return {**found, "level": view.level or 0.0} if found else None
 
 
 def pulled_quieter(views: Sequence[RunView]) -> Sign | None:
     """Terms that together pull the output quieter although it is too quiet already."""
 
     def look(view: RunView) -> dict[str, float] | None:
-        if not view.is_too_quiet or not (fall := _fall(_quiet(view))):
+        quiet = _quiet(view) if view.is_too_quiet else []
+        late = [_direction(forces) for _, forces in quiet[len(quiet) // 2 :]]
+        if not (fall := _fall(quiet)) or (middle(late) or 0.0) > DOWN:
             return None
         forces = {name: _typical(fall, name) for name in _names(fall)}
         net = middle(sum(forces.values()) for forces in fall)
@@ -119,8 +125,7 @@ def too_loud(views: Sequence[RunView]) -> Sign | None:
     """An output far louder than its target."""
 
     def look(view: RunView) -> dict[str, float] | None:
-        level = view.level
-        return {"level": level} if level is not None and level > LOUD else None
+        return {"level": view.level or 0.0} if view.is_too_loud else None
 
     if (found := seen(views, look)) is None:
         return None
@@ -184,6 +189,18 @@ def _lack(fall: Sequence[_Forces], name: str) -> float:
         if forces.get(name, 0.0) > 0
     ]
     return middle(ratios) or 0.0
+
+
+def _is_balanced(quiet: Sequence[_Forces], name: str) -> bool:
+    """Whether a term has as good as found its balance with what pulls a quiet output quieter."""
+    against = middle(-sum(force for force in forces.values() if force < 0) for forces in quiet)
+    return (against or 0.0) < BALANCED * _typical(quiet, name)
+
+
+def _direction(forces: _Forces) -> float:
+    """Return the net force over the sum of all sizes: -1 where all pull quieter."""
+    sizes = sum(map(abs, forces.values()))
+    return sum(forces.values()) / sizes if sizes else 0.0
 
 
 def _share(view: RunView, name: str) -> float | None:

@@ -15,8 +15,11 @@ from ablate.rules import DEFAULT_RULE, Status
 
 LOW = 0.7
 """Where no target says what is wanted, an output below this fraction of its level is too quiet."""
-RECOVERS = 1.15
-"""An output whose level is larger by this factor than a third of the run before is on its way."""
+LOUD = 2.0
+"""An output above this multiple of the level of the target is too loud."""
+RECOVERS = 0.25
+"""An output whose level came nearer to the target by this fraction of what was missing, from the
+second to the last third of the run, is on its way back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +66,21 @@ class RunView:
     def is_too_quiet(self) -> bool:
         """Whether the output misses its level from below and is not on its way back."""
         level = self.level
-        if level is None or not self._is_low(level):
-            return False
+        return level is not None and self._is_low(level) and not self._is_on_its_way_back()
+
+    @property
+    def is_too_loud(self) -> bool:
+        """Whether the output is far above its level and is not on its way back."""
+        level = self.level
+        return level is not None and level > LOUD and not self._is_on_its_way_back()
+
+    def _is_on_its_way_back(self) -> bool:
         levels = self.levels().items()
         before = middle(v for step, v in levels if self.last < 3 * step <= 2 * self.last)
         now = middle(v for step, v in levels if 3 * step > 2 * self.last)
-        return before is None or now is None or now < RECOVERS * before
+        if now is None or before is None or before == 1:
+            return False
+        return (now - before) / (1 - before) >= RECOVERS
 
     def _is_low(self, level: float) -> bool:
         target, output = self.data.targets.get("train/audio/rms"), self.recent("train/audio/rms")

@@ -18,6 +18,8 @@ class Sign:
     """Medians over the runs that show it."""
     runs: int
     """How many show it."""
+    subject: str = ""
+    """Of what it speaks, where a config may have a key for it: the name of a term."""
 
 
 def seen(

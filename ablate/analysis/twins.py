@@ -46,7 +46,7 @@ def twin_of(data: StudyData, variant: str, at_step: int) -> Twin | None:
 
 
 def _compare(data: StudyData, other: str, variant: str, at_step: int) -> Twin | None:
-    changes = _changes(data, other, variant)
+    changes = changes_between(data, other, variant)
     theirs = {run.seed: run for run in data.runs_of(other)}
     pairs = [
         (theirs[run.seed], run)
@@ -61,7 +61,10 @@ def _compare(data: StudyData, other: str, variant: str, at_step: int) -> Twin | 
     return Twin(other=other, changes=changes, curves=min(counts), seeds=len(pairs))
 
 
-def _changes(data: StudyData, other: str, variant: str) -> tuple[tuple[str, Json, Json], ...]:
+def changes_between(
+    data: StudyData, other: str, variant: str
+) -> tuple[tuple[str, Json, Json], ...]:
+    """Return (key, the other's value, this one's) for all in which two configs differ."""
     theirs, own = (flatten(data.variant(name).config) for name in (other, variant))
     return tuple(
         (key, theirs.get(key), own.get(key))

@@ -170,8 +170,39 @@ def test_a_level_term_too_weak_is_named_with_the_factor_it_lacks():
     assert "most of all l1 (-0.4)" in found[1].sentence
 
 
+def test_a_variant_that_differs_in_the_weak_term_alone_and_holds_its_level_is_proof():
+    weak = level(1.2, 0.4, 0.04) | {
+        "train/force/l1": [-0.4] * 33,
+        "train/force/anchor": [0.001] * 33,
+        "train/change/codebook_q0": [0.0] * 33,
+        "train/change/out_proj": [0.1 * i for i in range(33)],
+        "train/rvq/perplexity_q0": [5.0] * 33,
+    }
+    held = weak | level(1.2, 1.0, 1.0)
+    data = make_data({"base": {0: weak}, "held": {0: held}, "other": {0: held}}, every=10)
+    config = {"losses": {"anchor": {"weight": 0.001}}, "lr": 1}
+    strong = {"losses": {"anchor": {"weight": 1}}, "lr": 1}
+
+    alone = causes_of(with_configs(data, base=config, held=config, other=config), "base", 320)
+    proven = causes_of(with_configs(data, base=config, held=strong), "base", 320)
+    mixed = causes_of(with_configs(data, base=config, held=strong | {"lr": 2}), "base", 320)
+
+    assert names(alone)[0] == names(mixed)[0] == "codebook never updated"
+    assert names(proven)[0] == "level term too weak"
+    assert "held, which has losses.anchor.weight 0.001 -> 1 and is the same" in proven[0].sentence
+
+
+def test_a_term_that_found_its_balance_is_not_weak():
+    keys = level(1.2, 0.6, 0.4) | {
+        "train/force/l1": [-0.4] * 33,
+        "train/force/anchor": [-0.3] * 11 + [0.03] * 2 + [0.35] * 20,
+    }
+
+    assert causes(keys, steps=320) == ()
+
+
 def test_a_quiet_output_that_comes_back_is_not_diagnosed():
-    climbing = [0.5, *[0.1 + 0.02 * i for i in range(STEPS - 1)]]
+    climbing = [0.5, *[0.1 + 0.06 * i for i in range(STEPS - 1)]]
     keys = {
         "train/audio/rms": [0.075 * v for v in climbing],
         "train/audio/target_rms": [0.075] * STEPS,
