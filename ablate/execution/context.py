@@ -178,11 +178,11 @@ class RunContext:
         self._report(rejected, 0)
         return None
 
-    def artifact(self, path: Path | str) -> None:
+    def artifact(self, path: Path | str, name: str | None = None) -> None:
         """See `ablate.protocol.Run`."""
-        folder = self._job.attempt_dir / "artifacts"
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, folder / Path(path).name)
+        kept = self._job.attempt_dir / "artifacts" / (name or Path(path).name)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, kept)
 
     def end(self, ending: Ending) -> None:
         """Write how the attempt ended; nothing can be written after it."""
