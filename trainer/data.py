@@ -177,7 +177,7 @@ def utterances(corpus: Corpus, config: Config) -> tuple[Utterance, ...]:
     speech = [_excerpt(clips[speaker], config) for speaker in speakers[: _MAX_UTTERANCES + 1]]
     found: list[Utterance] = []
     for index, audio_1T in enumerate(speech[:_MAX_UTTERANCES]):
-        readable = re.sub(r"[^\w-]+", "-", speakers[index]).strip("-")
+        readable = re.sub(r"[^\w-]+", "-", speakers[index]).strip("-")[:60]
         other_1T = speech[(index + 1) % len(speech)] if len(speech) > 1 else None
         found.append(Utterance(f"{index + 1}-{readable}".rstrip("-"), audio_1T, other_1T))
     return tuple(found)
