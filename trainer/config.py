@@ -97,6 +97,8 @@ class ModelConfig:
     encoder, and no conversion."""
     speaker_channels: int = field(default=32, metadata=_limits(minimum=1, maximum=1024))
     """Width of the speaker encoder."""
+    pitch: bool = False
+    """Whether the decoder is told whitened pitch and energy beside the content."""
     content_units: int = field(default=0, metadata=_limits(minimum=0, maximum=4096))
     """Kinds of sound, 20 ms each, that the content encoder learns to tell apart
     (`losses.content_ce`); 0: none."""

@@ -16,6 +16,7 @@ from torch import Tensor
 from trainer.data import Batch
 from trainer.losses import FRAME_SAMPLES, LossSettings, content_ce, measure
 from trainer.model import Codec, CodecOutput
+from trainer.pitch import pitch_errors
 from trainer.signals import Signal, band_weights, mel_filters
 
 _LSD_FFT = 1024
@@ -125,7 +126,8 @@ def validate(
     Values are means over segments; levels are taken over the whole set.
     """
     weights = torch.tensor([len(batch.audio_BT) for batch in batches], dtype=torch.float32)
-    rows = [_validate_batch(codec, batch, settings, n_active) for batch in batches]
+    made = [codec(batch.audio_BT, n_active) for batch in batches]
+    rows = [_measure_batch(*pair, settings) for pair in zip(made, batches, strict=True)]
     weights = (weights / weights.sum()).to(batches[0].audio_BT.device)
     mean = {key: (torch.stack([row[key] for row in rows]) * weights).sum() for key in rows[0]}
     rms, target_rms = mean.pop("power").sqrt(), mean.pop("target_power").sqrt()
@@ -135,14 +137,15 @@ def validate(
     mean["valid/audio/rms_ac"] = (
         (rms.square() - mean["valid/audio/dc"].square()).clamp_min(0).sqrt()
     )
-    return mean
+    # Over the whole set: a batch may have no frame with a voice.
+    outputs_BT = torch.cat([output.audio_BT for output in made])
+    targets_BT = torch.cat([batch.audio_BT for batch in batches])
+    melody = pitch_errors(outputs_BT, targets_BT, settings.sample_rate_hz)
+    return {**mean, **{f"valid/audio/{name}": value for name, value in melody.items()}}
 
 
-def _validate_batch(
-    codec: Codec, batch: Batch, settings: LossSettings, n_active: int
-) -> dict[str, Tensor]:
+def _measure_batch(made: CodecOutput, batch: Batch, settings: LossSettings) -> dict[str, Tensor]:
     batch_BT = batch.audio_BT
-    made = codec(batch_BT, n_active)
     output, target = Signal(made.audio_BT), Signal(batch_BT)
     silent = measure(target.silence(), target, settings)
     return {

@@ -1,4 +1,4 @@
-"""Every preset, with and without discriminators, ended at seeded steps: the same bits in the end."""
+"""Every preset, with and without discriminators, ended at seeded steps: the same bits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STEPS = 24
 SEEDS = few_or_many(1, 3)
 
 # The bundled trainer, whose process is ended at steps that a file names, once each.
-TRAINER = '''
+TRAINER = """
 import os, signal
 from pathlib import Path
 
@@ -45,7 +45,7 @@ class Doomed:
 def train(config, run):
     config = dict(config)
     bundled(config, Doomed(run, config.pop("label")))
-'''
+"""
 
 STUDY = f"""
 study: exact
@@ -67,7 +67,8 @@ phases:
   base: {{baseline: true, set: {{label: base, preset: base}}}}
   base_gan: {{set: {{label: base_gan, preset: base, discriminator.enabled: true}}}}
   pre_output: {{set: {{label: pre_output, preset: pre_output}}}}
-  pre_output_gan: {{set: {{label: pre_output_gan, preset: pre_output, discriminator.enabled: true}}}}
+  pre_output_gan:
+    set: {{label: pre_output_gan, preset: pre_output, discriminator.enabled: true}}
   streamvc: {{set: {{label: streamvc, preset: streamvc}}}}
   streamvc_gan: {{set: {{label: streamvc_gan, preset: streamvc, discriminator.enabled: true}}}}
 seeds: {SEEDS}
