@@ -23,6 +23,7 @@ class MemoryRun:
 
     device = "cpu"
     threads = 1
+    checkpoint_steps: frozenset[int] = frozenset()
 
     def __init__(
         self, seed: int = 0, *, stop_at: int | None = None, checkpoint: bytes | None = None

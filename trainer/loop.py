@@ -74,7 +74,7 @@ def train(config: Mapping[str, Any], run: Run) -> None:
             log_validation(training)
         # Read after logging: what was just logged may be why the run is asked to stop.
         must_stop = run.should_stop
-        if must_stop or due(step, cfg.checkpoint_every, cfg):
+        if must_stop or due(step, cfg.checkpoint_every, cfg) or step in run.checkpoint_steps:
             check_finite({"train/loss/total": terms.total, **optim}, step)
             run.save(step, training.state())
         if must_stop:
