@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ablate.domain import Run, Study
-from ablate.errors import NotFoundError, did_you_mean
+from ablate.errors import NotFoundError, UsageError, did_you_mean
 from ablate.store.base import Store
 
 
@@ -53,6 +53,30 @@ def find_runs(store: Store, names: Sequence[str], study: str | None = None) -> t
     runs = store.runs(study)
     found: dict[str, Run] = {}
     for name in names:
-        named = [r for r in runs if name in (r.variant, r.label)] or [store.run(name)]
+        named = [r for r in runs if name in (r.variant, r.label)] or [_by_id(store, name, runs)]
         found |= {run.id: run for run in named}
     return tuple(found.values())
+
+
+def find_run(store: Store, name: str) -> Run:
+    """Return the one run that is meant.
+
+    Raises:
+        NotFoundError: If there is none.
+        UsageError: If the name stands for several; it lists them.
+    """
+    run, *others = find_runs(store, [name])
+    if others:
+        labels = ", ".join(r.label for r in (run, *others))
+        raise UsageError(f"'{name}' names {len(others) + 1} runs", hint=f"write one of: {labels}")
+    return run
+
+
+def _by_id(store: Store, name: str, runs: Sequence[Run]) -> Run:
+    try:
+        return store.run(name)
+    except NotFoundError as error:
+        close = did_you_mean(name, [run.label for run in runs])
+        if any(run.id.startswith(name) for run in runs) or close is None:
+            raise
+        raise NotFoundError(error.message, hint=close) from error

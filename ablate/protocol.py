@@ -61,6 +61,11 @@ class Run(Protocol):
         ...
 
     @property
+    def processes(self) -> int:
+        """How many processes are to train this run together: one for each of its GPUs."""
+        ...
+
+    @property
     def should_stop(self) -> bool:
         """Whether to save, then return, at the next step boundary. Reading it costs nothing."""
         ...
@@ -105,8 +110,21 @@ class Run(Protocol):
         """
         ...
 
-    def artifact(self, path: Path | str) -> None:
-        """Keep a file with the run: it is copied, the original may be deleted."""
+    def artifact(self, path: Path | str, name: str | None = None) -> None:
+        """Keep a file with the run: it is copied, the original may be deleted.
+
+        Reports show sound and pictures of the newest ``samples/step-000000700/``; a file
+        ``<utterance>-<what>.wav`` stands beside the others of its utterance.
+
+        Args:
+            path: The file.
+            name: What it is kept as: a relative path with forward slashes; None for its own name.
+                What was kept under the same name is replaced.
+
+        Raises:
+            ValueError: If the name leads out of the run's folder.
+            OSError: If the file cannot be read.
+        """
         ...
 
 

@@ -11,7 +11,7 @@ from ablate.analysis.study_data import StudyData
 from ablate.errors import UsageError
 from ablate.render.comparison import method, verdict_lines
 from ablate.render.comparison_tables import VERDICT_TONES, contrasts_table, runs_text, values_table
-from ablate.render.sections import finding_tables, onset_table
+from ablate.render.sections import diagnosis_lines, finding_tables, onset_table
 from ablate.render.tables import Table, markdown_text, to_markdown
 from dashboards.compare_page import (
     cards,
@@ -92,6 +92,8 @@ def report_markdown(data: StudyData, comparison: Comparison) -> str:
     for found in findings:
         row = comparison.row(found.variant)
         parts.append(f"## {markdown_text(f'{found.variant}: {row.verdict}')}")
+        if lines := diagnosis_lines(row, found):
+            parts += ["### Diagnosis", "\n".join(f"- {markdown_text(text)}" for text in lines)]
         if found.sentences:
             parts.append("\n".join(f"- {markdown_text(text)}" for text in found.sentences))
         parts += [to_markdown(table) for table in _tables(found, comparison)]
@@ -100,7 +102,8 @@ def report_markdown(data: StudyData, comparison: Comparison) -> str:
 
 def _variant_section(comparison: Comparison, found: Findings, index: int) -> Section:
     row = comparison.row(found.variant)
-    parts = [Part(title="Verdict", lines=row.reasons)]
+    parts = [Part(title="Diagnosis", lines=lines)] if (lines := diagnosis_lines(row, found)) else []
+    parts.append(Part(title="Verdict", lines=row.symptoms))
     if found.sentences:
         parts.append(Part(title="Findings", lines=found.sentences))
     parts.append(Part(tables=_tables(found, comparison)))

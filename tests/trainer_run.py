@@ -24,6 +24,7 @@ class MemoryRun:
     device = "cpu"
     threads = 1
     checkpoint_steps: frozenset[int] = frozenset()
+    processes = 1
 
     def __init__(
         self, seed: int = 0, *, stop_at: int | None = None, checkpoint: bytes | None = None
@@ -34,6 +35,7 @@ class MemoryRun:
         self.curves: dict[str, dict[int, float]] = {}
         self.events: list[tuple[str, int, dict[str, Any]]] = []
         self.saved_steps: list[int] = []
+        self.artifacts: dict[str, bytes] = {}
         self._step = 0
 
     @property
@@ -47,7 +49,7 @@ class MemoryRun:
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
         self._step = max(self._step, step)
         for key, value in metrics.items():
-            assert key.count("/") == 2, key
+            assert key.count("/") >= 2, key
             self.curves.setdefault(key, {})[step] = float(value)
 
     def event(self, name: str, step: int, **data: Any) -> None:
@@ -64,8 +66,8 @@ class MemoryRun:
             return None
         return torch.load(io.BytesIO(self.checkpoint), weights_only=True)
 
-    def artifact(self, path: Path | str) -> None:
-        raise AssertionError("the bundled trainer keeps no files")
+    def artifact(self, path: Path | str, name: str | None = None) -> None:
+        self.artifacts[name or Path(path).name] = Path(path).read_bytes()
 
     def last(self, key: str) -> float:
         return self.curves[key][max(self.curves[key])]

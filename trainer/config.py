@@ -6,9 +6,13 @@ refuses what cannot work.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+UNIT_S = 0.02
+"""Length of one content unit, and hop of pitch and energy; seconds."""
 
 
 def _limits(
@@ -58,6 +62,12 @@ class DataConfig:
     """Length of the fixed held-out set, at most; seconds."""
     valid_fraction: float = field(default=0.1, metadata=_limits(above=0, below=1))
     """Share of a folder's files that is held out, chosen by a hash of their paths."""
+    speaker_pattern: str = ""
+    """Regular expression, found in a file's path below `path`, whose group `speaker` names who
+    speaks: `_(?P<speaker>[a-z]+)_`. Empty: the folder that holds the file is the speaker."""
+    units_file: str = ""
+    """Content units of a folder's recordings, 50 a second, in lines `relative/path<TAB>3 3 17 ...`.
+    Empty: units are k-means clusters of log-mel frames. Read when `model.content_units` is set."""
     synthetic_s: float = field(default=120.0, metadata=_limits(minimum=5, maximum=3600))
     """Length of the synthetic training audio, in seconds; the held-out part comes on top."""
     synthetic_speakers: int = field(default=6, metadata=_limits(minimum=1, maximum=64))
@@ -82,6 +92,19 @@ class ModelConfig:
     layers behind the strided ones, and as many units at the sample rate."""
     causal: bool = True
     """Whether every convolution sees the past alone."""
+    speaker_dim: int = field(default=0, metadata=_limits(minimum=0, maximum=1024))
+    """Length of the embedding by which the decoder is told the speaker; 0: there is no speaker
+    encoder, and no conversion."""
+    speaker_channels: int = field(default=32, metadata=_limits(minimum=1, maximum=1024))
+    """Width of the speaker encoder."""
+    pitch: bool = False
+    """Whether the decoder is told whitened pitch and energy beside the content."""
+    content_units: int = field(default=0, metadata=_limits(minimum=0, maximum=4096))
+    """Kinds of sound, 20 ms each, that the content encoder learns to tell apart
+    (`losses.content_ce`); 0: none."""
+    content_gradient: bool = True
+    """Whether the losses of the audio train the content encoder too; StreamVC leaves it to the
+    units alone."""
     final_conv: Literal["none", "default", "identity"] = "none"
     """1x1 convolution between quantizer and read-out (`pre_output` alone) and how it starts."""
     init_rms: float = field(default=0.0, metadata=_limits(minimum=0, maximum=1))
@@ -90,16 +113,19 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuantizerConfig:
-    """Residual vector quantizer."""
+    """What stands between the continuous and the coded signal."""
 
-    kind: Literal["rvq", "bypass"] = "rvq"
-    """`bypass` passes its input on: the control without any quantization."""
+    kind: Literal["rvq", "fsq", "bypass"] = "rvq"
+    """`rvq`: residual vector quantizer; `fsq`: rounds each channel to a few levels and learns no
+    codes; `bypass` passes its input on: the control without any quantization."""
     n_quantizers: int = field(default=4, metadata=_limits(minimum=1, maximum=32))
     """Codebooks, each of which quantizes what the ones before it left."""
     codebook_size: int = field(default=128, metadata=_limits(minimum=2, maximum=65536))
     """Codes per codebook."""
     dim: int = field(default=24, metadata=_limits(minimum=1, maximum=1024))
-    """Length of a code vector."""
+    """Length of a code vector; used by `rvq` and `bypass`."""
+    levels: tuple[int, ...] = field(default=(8, 5, 5, 5), metadata=_limits(minimum=2, maximum=256))
+    """Levels of each channel of one `fsq` group; there are `n_quantizers` groups."""
     metric: Literal["l2", "cosine"] = "l2"
     """`cosine` looks up directions and multiplies them by a learned scale per codebook."""
     ste: Literal["detached", "consistent", "rotation"] = "consistent"
@@ -107,12 +133,13 @@ class QuantizerConfig:
     `consistent` around the look-up alone, `rotation` turns it with the vector."""
     update: Literal["gradient", "ema"] = "ema"
     """How the codes learn: from the losses, or as running means of the vectors they stand for."""
-    init: Literal["random", "kmeans"] = "kmeans"
-    """First codes: standard normal draws, or k-means on the first batch."""
+    init: Literal["random", "kmeans", "data"] = "kmeans"
+    """First codes: standard normal draws, k-means on the first batch, or vectors of it."""
     ema_decay: float = field(default=0.99, metadata=_limits(minimum=0, below=1))
-    """Of the running means; used when `update` is `ema`."""
+    """Of the running means: the codes' own when `update` is `ema`, and of how often each is hit."""
     restart_below: float = field(default=0.5, metadata=_at_least(0))
-    """A code with fewer hits per step (running mean) moves to a vector of the batch; 0: never."""
+    """A code with fewer hits per step (running mean over `ema_decay`) moves to a vector of the
+    batch; 0: never."""
     restart_every: int = field(default=20, metadata=_at_least(1))
     """Steps between two such restarts."""
     commitment: Literal["standard", "post_residual"] = "standard"
@@ -126,6 +153,9 @@ class QuantizerConfig:
     """A learned scale and bias per codebook behind the look-up."""
     progressive_steps: int = field(default=0, metadata=_at_least(0))
     """One more codebook becomes active every so many steps; 0: all from the beginning."""
+    dropout: float = field(default=0.0, metadata=_fraction())
+    """Probability that a training item is decoded from only the first of its active codebooks, a
+    number of them drawn evenly."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,6 +164,26 @@ class LossConfig:
 
     weight: float = field(default=0.0, metadata=_at_least(0))
     """Factor in the total; with 0 the term is measured but does not touch the training."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NormRegConfig(LossConfig):
+    """The term that holds norms where they began."""
+
+    parameters: tuple[str, ...] = ("out_proj_weight", "final_conv_weight")
+    """Which: the names under ``train/norm/``, or full names of a parameter of the codec."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BalancerConfig:
+    """Lets the weights of the losses be shares of the gradient, whatever the losses' units."""
+
+    enabled: bool = False
+    """Gives every term of the output its weight's share of `total_norm`."""
+    total_norm: float = field(default=1.0, metadata=_positive(1e6))
+    """Length of the gradient at the output, mean over items."""
+    decay: float = field(default=0.999, metadata=_limits(minimum=0, below=1))
+    """Of the running means of the gradients' lengths."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,26 +214,36 @@ class LossesConfig:
     """Squared deviation of the ratio of levels from 1."""
     rms_log: LossConfig = LossConfig(weight=0.0)
     """Squared difference of log levels."""
-    norm_reg: LossConfig = LossConfig(weight=0.0)
-    """Squared change of the norms of out_proj and final_conv since the start."""
+    norm_reg: NormRegConfig = NormRegConfig(weight=0.0)
+    """Squared change of the norms of the named parameters since the start."""
     commitment: LossConfig = LossConfig(weight=0.25)
     """Distance of the quantizer's input from its codes."""
     codebook: LossConfig = LossConfig(weight=0.0)
     """Distance of the codes from the vectors they stand for; for `quantizer.update: gradient`."""
+    content_ce: LossConfig = LossConfig(weight=1.0)
+    """Cross-entropy of the content's units; counts only where `model.content_units` > 0."""
     adversarial: LossConfig = LossConfig(weight=1.0)
-    """Hinge loss of the generator; counts only where `discriminator.enabled`."""
+    """What the discriminators say of the output; counts only where `discriminator.enabled`."""
     feature_matching: LossConfig = LossConfig(weight=5.0)
     """Distance inside the discriminators; counts only where `discriminator.enabled`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DiscriminatorConfig:
-    """The adversarial option: one discriminator per STFT resolution."""
+    """The adversarial option."""
 
     enabled: bool = False
     """Builds and trains the discriminators."""
+    kinds: tuple[Literal["stft", "multi_period", "multi_scale"], ...] = ("stft",)
+    """What they look at: complex spectra, the audio folded at periods, means of the audio."""
+    loss: Literal["hinge", "lsgan"] = "hinge"
+    """What both sides pay: hinges, or squared distances from 1 (real) and 0."""
     n_ffts: tuple[int, ...] = field(default=(1024, 256), metadata=_limits(minimum=32, maximum=4096))
     """Window of each discriminator's STFT, in samples."""
+    periods: tuple[int, ...] = field(default=(2, 3, 5, 7, 11), metadata=_limits(minimum=2))
+    """Period of each `multi_period` discriminator, in samples."""
+    scales: tuple[int, ...] = field(default=(1, 2, 4), metadata=_limits(minimum=1, maximum=64))
+    """Samples that each `multi_scale` discriminator averages to one."""
     channels: int = field(default=12, metadata=_limits(minimum=1, maximum=256))
     """Width of each discriminator."""
     learning_rate: float = field(default=5e-4, metadata=_positive(1))
@@ -192,6 +252,19 @@ class DiscriminatorConfig:
     """Steps before which the discriminators neither train nor count."""
     ramp_steps: int = field(default=0, metadata=_at_least(0))
     """Steps after `start_step` over which the two weights grow linearly from 0."""
+
+
+Part = Literal[
+    "encoder",
+    "speaker_encoder",
+    "content_head",
+    "pre_rvq",
+    "quantizer",
+    "post_rvq",
+    "decoder",
+    "final_conv",
+    "out_proj",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -206,6 +279,8 @@ class OptimConfig:
     """Decay of the squared gradient's running mean."""
     weight_decay: float = field(default=0.0, metadata=_limits(minimum=0, maximum=10))
     """Decoupled; biases, scales and codebooks are exempt."""
+    freeze: tuple[Part, ...] = ()
+    """Parts of the codec that stay as they were drawn."""
     clip_norm: float = field(default=1.0, metadata=_at_least(0))
     """Largest norm of the whole gradient; 0 does not clip."""
     warmup_steps: int = field(default=50, metadata=_at_least(0))
@@ -215,6 +290,17 @@ class OptimConfig:
     It does not follow `steps`, so that a longer run is the continuation of a shorter one."""
     final_fraction: float = field(default=0.1, metadata=_fraction())
     """Of the peak rate, kept after `decay_steps`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuntimeConfig:
+    """How a step is computed. Off by default: on a CPU neither is faster, and both change bits."""
+
+    amp: Literal["off", "bf16"] = "off"
+    """`bf16`: the network in bfloat16 where that is safe; quantizer, losses and weights stay
+    float32."""
+    compile: Literal["off", "default", "reduce-overhead"] = "off"
+    """torch.compile of encoder and decoder; `reduce-overhead` captures CUDA graphs too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -233,6 +319,10 @@ class Config:
     """Steps between two measurements of scale forces, norms and code use."""
     checkpoint_every: int = field(default=100, metadata=_at_least(1))
     """Steps between two checkpoints; the last step always has one."""
+    pull_parameters: tuple[str, ...] = ("out_proj_weight", "out_proj_bias")
+    """Whose norms are followed term by term (``train/pull``): names under ``train/norm/``."""
+    samples_every: int = field(default=0, metadata=_at_least(0))
+    """Steps between two sets of audio samples, kept with the run; 0: at the last step alone."""
     deterministic: bool = True
     """Ask torch for deterministic kernels, so that a resumed run repeats bit for bit."""
     data: DataConfig = DataConfig()
@@ -243,10 +333,28 @@ class Config:
     """The quantizer."""
     losses: LossesConfig = LossesConfig()
     """The objective."""
+    balancer: BalancerConfig = BalancerConfig()
+    """Weights that follow the gradients."""
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     """The adversary."""
     optim: OptimConfig = OptimConfig()
     """The optimizer."""
+    runtime: RuntimeConfig = RuntimeConfig()
+    """Precision and compilation."""
+
+    @property
+    def latent_dim(self) -> int:
+        """Channels of what is quantized."""
+        quantizer = self.quantizer
+        if quantizer.kind == "fsq":
+            return quantizer.n_quantizers * len(quantizer.levels)
+        return quantizer.dim
+
+    @property
+    def codebook_size(self) -> int:
+        """Codes of each codebook or `fsq` group."""
+        quantizer = self.quantizer
+        return math.prod(quantizer.levels) if quantizer.kind == "fsq" else quantizer.codebook_size
 
     @property
     def total_stride(self) -> int:
@@ -255,6 +363,11 @@ class Config:
         for stride in self.model.strides:
             total *= stride
         return total
+
+    @property
+    def frames_per_unit(self) -> int:
+        """Frames of the content encoder in the 20 ms of one content unit."""
+        return max(1, round(UNIT_S * self.data.sample_rate_hz / self.total_stride))
 
     @property
     def segment_samples(self) -> int:

@@ -1,4 +1,4 @@
-"""What explains a curve: levels along the signal path, norms, code use, who pulls the amplitude.
+"""What explains a curve: levels along the signal path, code use, who pulls the amplitude.
 
 Everything here reads; nothing changes the training or draws random numbers.
 
@@ -9,31 +9,69 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from trainer.model import Codec, CodecOutput, Quantized
+from trainer.model import Codec, CodecOutput, Quantized, ResidualQuantizer
 from trainer.model.layers import rms
 from trainer.objective import Terms
+
+_TREND_RECORDS = 10
 
 
 @torch.no_grad()
 def levels(output_BT: Tensor, target_BT: Tensor) -> dict[str, Tensor]:
-    """Return level, level without its mean, mean and peak of the output, full scale = 1."""
+    """Return level, level without its mean, mean and peak of the output, full scale = 1.
+
+    ``train/audio/level`` is the output's level over the target's: 1 is right.
+    """
+    level, target_level = rms(output_BT), rms(target_BT)
     return {
-        "train/audio/rms": rms(output_BT),
+        "train/audio/rms": level,
         "train/audio/rms_ac": output_BT.std(correction=0),
         "train/audio/dc": output_BT.mean(),
         "train/audio/peak": output_BT.abs().max(),
-        "train/audio/target_rms": rms(target_BT),
+        "train/audio/target_rms": target_level,
+        "train/audio/level": level / target_level.clamp_min(1e-9),
     }
+
+
+class LevelTrend:
+    """Whether the output gets louder or quieter, over the last records."""
+
+    def __init__(self) -> None:
+        self._steps: list[int] = []
+        self._logs: list[Tensor] = []
+
+    def read(self, step: int, level: Tensor) -> dict[str, Tensor]:
+        """Return the least-squares slope of ln(level) per 100 steps, from three records on."""
+        self._steps = [*self._steps, step][-_TREND_RECORDS:]
+        self._logs = [*self._logs, level.detach().clamp_min(1e-9).log()][-_TREND_RECORDS:]
+        if len(self._steps) < 3:
+            return {}
+        steps = torch.tensor(self._steps, dtype=level.dtype, device=level.device) / 100
+        away = steps - steps.mean()
+        slope = (away * torch.stack(self._logs)).sum() / away.square().sum()
+        return {"train/audio/level_slope": slope}
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` needs."""
+        return {"steps": list(self._steps), "logs": [value.clone() for value in self._logs]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on where ``state`` was taken."""
+        self._steps, self._logs = list(state["steps"]), list(state["logs"])
 
 
 @torch.no_grad()
 def stages(made: CodecOutput) -> dict[str, Tensor]:
-    """Return the level of each stage of the signal path."""
-    return {f"train/stage/{name}": rms(value) for name, value in made.stages.items()}
+    """Return the level of each stage, numbered in the order of the signal path."""
+    return {
+        f"train/stage/{number}_{name}": rms(value)
+        for number, (name, value) in enumerate(made.stages.items())
+    }
 
 
 @torch.no_grad()
@@ -50,8 +88,9 @@ def perplexity(codes_N: Tensor, size: int) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def code_use(quantized: Quantized, latents_BDT: Tensor, size: int) -> dict[str, Tensor | int]:
-    """Return perplexity and usage per codebook, and how much of its input the quantizer explains.
+def code_use(quantized: Quantized, size: int) -> dict[str, Tensor | int]:
+    """Return per codebook perplexity, entropy in bits, and shares of codes used and not used by
+    the batch; and how much of its input the quantizer explains.
 
     Explained variance is 1 - mean squared error / variance of the input: 1 at best, 0 for a
     quantizer that is as good as the mean, below 0 for one that is worse.
@@ -60,25 +99,12 @@ def code_use(quantized: Quantized, latents_BDT: Tensor, size: int) -> dict[str, 
     for index, lookup in enumerate(quantized.lookups):
         value, usage = perplexity(lookup.codes_N, size)
         found[f"train/rvq/perplexity_q{index}"] = value
+        found[f"train/rvq/bits_q{index}"] = value.log2()
         found[f"train/rvq/usage_q{index}"] = usage
-    error = (quantized.plain_BDT - latents_BDT).square().mean()
-    variance = latents_BDT.var(dim=(0, 2), correction=0).mean().clamp_min(1e-12)
+        found[f"train/rvq/dead_q{index}"] = 1 - usage
+    error = (quantized.plain_BDT - quantized.wanted_BDT).square().mean()
+    variance = quantized.wanted_BDT.var(dim=(0, 2), correction=0).mean().clamp_min(1e-12)
     found["train/rvq/explained_variance"] = 1 - error / variance
-    return found
-
-
-@torch.no_grad()
-def norms(codec: Codec, initial: Mapping[str, float]) -> dict[str, Tensor]:
-    """Return the L2 norm of each watched parameter, and its relative change since step 0.
-
-    A parameter that started at zero has no relative change and gets no drift.
-    """
-    found: dict[str, Tensor] = {}
-    for name, parameter in codec.tracked().items():
-        norm = parameter.norm()
-        found[f"train/norm/{name}"] = norm
-        if initial[name] > 0:
-            found[f"train/drift/{name}"] = norm / initial[name] - 1
     return found
 
 
@@ -86,8 +112,11 @@ def norms(codec: Codec, initial: Mapping[str, float]) -> dict[str, Tensor]:
 def affines(codec: Codec) -> dict[str, Tensor]:
     """Return learned scales and biases behind the codebooks, where there are any."""
     found: dict[str, Tensor] = {}
-    for index in range(len(codec.quantizer.books)):
-        book = codec.quantizer.book(index)
+    quantizer = codec.quantizer
+    if not isinstance(quantizer, ResidualQuantizer):
+        return found
+    for index in range(len(quantizer.books)):
+        book = quantizer.book(index)
         for name in ("scale", "post_scale", "post_bias"):
             value = getattr(book, name)
             if value is not None:
@@ -95,28 +124,47 @@ def affines(codec: Codec) -> dict[str, Tensor]:
     return found
 
 
-def scale_forces(terms: Terms) -> dict[str, Tensor]:
-    """Return for each weighted term the force with which it changes the output's level.
+def pulls(terms: Terms, watched: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return where each weighted term drives the output's level and the norms of parameters.
 
-    ``F = -w <dL/dy, y>`` is minus the derivative of the weighted term by the gain of the output y,
-    in logarithmic units: positive makes the output louder under gradient descent. Must be called
-    before the backward pass; costs one backward pass of the losses, none of the model.
+    ``train/force/<term>``: ``F = -w <dL/dy, y>``, minus the derivative of the weighted term by the
+    gain of the output y in logarithmic units: positive makes the output louder under gradient
+    descent. ``train/grad/<term>``: the norm of ``w dL/dy``. ``train/pull/<parameter>/<term>``:
+    ``-w <dL/dp, p> / |p|``, how fast the term lets the norm of p grow under gradient flow.
 
-    Source: ours; Euler's identity makes it -w L for a term of degree one, such as |y|.
+    Must be called before the backward pass; costs a backward pass of the losses for each term, and
+    of the model as far as the watched parameters are from its output.
+
+    Args:
+        terms: Of the batch, with gradients.
+        watched: Name -> parameter.
+
+    Source: ours; Euler's identity makes the force -w L for a term of degree one, such as |y|.
     """
     audio_BT = terms.output.audio_BT
-    forces: dict[str, Tensor] = {}
+    places = {"": audio_BT, **watched}
+    found: dict[str, Tensor] = {}
     for name, value in terms.raw.items():
         if not value.requires_grad:
             continue
-        (gradient,) = torch.autograd.grad(value, audio_BT, retain_graph=True, allow_unused=True)
-        # None where the term does not depend on the output, whatever the stub says.
-        if gradient is not None:  # pyright: ignore[reportUnnecessaryComparison]
-            force = -terms.weights[name] * (gradient * audio_BT.detach()).sum()
-            forces[f"train/force/{name}"] = force.detach()
-    if forces:
-        forces["train/force/total"] = torch.stack(list(forces.values())).sum()
-    return forces
+        gradients = torch.autograd.grad(
+            value, list(places.values()), retain_graph=True, allow_unused=True
+        )
+        for (parameter, place), gradient in zip(places.items(), gradients, strict=True):
+            # None where the term does not depend on it, whatever the stub says.
+            if gradient is None:  # pyright: ignore[reportUnnecessaryComparison]
+                continue
+            weighted = terms.weights[name] * gradient
+            along = -(weighted * place.detach()).sum()
+            if parameter:
+                found[f"train/pull/{parameter}/{name}"] = along / place.detach().norm().clamp_min(
+                    1e-12
+                )
+            else:
+                found[f"train/force/{name}"] = along
+                found[f"train/grad/{name}"] = weighted.norm()
+    forces = [value for key, value in found.items() if key.startswith("train/force/")]
+    return {**found, "train/force/total": torch.stack(forces).sum()} if forces else found
 
 
 class Stopwatch:

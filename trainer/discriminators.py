@@ -1,27 +1,27 @@
-"""The adversarial option: discriminators on complex spectra, with their own optimizer and seed.
+"""The discriminators: each looks at the audio in another way.
 
-Shapes: `B` batch, `C` channels, `T` samples, `F` frames, `K` frequency bins.
+All see it in units of the target's level, a constant, so that they see the level too.
+
+Shapes: `B` batch, `C` channels, `T` samples, `F` frames, `K` frequency bins, `P` period.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ablate.protocol import Run
-from trainer.config import Config
+from trainer.config import DiscriminatorConfig
 
 
 class Judgement(NamedTuple):
     """What one discriminator says about a batch."""
 
     scores: Tensor
-    """One per region of the spectrum; positive means real."""
+    """One per region; high means real."""
     features: tuple[Tensor, ...]
     """Activations of the inner layers."""
 
@@ -70,135 +70,84 @@ class StftDiscriminator(nn.Module):
             normalized=True,
             return_complex=True,
         )
-        hidden = torch.view_as_real(spectrum).permute(0, 3, 2, 1)
-        features: list[Tensor] = []
-        for layer in self.layers:
-            hidden = functional.leaky_relu(layer(hidden), 0.2)
-            features.append(hidden)
-        return Judgement(self.score(hidden), tuple(features))
+        planes = torch.view_as_real(spectrum).permute(0, 3, 2, 1)
+        return _judge(self.layers, self.score, planes)
 
 
-class Contest(NamedTuple):
-    """One step of codec against discriminators."""
+class PeriodDiscriminator(nn.Module):
+    """Convolutions over the audio folded at a period, along the rows of equal phase.
 
-    terms: Mapping[str, tuple[float, Tensor]]
-    """Loss name -> (weight, value) for the codec's objective."""
-    metrics: Mapping[str, Tensor]
-    """How the discriminators did."""
-
-
-NO_CONTEST = Contest({}, {})
-
-
-class Adversary:
-    """All discriminators of a run. Their weights are drawn from a stream of their own.
+    Source: Kong et al. 2020, arXiv:2010.05646, section 2.3. Deviation: fewer channels and layers,
+    no weight normalisation.
 
     Args:
-        config: Sizes, rate, schedule, and the two weights.
-        run: Gives seed and device.
+        period: Samples of a row.
+        channels: Width of every layer.
+        unit_rms: Level that the layers see as 1.
     """
 
-    def __init__(self, config: Config, run: Run) -> None:
-        self._config = config.discriminator
-        self._weights = {
-            "adversarial": config.losses.adversarial.weight,
-            "feature_matching": config.losses.feature_matching.weight,
-        }
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(run.seed("discriminator"))
-            built = [
-                StftDiscriminator(n, self._config.channels, unit_rms=config.data.target_rms)
-                for n in self._config.n_ffts
-            ]
-        self.judges = nn.ModuleList(built).to(run.device)
-        self.optimizer = torch.optim.AdamW(
-            self.judges.parameters(),
-            lr=self._config.learning_rate,
-            betas=(config.optim.beta1, config.optim.beta2),
-            weight_decay=0.0,
-            fused=True,
+    def __init__(self, period: int, channels: int, *, unit_rms: float) -> None:
+        super().__init__()
+        self._period = period
+        self._unit_rms = unit_rms
+        widths = [1, channels, channels, channels, channels]
+        self.layers = nn.ModuleList(
+            nn.Conv2d(before, after, (5, 1), stride=(3, 1), padding=(2, 0))
+            for before, after in itertools.pairwise(widths)
         )
+        self.score = nn.Conv2d(channels, 1, (3, 1), padding=(1, 0))
 
-    def takes_part(self, step: int) -> bool:
-        """Return whether the discriminators train and count in step ``step``, counted from 1."""
-        return step > self._config.start_step
-
-    def ramp(self, step: int) -> float:
-        """Return the factor of both weights in step ``step``, in 0 to 1."""
-        if self._config.ramp_steps == 0:
-            return 1.0
-        return min(1.0, (step - self._config.start_step) / self._config.ramp_steps)
-
-    def learn(self, output_BT: Tensor, target_BT: Tensor) -> dict[str, Tensor]:
-        """Train the discriminators for one step on a batch; return what is worth a curve.
-
-        Source: hinge loss, Lim and Ye 2017, arXiv:1705.02894.
-        """
-        output_BT = output_BT.detach()
-        losses: list[Tensor] = []
-        margins: list[Tensor] = []
-        for judge in self.judges:
-            real, fake = judge(target_BT).scores, judge(output_BT).scores
-            losses.append(functional.relu(1 - real).mean() + functional.relu(1 + fake).mean())
-            margins.append((real.mean() - fake.mean()).detach())
-        loss = torch.stack(losses).mean()
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        return {
-            "train/discriminator/loss": loss.detach(),
-            "train/discriminator/margin": torch.stack(margins).mean(),
-        }
-
-    def contest(self, output_BT: Tensor, target_BT: Tensor, step: int) -> Contest:
-        """Train the discriminators on a batch, then let them judge the codec in step ``step``."""
-        if not self.takes_part(step):
-            return NO_CONTEST
-        metrics = self.learn(output_BT, target_BT)
-        return Contest(self.terms(output_BT, target_BT, step), metrics)
-
-    def terms(
-        self, output_BT: Tensor, target_BT: Tensor, step: int
-    ) -> dict[str, tuple[float, Tensor]]:
-        """Return (weight, value) of the codec's two adversarial terms, with gradients to it alone.
-
-        Source: Défossez et al. 2022, arXiv:2210.13438, equations 3 and 5.
-        """
-        self.judges.requires_grad_(requires_grad=False)
-        try:
-            values = self._values(output_BT, target_BT)
-        finally:
-            self.judges.requires_grad_(requires_grad=True)
-        factor = self.ramp(step)
-        # A term without a weight stays out of the graph, as every other loss does.
-        wanted = {name: weight for name, weight in self._weights.items() if weight > 0}
-        return {name: (factor * weight, values[name]) for name, weight in wanted.items()}
-
-    def _values(self, output_BT: Tensor, target_BT: Tensor) -> dict[str, Tensor]:
-        hinges: list[Tensor] = []
-        distances: list[Tensor] = []
-        for judge in self.judges:
-            fake = judge(output_BT)
-            with torch.no_grad():
-                real = judge(target_BT)
-            hinges.append(functional.relu(1 - fake.scores).mean())
-            distances += itertools.starmap(
-                _relative_l1, zip(fake.features, real.features, strict=True)
-            )
-        return {
-            "adversarial": torch.stack(hinges).mean(),
-            "feature_matching": torch.stack(distances).mean(),
-        }
-
-    def state(self) -> dict[str, Any]:
-        """Return what `restore` needs."""
-        return {"judges": self.judges.state_dict(), "optimizer": self.optimizer.state_dict()}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on where ``state`` was taken."""
-        self.judges.load_state_dict(state["judges"])
-        self.optimizer.load_state_dict(state["optimizer"])
+    def forward(self, audio_BT: Tensor) -> Judgement:
+        """Judge a batch."""
+        missing = -audio_BT.shape[1] % self._period
+        padded = functional.pad(audio_BT / self._unit_rms, (0, missing))
+        folded = padded.reshape(len(audio_BT), 1, -1, self._period)
+        return _judge(self.layers, self.score, folded)
 
 
-def _relative_l1(fake: Tensor, real: Tensor) -> Tensor:
-    return (fake - real).abs().mean() / real.abs().mean().clamp_min(1e-8)
+class ScaleDiscriminator(nn.Module):
+    """Strided convolutions over the audio itself, or over means of some of its samples.
+
+    Source: Kumar et al. 2019, arXiv:1910.06711, section 2.2. Deviation: fewer channels, no weight
+    normalisation, plain means between the scales.
+
+    Args:
+        factor: Samples that are averaged to one.
+        channels: Width of every layer.
+        unit_rms: Level that the layers see as 1.
+    """
+
+    def __init__(self, factor: int, channels: int, *, unit_rms: float) -> None:
+        super().__init__()
+        self._factor = factor
+        self._unit_rms = unit_rms
+        self.layers = nn.ModuleList([nn.Conv1d(1, channels, 15, padding=7)])
+        for stride in (4, 4, 4):
+            self.layers.append(nn.Conv1d(channels, channels, 41, stride=stride, padding=20))
+        self.score = nn.Conv1d(channels, 1, 3, padding=1)
+
+    def forward(self, audio_BT: Tensor) -> Judgement:
+        """Judge a batch."""
+        audio_B1T = audio_BT.unsqueeze(1) / self._unit_rms
+        return _judge(self.layers, self.score, functional.avg_pool1d(audio_B1T, self._factor))
+
+
+def build_discriminators(config: DiscriminatorConfig, unit_rms: float) -> nn.ModuleList:
+    """Return every discriminator of the configured kinds, drawn from torch's global generator."""
+    width = config.channels
+    makers = {
+        "stft": [(StftDiscriminator, n) for n in config.n_ffts],
+        "multi_period": [(PeriodDiscriminator, n) for n in config.periods],
+        "multi_scale": [(ScaleDiscriminator, n) for n in config.scales],
+    }
+    return nn.ModuleList(
+        make(size, width, unit_rms=unit_rms) for kind in config.kinds for make, size in makers[kind]
+    )
+
+
+def _judge(layers: nn.ModuleList, score: nn.Module, hidden: Tensor) -> Judgement:
+    features: list[Tensor] = []
+    for layer in layers:
+        hidden = functional.leaky_relu(layer(hidden), 0.2)
+        features.append(hidden)
+    return Judgement(score(hidden), tuple(features))

@@ -7,15 +7,20 @@ from typing import Any
 
 import torch
 
-from ablate.protocol import Diverged, Run
+from ablate.protocol import ConfigError, Diverged, Run
 from trainer import diagnostics
+from trainer.adversary import NO_CONTEST
 from trainer.config import Config
 from trainer.corpus import Corpus
-from trainer.data import load_corpus
-from trainer.discriminators import NO_CONTEST
+from trainer.data import Batch, load_corpus
+from trainer.manifest import keep_manifest
 from trainer.metrics import validate
 from trainer.model import CodecOutput
+from trainer.movement import StepSize
+from trainer.nulls import null_losses
 from trainer.objective import Terms
+from trainer.optimizer import learning_rate
+from trainer.parallel import agreed, together
 from trainer.parsing import from_nested
 from trainer.training import Training, prepare_torch
 
@@ -35,56 +40,61 @@ def train(config: Mapping[str, Any], run: Run) -> None:
         Diverged: If the loss is no longer a number.
     """
     cfg = from_nested(config)
+    if cfg.data.batch_size % run.processes:
+        raise ConfigError(
+            "data.batch_size",
+            f"{cfg.data.batch_size} segments cannot be shared by {run.processes} GPUs",
+        )
+    corpus, state = load_corpus(cfg), run.resume()
+    together(run, lambda member: train_member(cfg, member, corpus, state))
+
+
+def train_member(cfg: Config, run: Run, corpus: Corpus, state: Any | None) -> None:
+    """Train in one process of the run, from ``state`` or from the beginning."""
     prepare_torch(cfg, run)
-    corpus = load_corpus(cfg)
     training = Training(cfg, run, corpus)
-    codec, optimizer = training.codec, training.optimizer
-    begin_or_resume(training, corpus)
+    begin_or_resume(training, corpus, state)
 
     clock = diagnostics.Stopwatch(training.step)
     while training.step < cfg.steps:
-        target_BT = training.sampler.draw().to(training.device)
-        training.activate(target_BT)
-        made = codec(target_BT, training.n_active)
-        contest = training.contest(made.audio_BT, target_BT)
-        terms = training.objective(codec, made, target_BT, adversarial=contest.terms)
+        batch = training.feed.take()
+        training.activate(batch)
+        made = training.run_codec(batch)
+        contest = training.contest(made.audio_BT, batch.audio_BT)
+        terms = training.objective(made, batch, adversarial=contest.terms)
 
         step = training.step + 1
-        forces = diagnostics.scale_forces(terms) if due(step, cfg.diagnostics_every, cfg) else {}
-        rate = training.set_rate()
-        optimizer.zero_grad()
-        terms.total.backward()
-        # Without a limit the norm is still wanted for its curve.
-        limit = cfg.optim.clip_norm or float("inf")
-        grad_norm = torch.nn.utils.clip_grad_norm_(codec.parameters(), limit)
-        optimizer.step()
+        is_examined = due(step, cfg.diagnostics_every, cfg)
+        pulls = diagnostics.pulls(terms, training.pulled) if is_examined else {}
+        step_size = StepSize(training.codec) if is_examined else None
+        grad_norm = training.update(terms, learning_rate(cfg.optim, step))
         training.step = step
         training.update_codebooks(made)
         if step == cfg.optim.warmup_steps:
             run.event("warmup_ended", step)
 
-        optim = {"train/optim/lr": rate, "train/optim/grad_norm": grad_norm}
-        if forces:
-            run.log(forces, step)
+        if step_size is not None:
+            run.log({**pulls, **step_size.read()}, step)
+        watched = {"train/loss/total": terms.total.detach(), "train/optim/grad_norm": grad_norm}
         if due(step, cfg.log_every, cfg):
-            described = describe(training, terms, made)
-            run.log({**described, **optim, **contest.metrics, **clock.read(step)}, step)
-            check_finite({"train/loss/total": terms.total, **optim}, step)
+            described = describe(training, terms, made, batch)
+            rate = {"train/optim/lr": training.rate, **training.clipping.read()}
+            run.log({**described, **watched, **rate, **contest.metrics, **clock.read(step)}, step)
+            check_finite(watched, step)
         if due(step, cfg.valid_every, cfg):
             log_validation(training)
         # Read after logging: what was just logged may be why the run is asked to stop.
-        must_stop = run.should_stop
+        must_stop = agreed(run.should_stop, training.device)
         if must_stop or due(step, cfg.checkpoint_every, cfg) or step in run.checkpoint_steps:
-            check_finite({"train/loss/total": terms.total, **optim}, step)
+            check_finite(watched, step)
             run.save(step, training.state())
         if must_stop:
             return
 
 
-def begin_or_resume(training: Training, corpus: Corpus) -> None:
-    """Take up the last checkpoint, or prepare the untrained model and log its values."""
+def begin_or_resume(training: Training, corpus: Corpus, state: Any | None) -> None:
+    """Take up a checkpoint, or prepare the untrained model and log its values."""
     run = training.run
-    state = run.resume()
     if state is not None:
         training.restore(state)
         run.event("resumed", training.step)
@@ -93,18 +103,24 @@ def begin_or_resume(training: Training, corpus: Corpus) -> None:
     clips = {"train_clips": len(corpus.train), "valid_clips": len(corpus.valid)}
     run.event("data_ready", training.step, sha256=corpus.digest, **clips)
     if state is None:
+        keep_manifest(corpus, run)
         training.start()
         log_untrained(training)
 
 
 @torch.no_grad()
 def log_untrained(training: Training) -> None:
-    """Log the initial values at step 0, on the batch that the first step will see."""
-    target_BT = training.peek()
-    made = training.codec(target_BT, training.n_active)
-    terms = training.objective(training.codec, made, target_BT, adversarial=NO_CONTEST.terms)
-    training.run.log(describe(training, terms, made), 0)
+    """Log the initial values at step 0, on the batch that the first step will see.
+
+    Beside them, once, what every loss is for outputs that know next to nothing.
+    """
+    batch = training.feed.peek()
+    made = training.codec(batch.audio_BT, training.n_active)
+    terms = training.objective(made, batch, adversarial=NO_CONTEST.terms)
+    training.run.log(describe(training, terms, made, batch), 0)
     log_validation(training)
+    held_out = [b.audio_BT for b in training.held_out]
+    training.run.log(null_losses(held_out, training.objective.settings), 0)
 
 
 def log_validation(training: Training) -> None:
@@ -115,16 +131,17 @@ def log_validation(training: Training) -> None:
 
 
 @torch.no_grad()
-def describe(training: Training, terms: Terms, made: CodecOutput) -> dict[str, Any]:
+def describe(training: Training, terms: Terms, made: CodecOutput, batch: Batch) -> dict[str, Any]:
     """Return every metric of a batch that needs no backward pass."""
-    codec, size = training.codec, training.config.quantizer.codebook_size
+    levels = diagnostics.levels(made.audio_BT, batch.audio_BT)
     return {
-        **training.objective.report(terms, codec, made),
-        **diagnostics.levels(made.audio_BT, terms.target.audio_BT),
+        **training.objective.report(terms, made, batch),
+        **levels,
+        **training.trend.read(training.step, levels["train/audio/level"]),
         **diagnostics.stages(made),
-        **diagnostics.code_use(made.quantized, made.stages["pre_rvq"], size),
-        **diagnostics.norms(codec, training.initial_norms),
-        **diagnostics.affines(codec),
+        **diagnostics.code_use(made.quantized, training.config.codebook_size),
+        **training.begin.distances(training.codec),
+        **diagnostics.affines(training.codec),
     }
 
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from trainer.signals import (
     RMS_EPSILON,
@@ -132,8 +133,8 @@ def mel(output: Signal, target: Signal, settings: LossSettings) -> Tensor:
     """
     terms: list[Tensor] = []
     for n_fft, n_mels in MEL_SCALES:
-        device = str(output.audio_BT.device)
-        filters = mel_filters(n_fft, n_mels, settings.sample_rate_hz, device)
+        device, dtype = str(output.audio_BT.device), target.magnitudes(n_fft).dtype
+        filters = mel_filters(n_fft, n_mels, settings.sample_rate_hz, device, dtype)
         bands = [
             (filters @ signal.magnitudes(n_fft)).clamp_min(MEL_FLOOR).log10()
             for signal in (output, target)
@@ -156,8 +157,8 @@ def rms_band(output: Signal, target: Signal, settings: LossSettings) -> Tensor:
     Source: as `rms_frame`. Deviation: levels from the STFT by Parseval's theorem instead of
     filtered audio.
     """
-    device = str(output.audio_BT.device)
-    weights = band_weights(FRAME_SAMPLES, settings.sample_rate_hz, device)
+    device, dtype = str(output.audio_BT.device), target.magnitudes(FRAME_SAMPLES).dtype
+    weights = band_weights(FRAME_SAMPLES, settings.sample_rate_hz, device, dtype)
     levels = [
         (weights @ signal.magnitudes(FRAME_SAMPLES).square() + RMS_EPSILON).sqrt()
         for signal in (output, target)
@@ -199,8 +200,22 @@ def rms_log(output: Signal, target: Signal, _: LossSettings) -> Tensor:
     return (logs[0] - logs[1]).square()
 
 
+def content_ce(logits_BUF: Tensor, units_BT: Tensor) -> Tensor:
+    """Return the cross-entropy of the content's units, in nats; ln(U) is chance.
+
+    Args:
+        logits_BUF: One prediction for each frame.
+        units_BT: The unit at each sample, whole numbers below U.
+
+    Source: Yang et al. 2024, arXiv:2401.03078, section 2.1 (StreamVC's content encoder).
+    """
+    hop = units_BT.shape[1] // logits_BUF.shape[2]
+    units_BF = units_BT[:, hop // 2 :: hop][:, : logits_BUF.shape[2]].long()
+    return functional.cross_entropy(logits_BUF.float(), units_BF)
+
+
 def norm_reg(norms: Mapping[str, Tensor], initial: Mapping[str, float]) -> Tensor:
-    """Return the summed squared change of the norms of out_proj's and final_conv's weights.
+    """Return the summed squared change of the norms of the named parameters.
 
     Args:
         norms: Parameter name -> its L2 norm now, with gradient.
@@ -208,8 +223,7 @@ def norm_reg(norms: Mapping[str, Tensor], initial: Mapping[str, float]) -> Tenso
 
     Source: proposed in the study that `studies/scale-fix.yaml` repeats.
     """
-    names = [name for name in ("out_proj_weight", "final_conv_weight") if name in norms]
-    return torch.stack([(norms[name] - initial[name]).square() for name in names]).sum()
+    return torch.stack([(norms[name] - initial[name]).square() for name in norms]).sum()
 
 
 def _audio(function: AudioLoss, unit: str, law: ScaleLaw, source: str = "see the function") -> Loss:
@@ -238,7 +252,8 @@ REGISTRY: Mapping[str, Loss] = {
         _other("norm_reg", "1", "the scale-fix study"),
         _other("commitment", "latent squared", "arXiv:1711.00937, equation 3"),
         _other("codebook", "latent squared", "arXiv:1711.00937, equation 3"),
-        _other("adversarial", "1", "arXiv:1705.02894 (hinge)"),
+        _other("content_ce", "nat", "arXiv:2401.03078"),
+        _other("adversarial", "1", "arXiv:1705.02894 (hinge), arXiv:1611.04076 (lsgan)"),
         _other("feature_matching", "1", "arXiv:1910.06711, relative"),
     )
 }
@@ -248,6 +263,9 @@ AUDIO_LOSSES: Mapping[str, AudioLoss] = {
     name: loss.function for name, loss in REGISTRY.items() if loss.function is not None
 }
 """The losses that compare output with target, and so have a value for a silent output."""
+
+LEVEL_LOSSES = ("l1", "sc", "rms_frame")
+"""Proportional to |1 - s|, and none of them zero for another signal of the same level."""
 
 
 def measure(

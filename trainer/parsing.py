@@ -5,17 +5,16 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ablate.protocol import ConfigError
-from trainer.config import Config
+from trainer.config import UNIT_S, Config
+from trainer.listing import AUDIO_SUFFIXES, is_audio, read_units, speaker_of
 from trainer.presets import PRESETS
-
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg"})
-"""What `data.source: folder` reads."""
 
 
 def parse(overrides: Mapping[str, Any]) -> Config:
@@ -44,11 +43,14 @@ def resolve(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return the full nested config for dotted-key overrides, checked, ready for JSON.
 
     Raises:
-        ConfigError: As `parse`; also for a folder of recordings that cannot be used.
+        ConfigError: As `parse`; also for a folder of recordings or a file of units that cannot be
+            used.
     """
     config = parse(overrides)
     _check_folder(config)
-    return _plain(config)
+    if config.data.units_file:
+        read_units(config.data.units_file, config.model.content_units)
+    return plain(config)
 
 
 def from_nested(config: Mapping[str, Any]) -> Config:
@@ -70,14 +72,15 @@ def _flatten(tree: Mapping[str, Any], prefix: str) -> list[tuple[str, Any]]:
     return pairs
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a config as nested mappings of JSON's types."""
     if dataclasses.is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return list(value) if isinstance(value, tuple) else value
 
 
 def _leaves(config: Config) -> list[str]:
-    return [key for key, _ in _flatten(_plain(config), "")]
+    return [key for key, _ in _flatten(plain(config), "")]
 
 
 def _unknown(key: str, known: list[str]) -> ConfigError:
@@ -91,7 +94,7 @@ def _unknown(key: str, known: list[str]) -> ConfigError:
         names = sorted({name.split(".")[1] for name in known if name.startswith("losses.")})
         message = f"there is no loss {key.split('.')[1]!r}; there are {', '.join(names)}"
         if key.split(".")[1] in names:
-            message = "a loss has one key, `weight`"
+            message = f"losses.{key.split('.')[1]} has no such key"
         return ConfigError(key, message, hint=f"did you mean {near[0]}?" if near else None)
     return ConfigError(key, "is unknown", hint=f"did you mean {near[0]}?" if near else None)
 
@@ -121,7 +124,7 @@ def _typed(key: str, value: Any, hint: Any) -> Any:
     if get_origin(hint) is Literal:
         return _choice(key, value, get_args(hint))
     if get_origin(hint) is tuple:
-        return _integers(key, value)
+        return _list(key, value, get_args(hint)[0])
     converters: Mapping[Any, Any] = {bool: _boolean, int: _integer, float: _number, str: _text}
     return converters[hint](key, value)
 
@@ -168,10 +171,11 @@ def _integer(key: str, value: Any) -> int:
     return int(number)
 
 
-def _integers(key: str, value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list | tuple) or not value:
-        raise ConfigError(key, f"{value!r} is not a list of whole numbers")
-    return tuple(_integer(key, item) for item in value)
+def _list(key: str, value: Any, hint: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple) or (hint is int and not value):
+        kind = "whole numbers" if hint is int else "names"
+        raise ConfigError(key, f"{value!r} is not a list of {kind}")
+    return tuple(_typed(key, item, hint) for item in value)
 
 
 def _check_range(key: str, value: Any, limits: types.MappingProxyType[Any, Any]) -> None:
@@ -201,6 +205,8 @@ def _range_text(limits: Mapping[str, float]) -> str:
 def _check_combinations(config: Config) -> None:
     _check_model(config)
     _check_segment(config)
+    _check_parts(config)
+    _check_labels(config)
     quantizer = config.quantizer
     if (
         quantizer.prenorm == "time"
@@ -235,7 +241,7 @@ def _check_combinations(config: Config) -> None:
 
 
 def _audio_terms(config: Config) -> list[Any]:
-    others = {"norm_reg", "commitment", "codebook", "adversarial", "feature_matching"}
+    others = {"norm_reg", "commitment", "codebook", "content_ce", "adversarial", "feature_matching"}
     fields = dataclasses.fields(config.losses)
     return [getattr(config.losses, f.name) for f in fields if f.name not in others]
 
@@ -252,6 +258,36 @@ def _check_model(config: Config) -> None:
         raise ConfigError(
             "model.final_conv", "belongs to model.topology: pre_output", hint="set it to none"
         )
+
+
+def _check_parts(config: Config) -> None:
+    model = config.model
+    absent = {
+        "speaker_encoder": model.speaker_dim == 0,
+        "content_head": model.content_units == 0,
+        "post_rvq": model.topology == "pre_output",
+        "final_conv": model.final_conv == "none",
+    }
+    for part in config.optim.freeze:
+        if absent.get(part):
+            raise ConfigError("optim.freeze", f"this codec has no {part}")
+    if not model.content_gradient and model.content_units == 0:
+        raise ConfigError(
+            "model.content_gradient",
+            "nothing would train the content encoder",
+            hint="set model.content_units, or model.content_gradient: true",
+        )
+    per_unit = UNIT_S * config.data.sample_rate_hz / config.total_stride
+    if model.content_units and (per_unit < 1 or per_unit != int(per_unit)):
+        raise ConfigError(
+            "model.content_units",
+            f"a unit of 20 ms would be {per_unit:g} frames of the encoder, not a whole number",
+            hint="choose model.strides whose product divides 20 ms",
+        )
+    if config.discriminator.enabled and not config.discriminator.kinds:
+        raise ConfigError("discriminator.kinds", "is empty, but the discriminators are enabled")
+    if config.losses.norm_reg.weight > 0 and not config.losses.norm_reg.parameters:
+        raise ConfigError("losses.norm_reg.parameters", "is empty, but the term has a weight")
 
 
 def _check_segment(config: Config) -> None:
@@ -277,6 +313,42 @@ def _check_folder(config: Config) -> None:
     folder = Path(config.data.path).expanduser()
     if not folder.is_dir():
         raise ConfigError("data.path", f"there is no folder {config.data.path}")
-    if not any(p.suffix.lower() in AUDIO_SUFFIXES for p in folder.rglob("*")):
-        kinds = ", ".join(sorted(AUDIO_SUFFIXES))
-        raise ConfigError("data.path", f"{config.data.path} holds no audio file ({kinds})")
+    names = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if is_audio(p)]
+    if not names:
+        raise ConfigError(
+            "data.path", f"{config.data.path} holds no audio file ({', '.join(AUDIO_SUFFIXES)})"
+        )
+    pattern = config.data.speaker_pattern
+    if not any(speaker_of(name, pattern) for name in names):
+        raise ConfigError(
+            "data.speaker_pattern", f"{pattern!r} matches no file, for example not {min(names)}"
+        )
+
+
+def _check_labels(config: Config) -> None:
+    _check_pattern(config.data.speaker_pattern)
+    if not config.data.units_file:
+        return
+    if config.data.source != "folder":
+        raise ConfigError("data.units_file", "belongs to data.source: folder")
+    if config.model.content_units == 0:
+        raise ConfigError(
+            "data.units_file",
+            "is not read: model.content_units is 0",
+            hint="set model.content_units to the number of units",
+        )
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        raise ConfigError(
+            "data.speaker_pattern", f"{pattern!r} is no regular expression: {error}"
+        ) from error
+    if pattern and "speaker" not in groups:
+        raise ConfigError(
+            "data.speaker_pattern",
+            f"{pattern!r} has no group `speaker`",
+            hint="for example _(?P<speaker>[a-z]+)_",
+        )

@@ -63,17 +63,19 @@ def _kept(store: dict[_Key, Tensor], key: _Key, compute: Callable[[], Tensor]) -
 
 
 @functools.cache
-def _window(n_fft: int, device: str) -> Tensor:
-    return torch.hann_window(n_fft, device=device)
+def _window(n_fft: int, device: str, dtype: torch.dtype) -> Tensor:
+    return torch.hann_window(n_fft, dtype=torch.float64).to(device, dtype)
 
 
 def _magnitudes(audio_BT: Tensor, n_fft: int) -> Tensor:
     # Zero padding: the backward pass of reflection is not deterministic on CUDA.
+    # What comes in half precision is measured in single; doubles stay doubles.
+    audio_BT = audio_BT.to(torch.promote_types(audio_BT.dtype, torch.float32))
     spectrum = torch.stft(
-        audio_BT.float(),
+        audio_BT,
         n_fft,
         hop_length=n_fft // 4,
-        window=_window(n_fft, str(audio_BT.device)),
+        window=_window(n_fft, str(audio_BT.device), audio_BT.dtype),
         pad_mode="constant",
         return_complex=True,
     )
@@ -89,7 +91,7 @@ def _frame_rms(audio_BT: Tensor, frame_samples: int) -> Tensor:
 
 
 @functools.cache
-def band_weights(n_fft: int, sample_rate_hz: int, device: str) -> Tensor:
+def band_weights(n_fft: int, sample_rate_hz: int, device: str, dtype: torch.dtype) -> Tensor:
     """Return, for each band, the weights that turn squared magnitudes into a mean square.
 
     By Parseval's theorem the sum over bins of ``weight * magnitude**2`` is the mean square of the
@@ -101,16 +103,18 @@ def band_weights(n_fft: int, sample_rate_hz: int, device: str) -> Tensor:
     bins_hz = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * sample_rate_hz / n_fft
     two_sided = torch.full_like(bins_hz, 2.0)
     two_sided[0] = two_sided[-1] = 1.0
-    window_power = _window(n_fft, "cpu").double().square().sum()
+    window_power = _window(n_fft, "cpu", torch.float64).square().sum()
     rows = [
         torch.where((bins_hz >= low) & (bins_hz < high), two_sided, 0.0)
         for low, high in itertools.pairwise(edges_hz)
     ]
-    return (torch.stack(rows) / (n_fft * window_power)).float().to(device)
+    return (torch.stack(rows) / (n_fft * window_power)).to(device, dtype)
 
 
 @functools.cache
-def mel_filters(n_fft: int, n_mels: int, sample_rate_hz: int, device: str) -> Tensor:
+def mel_filters(
+    n_fft: int, n_mels: int, sample_rate_hz: int, device: str, dtype: torch.dtype
+) -> Tensor:
     """Return triangular filters, equally spaced in mel, peak 1.
 
     Source: mel(f) = 2595 log10(1 + f / 700), O'Shaughnessy 1987. A band narrower than a bin may
@@ -123,4 +127,4 @@ def mel_filters(n_fft: int, n_mels: int, sample_rate_hz: int, device: str) -> Te
     low, centre, high = (edges_hz[i : i + n_mels].unsqueeze(1) for i in range(3))
     rising = (bins_hz - low) / (centre - low)
     falling = (high - bins_hz) / (high - centre)
-    return torch.minimum(rising, falling).clamp_min(0).float().to(device)
+    return torch.minimum(rising, falling).clamp_min(0).to(device, dtype)

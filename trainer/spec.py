@@ -13,7 +13,7 @@ from trainer import parsing
 class BundledTrainer:
     """Describes `trainer.loop.train`; satisfies `ablate.protocol.Trainer`."""
 
-    version: str = "1"
+    version: str = "2"
     """Part of every run's identity: change it when the same config trains differently."""
     train: str = "trainer.loop:train"
     """``module:function``, imported in the worker alone."""
@@ -27,8 +27,9 @@ class BundledTrainer:
 
     `trainer.loop` brings scipy and soundfile with it; torch imports the second and third by itself
     at the first optimizer step and the first checkpoint."""
-    not_identity: frozenset[str] = frozenset({"preset", "checkpoint_every"})
-    """A preset is only where the other keys start, and saving more often changes no number."""
+    not_identity: frozenset[str] = frozenset({"preset", "checkpoint_every", "samples_every"})
+    """A preset is only where the other keys start; saving or listening more often changes no
+    number."""
 
     absent_means: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Dotted key -> what its absence meant, for keys that were added after the first release."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -11,13 +10,19 @@ import torch
 from torch import Tensor
 
 from ablate.protocol import Run
-from trainer.config import Config, OptimConfig
+from trainer.adversary import NO_CONTEST, Adversary, Contest
+from trainer.config import Config
 from trainer.corpus import Corpus
-from trainer.data import SegmentSampler, held_out
-from trainer.discriminators import NO_CONTEST, Adversary, Contest
-from trainer.model import Codec, CodecOutput, build_codec
+from trainer.data import Batch, SegmentSampler, held_out
+from trainer.diagnostics import LevelTrend
+from trainer.feed import Feed
+from trainer.model import Codec, CodecOutput, ResidualQuantizer, build_codec
 from trainer.model.layers import rms
-from trainer.objective import Objective
+from trainer.movement import Start
+from trainer.objective import Objective, Terms
+from trainer.optimizer import Clipping, build_optimizer, load_moments, moments_by_name
+from trainer.parallel import share, wrapped
+from trainer.parsing import plain
 
 _NOTABLE_RESTART = 0.05
 """Share of a codebook that must move at once to be an event: single codes move all the time."""
@@ -39,13 +44,26 @@ class Training:
         self.step = 0
         torch.manual_seed(run.seed("init"))
         self.codec: Codec = build_codec(config).to(self.device)
-        self.optimizer = _optimizer(self.codec, config.optim, self.device)
+        if config.runtime.compile != "off":
+            self.codec.encoder.compile(mode=config.runtime.compile)
+            self.codec.decoder.compile(mode=config.runtime.compile)
+        self.optimizer = build_optimizer(self.codec, config.optim, self.device)
+        self._net = wrapped(self.codec, self.device)
         self.adversary = Adversary(config, run) if config.discriminator.enabled else None
-        self.sampler = SegmentSampler(corpus.train, config, run.seed("data"))
+        self.feed = Feed(SegmentSampler(corpus.train, config, run.seed("data")), self.device)
         self.restarts = torch.Generator().manual_seed(run.seed("restart"))
-        self.initial_norms: dict[str, float] = {}
-        self.objective = Objective(config, self.initial_norms)
+        self.dropout = torch.Generator().manual_seed(run.seed("quantizer_dropout"))
+        self.begin = Start()
+        self.trend = LevelTrend()
+        self.clipping = Clipping(config.optim.clip_norm)
+        self.objective = Objective(config, self.codec, self.begin)
         self.held_out = tuple(b.to(self.device) for b in held_out(corpus.valid, config))
+        watched = self.codec.tracked()
+        self.pulled = {
+            name: watched[name]
+            for name in config.pull_parameters
+            if name in watched and watched[name].requires_grad
+        }
 
     @property
     def n_active(self) -> int:
@@ -59,35 +77,34 @@ class Training:
 
     def start(self) -> None:
         """Prepare the untrained model: first codes, level of the output, norms to compare with."""
-        batch_BT = self.peek()
+        batch_BT = self.feed.peek().audio_BT
         self._fit_new_codebooks(batch_BT, known=0)
         if self.config.model.init_rms > 0:
             with torch.no_grad():
                 level = rms(self.codec(batch_BT, self.n_active).audio_BT)
             self.codec.scale_read_out(self.config.model.init_rms / level.clamp_min(1e-9))
-        for name, parameter in self.codec.tracked().items():
-            self.initial_norms[name] = float(parameter.detach().norm())
+        self.begin.take(self.codec)
 
-    def peek(self) -> Tensor:
-        """Return the next training batch without taking it."""
-        state = self.sampler.state()
-        batch_BT = self.sampler.draw().to(self.device)
-        self.sampler.restore(state)
-        return batch_BT
+    def run_codec(self, batch: Batch) -> CodecOutput:
+        """Return what the codec makes of a training batch in the coming step."""
+        is_mixed = self.config.runtime.amp == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=is_mixed):
+            return self._net(batch.audio_BT, self.n_active, kept_B=self._kept())
 
-    def activate(self, batch_BT: Tensor) -> None:
+    def activate(self, batch: Batch) -> None:
         """Bring in the codebooks whose time has come, fitted to the batch at hand."""
         if self.n_active > self.n_trained:
-            self._fit_new_codebooks(batch_BT, known=self.n_trained)
+            self._fit_new_codebooks(batch.audio_BT, known=self.n_trained)
             self.run.event("quantizer_activated", self.step, n_active=self.n_active)
 
     def _fit_new_codebooks(self, batch_BT: Tensor, *, known: int) -> None:
-        if self.config.quantizer.init != "kmeans":
+        quantizer = self.codec.quantizer
+        if not isinstance(quantizer, ResidualQuantizer) or self.config.quantizer.init == "random":
             return
         generator = torch.Generator().manual_seed(self.run.seed(f"kmeans_q{known}"))
         with torch.no_grad():
             latents = self.codec.latents(batch_BT)
-        self.codec.quantizer.fit(latents, first=known, n_active=self.n_active, generator=generator)
+        quantizer.fit(latents, first=known, n_active=self.n_active, generator=generator)
 
     def contest(self, output_BT: Tensor, target_BT: Tensor) -> Contest:
         """Let codec and discriminators meet in the coming step, where there are any."""
@@ -97,49 +114,99 @@ class Training:
             self.run.event("discriminator_started", self.step)
         return self.adversary.contest(output_BT, target_BT, self.step + 1)
 
-    def set_rate(self) -> float:
-        """Give the optimizer the rate of the coming step, and return it."""
-        rate = learning_rate(self.config.optim, self.step + 1)
+    def update(self, terms: Terms, rate: float) -> Tensor:
+        """Make one step down the gradient of the total; return the gradient's norm, 0-dim."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        return rate
+        self.optimizer.zero_grad()
+        terms.total.backward()
+        grad_norm = self.clipping(self.codec)
+        self.optimizer.step()
+        return grad_norm
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the last step."""
+        return self.optimizer.param_groups[0]["lr"]
 
     def update_codebooks(self, made: CodecOutput) -> None:
         """Move running means, and at times restart rarely hit codes; ``step`` counts this step."""
-        quantizer = self.config.quantizer
-        if quantizer.update != "ema" or quantizer.kind == "bypass":
+        quantizer, settings = self.codec.quantizer, self.config.quantizer
+        is_frozen = "quantizer" in self.config.optim.freeze
+        if is_frozen or not isinstance(quantizer, ResidualQuantizer):
             return
-        self.codec.quantizer.follow(made.quantized)
-        if quantizer.restart_below > 0 and self.step % quantizer.restart_every == 0:
-            moved = self.codec.quantizer.restart(made.quantized, self.restarts)
-            counts = moved.tolist() if moved is not None else []
-            if max(counts, default=0) >= _NOTABLE_RESTART * quantizer.codebook_size:
+        quantizer.follow(made.quantized)
+        if settings.restart_below > 0 and self.step % settings.restart_every == 0:
+            counts = quantizer.restart(made.quantized, self.restarts).tolist()
+            if max(counts) >= _NOTABLE_RESTART * settings.codebook_size:
                 self.run.event("codebook_restarted", self.step, codes=counts)
+
+    def _kept(self) -> Tensor | None:
+        """Draw from how many codebooks each item of the coming batch is put together."""
+        probability = self.config.quantizer.dropout
+        if probability == 0:
+            return None
+        size = (self.config.data.batch_size,)
+        n_B = torch.randint(1, self.n_active + 1, size, generator=self.dropout)
+        is_dropped_B = torch.rand(size, generator=self.dropout) < probability
+        return share(torch.where(is_dropped_B, n_B, self.n_active)).to(self.device)
 
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs; plain values and tensors alone."""
+        balancer = self.objective.balancer
         return {
             "step": self.step,
+            "config": plain(self.config),
             "codec": self.codec.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "sampler": self.sampler.state(),
+            "optimizer": moments_by_name(self.optimizer, self.codec),
+            "feed": self.feed.state(),
             "restarts": self.restarts.get_state(),
-            "initial_norms": dict(self.initial_norms),
+            "dropout": self.dropout.get_state(),
+            "begin": self.begin.state(),
+            "trend": self.trend.state(),
+            "clipping": self.clipping.state(),
+            "balancer": balancer.state() if balancer else None,
             "adversary": self.adversary.state() if self.adversary else None,
             "torch": torch.get_rng_state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on where ``state`` was taken."""
+        """Go on where ``state`` was taken, by this run or by the one that it branches off.
+
+        Of another run's state all that fits is taken; what does not, as a layer that only this
+        codec has, stays as it was drawn, and an event says so.
+        """
         self.step = state["step"]
-        self.codec.load_state_dict(state["codec"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.sampler.restore(state["sampler"])
+        weights = dict(state["codec"])
+        if self._has_other_codes(state["config"]):
+            weights = {n: w for n, w in weights.items() if not n.startswith("quantizer.")}
+        own = self.codec.state_dict()
+        fitting = {n: w for n, w in weights.items() if n in own and own[n].shape == w.shape}
+        self.codec.load_state_dict(fitting, strict=False)
+        load_moments(self.optimizer, self.codec, state["optimizer"])
+        self.feed.restore(state["feed"])
         self.restarts.set_state(state["restarts"])
-        self.initial_norms.update(state["initial_norms"])
-        if self.adversary:
+        self.dropout.set_state(state["dropout"])
+        self.trend.restore(state["trend"])
+        self.clipping.restore(state["clipping"])
+        if self.objective.balancer and state["balancer"]:
+            self.objective.balancer.restore(state["balancer"], self.device)
+        if self.adversary and state["adversary"]:
             self.adversary.restore(state["adversary"])
         torch.set_rng_state(state["torch"])
+        fresh = sorted(set(own) - set(fitting))
+        if any(name.startswith("quantizer.") for name in fresh):
+            self._fit_new_codebooks(self.feed.peek().audio_BT, known=0)
+        self.begin.restore(state["begin"], self.codec)
+        left = sorted(set(state["codec"]) - set(fitting))
+        if fresh or left:
+            self.run.event("branch_adapted", self.step, fresh=fresh, left_behind=left)
+
+    def _has_other_codes(self, config: Mapping[str, Any]) -> bool:
+        """Whether another run's codes mean nothing here."""
+        theirs, ours = config["quantizer"], plain(self.config)["quantizer"]
+        decisive = ("kind", "update", "metric", "codebook_size", "dim", "levels", "n_quantizers")
+        return any(theirs[key] != ours[key] for key in decisive)
 
 
 def prepare_torch(config: Config, run: Run) -> None:
@@ -151,34 +218,3 @@ def prepare_torch(config: Config, run: Run) -> None:
     torch.use_deterministic_algorithms(config.deterministic)
     # Nothing here reads memory that it did not write, and filling all of it costs 5 % of a step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def learning_rate(optim: OptimConfig, step: int) -> float:
-    """Return the rate of step ``step``, counted from 1: warm-up, then constant or a cosine."""
-    if step < optim.warmup_steps:
-        return optim.learning_rate * step / optim.warmup_steps
-    if optim.decay_steps <= optim.warmup_steps:
-        return optim.learning_rate
-    progress = (step - optim.warmup_steps) / (optim.decay_steps - optim.warmup_steps)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
-    floor = optim.final_fraction
-    return optim.learning_rate * (floor + (1 - floor) * cosine)
-
-
-def _optimizer(codec: Codec, optim: OptimConfig, device: torch.device) -> torch.optim.AdamW:
-    """Return AdamW with weight decay on the matrices inside the network alone."""
-    exempt = {id(p) for p in codec.read_out.parameters()}
-    exempt |= {id(p) for p in codec.quantizer.parameters()}
-    decayed, plain = [], []
-    for parameter in codec.parameters():
-        is_matrix = parameter.ndim >= 2 and id(parameter) not in exempt
-        (decayed if is_matrix else plain).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {"params": decayed, "weight_decay": optim.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ],
-        lr=optim.learning_rate,
-        betas=(optim.beta1, optim.beta2),
-        fused=device.type in ("cpu", "cuda"),
-    )

@@ -6,6 +6,7 @@ import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ablate.analysis.causes import Cause, causes_of
 from ablate.analysis.study_data import ENDED_EARLY, StudyData, read_step
 from ablate.analysis.summaries import Summary, summarise
 from ablate.analysis.verdicts import VariantVerdict, Verdict, judge
@@ -39,8 +40,16 @@ class Row:
     unfinished: int
     verdict: Verdict
     reasons: tuple[str, ...]
+    """Why it is judged so, the likeliest cause of it first."""
+    causes: tuple[Cause, ...]
+    """What is likely to have gone wrong, the most probable first."""
     values: Mapping[str, Summary]
     """Key -> summary; a key without a value is absent."""
+
+    @property
+    def symptoms(self) -> tuple[str, ...]:
+        """The reasons without the likeliest cause."""
+        return self.reasons[1:] if self.causes else self.reasons
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +105,7 @@ def compare(
         baseline=base,
         metrics=tuple(_metric(data, key) for key in shown),
         rows=tuple(
-            _row(data, name, verdict=verdicts[name], shown=shown, summaries=summaries)
+            _row(data, verdicts[name], step, shown=shown, summaries=summaries)
             for name in data.names
         ),
         notes=(
@@ -176,13 +185,16 @@ def _verdicts(
 
 def _row(
     data: StudyData,
-    name: str,
-    *,
     verdict: VariantVerdict,
+    step: int | None,
+    *,
     shown: Sequence[str],
     summaries: Mapping[str, Mapping[str, Summary]],
 ) -> Row:
+    name = verdict.variant
     states = [run.state for run in data.runs_of(name)]
+    causes = causes_of(data, name, step) if step is not None else ()
+    likeliest = tuple(f"likely cause: {cause.sentence}" for cause in causes[:1])
     return Row(
         variant=name,
         is_baseline=name == data.baseline,
@@ -193,7 +205,8 @@ def _row(
         stopped=states.count(RunState.STOPPED),
         unfinished=sum(not state.is_finished for state in states),
         verdict=verdict.verdict,
-        reasons=verdict.reasons,
+        reasons=(*likeliest, *verdict.reasons),
+        causes=causes,
         values={key: summaries[key][name] for key in shown if name in summaries[key]},
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.analysis.budgets import Budget, Forces, budget_of, forces_of
+from ablate.analysis.collapse import Collapse, collapse_of
 from ablate.analysis.comparison import Comparison
 from ablate.analysis.drift import Parameter, Trend, parameters_of, trends_of
 from ablate.analysis.jumps import EventMark, Jump, events_of, jumps_of
@@ -50,6 +51,7 @@ class Findings:
     silence: tuple[SilentRow, ...]
     budget: Budget
     forces: Forces
+    collapse: Collapse
     events: tuple[EventMark, ...]
     jumps: tuple[Jump, ...]
     misses: Mapping[str, tuple[Miss, ...]]
@@ -81,6 +83,7 @@ def _findings(data: StudyData, variant: str, step: int) -> Findings:
         silence=silence,
         budget=budget,
         forces=forces,
+        collapse=collapse_of(data, variant, step),
         events=events_of(data, variant, step),
         jumps=jumps,
         misses={key: misses_of(data, key, [r for r, _ in read], step) for key in data.targets},

@@ -101,11 +101,19 @@ _FOR_VERDICTS = (
     "*/audio/rms",
     "*/audio/target_rms",
 )
+_FOR_CAUSES = (
+    "train/audio/rms_ac",
+    "train/change/*",
+    "train/force/*",
+    "train/optim/*",
+    "train/rvq/*",
+    "train/update/*",
+)
 
 
 def _needed(logged: Sequence[str], declared: Sequence[str], keys: Collection[str]) -> list[str]:
     # Where nothing is declared, the comparison chooses among everything in its default groups.
-    patterns = [*_FOR_VERDICTS, *([] if declared else ["*/audio/*"])]
+    patterns = [*_FOR_VERDICTS, *_FOR_CAUSES, *([] if declared else ["*/audio/*"])]
     exact = {*declared, *keys}
     globs = [*patterns, *keys]
     return [k for k in logged if k in exact or any(fnmatch.fnmatchcase(k, g) for g in globs)]

@@ -278,10 +278,8 @@ def _equal(data: StudyData, contrasts: Mapping[str, Contrast]) -> list[Reason]:
     keys = [key for key, contrast in contrasts.items() if contrast.verdict == "equal"]
     if not keys:
         return []
-    text = f"exactly as {data.baseline} in {', '.join(keys)}"
-    if len(keys) == len(contrasts):
-        text += ": what it changes had no effect"
-    return [((_WARN if len(keys) == len(contrasts) else _NOTE, 0.0, 450), text)]
+    severity = _WARN if len(keys) == len(contrasts) else _NOTE
+    return [((severity, 0.0, 450), f"exactly as {data.baseline} in {', '.join(keys)}")]
 
 
 def _without_value(data: StudyData, runs: Sequence[JudgedRun]) -> list[Reason]:

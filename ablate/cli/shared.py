@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -52,11 +52,12 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def show(table: Table, form: str, schema: str) -> None:
+def show(table: Table, form: str, schema: str, facts: Mapping[str, Any] | None = None) -> None:
     """Print a list to stdout: fitted and coloured on a terminal, plain and whole elsewhere."""
     from ablate.render.listing import render_list
 
-    print(render_list(table, form, schema=f"ablate.{schema}/1", width=terminal_width()))
+    width = terminal_width()
+    print(render_list(table, form, schema=f"ablate.{schema}/1", width=width, facts=facts))
 
 
 def terminal_width() -> int | None:

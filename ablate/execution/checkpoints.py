@@ -54,7 +54,7 @@ def save_checkpoint(
     aside, note = data.with_suffix(".tmp"), data.with_suffix(".json.tmp")
     try:
         save_state(state, aside)
-        digest = _digest(aside)
+        digest = file_digest(aside)
         record = {"step": step, "sha256": digest, "meta": dict(meta)}
         note.write_text(json.dumps(record), encoding="utf-8")
         _sync(aside)
@@ -82,7 +82,7 @@ def load_checkpoint(run_dir: Path, checkpoint: Checkpoint) -> Loaded:
     data = run_dir / checkpoint.path
     try:
         record = json.loads(data.with_suffix(".json").read_text(encoding="utf-8"))
-        digest = _digest(data)
+        digest = file_digest(data)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{data} cannot be read: {error}") from error
     if not digest == checkpoint.sha256 == record["sha256"]:
@@ -123,7 +123,8 @@ def prune_checkpoints(
         data.unlink(missing_ok=True)
 
 
-def _digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

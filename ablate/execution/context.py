@@ -8,13 +8,13 @@ from __future__ import annotations
 import hashlib
 import platform
 import re
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ablate import artifacts
 from ablate.domain import AttemptState, BranchPoint, Checkpoint, Event
 from ablate.errors import StoreUnavailableError
 from ablate.execution.checkpoints import (
@@ -224,11 +224,11 @@ class RunContext:
         self.event("branched", step, **origin)
         return loaded.state
 
-    def artifact(self, path: Path | str) -> None:
+    def artifact(self, path: Path | str, name: str | None = None) -> None:
         """See `ablate.protocol.Run`."""
-        folder = self._job.attempt_dir / "artifacts"
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(path, folder / Path(path).name)
+        folder = self._job.attempt_dir / artifacts.FOLDER
+        kept_as = Path(path).name if name is None else name
+        self._patiently(artifacts.keep, folder, Path(path), kept_as)
 
     def end(self, ending: Ending) -> None:
         """Write how the attempt ended; nothing can be written after it."""

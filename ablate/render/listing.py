@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from ablate.errors import UsageError
@@ -12,7 +13,14 @@ from ablate.render.tables import Table
 FORMATS = ("table", "md", "csv", "json", "ndjson", "latex")
 
 
-def render_list(table: Table, form: str, *, schema: str, width: int | None = None) -> str:
+def render_list(
+    table: Table,
+    form: str,
+    *,
+    schema: str,
+    width: int | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> str:
     """Return a list as text without a final line break.
 
     Args:
@@ -20,6 +28,7 @@ def render_list(table: Table, form: str, *, schema: str, width: int | None = Non
         form: One of `FORMATS`.
         schema: Name and version of the JSON, as ``ablate.status/1``; it only ever grows.
         width: For ``table``: columns of the terminal to fit, None for plain text, whole.
+        facts: For ``json``: what stands beside the rows.
 
     Raises:
         UsageError: For another format.
@@ -34,7 +43,9 @@ def render_list(table: Table, form: str, *, schema: str, width: int | None = Non
         case "latex":
             text = tables.to_latex(table)
         case "json":
-            text = json.dumps({"schema": schema, "rows": _rows(table)}, **_JSON, indent=2)
+            text = json.dumps(
+                {"schema": schema, **(facts or {}), "rows": _rows(table)}, **_JSON, indent=2
+            )
         case "ndjson":
             text = "\n".join(json.dumps({"schema": schema} | row, **_JSON) for row in _rows(table))
         case _:

@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any
 
+from ablate.analysis.causes import Cause
 from ablate.analysis.comparison import Comparison, Row
 from ablate.analysis.contrasts import Contrast
 from ablate.analysis.summaries import Summary
@@ -60,6 +61,7 @@ def row_object(row: Row) -> dict[str, Any]:
         "unfinished": row.unfinished,
         "verdict": str(row.verdict),
         "reasons": list(row.reasons),
+        "causes": [_cause_object(cause) for cause in row.causes],
         "values": {key: _summary_object(summary) for key, summary in row.values.items()},
     }
 
@@ -165,6 +167,11 @@ def _csv_contrast(c: Contrast) -> list[Raw]:
         c.verdict,
         c.seeds_needed,
     ]
+
+
+def _cause_object(cause: Cause) -> dict[str, Any]:
+    evidence = {name: _finite(value) for name, value in cause.evidence.items()}
+    return {"name": cause.name, "sentence": cause.sentence, "evidence": evidence}
 
 
 def _summary_object(summary: Summary) -> dict[str, Any]:

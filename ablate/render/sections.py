@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ablate.analysis.budgets import Budget, Forces
+from ablate.analysis.collapse import HALF, Collapse, TrivialLoss
+from ablate.analysis.comparison import Row
 from ablate.analysis.drift import Parameter, Trend
 from ablate.analysis.findings import Findings, SilentRow
+from ablate.analysis.verdicts import Verdict
 from ablate.analysis.windows import Window, short_step
 from ablate.analysis.wording import number, of_runs, percent, span
 from ablate.render.comparison_tables import STATUS_TONES
@@ -22,11 +25,22 @@ def finding_tables(findings: Findings, at_step: int) -> tuple[Table, ...]:
         trends_table("Codes (RVQ)", windows, findings.codes),
         parameters_table(findings.parameters, at_step),
         silence_table(findings.silence),
+        trivial_table(findings.collapse),
         budget_table(findings.budget),
         forces_table(findings.forces),
+        stages_table(findings.collapse),
+        pulls_table(findings.collapse),
         events_table(findings),
     )
     return tuple(table for table in tables if table.rows)
+
+
+def diagnosis_lines(row: Row, findings: Findings) -> tuple[str, ...]:
+    """Return the likely causes, the most probable first, and how a lost level was lost."""
+    causes = [f"{cause.name}: {cause.sentence}" for cause in row.causes]
+    if not causes and row.verdict in (Verdict.FAILED, Verdict.DEGRADING):
+        causes = ["no cause can be told from what was logged"]
+    return (*causes, *findings.collapse.sentences)
 
 
 def trends_table(title: str, windows: Sequence[Window], trends: Sequence[Trend]) -> Table:
@@ -126,6 +140,67 @@ def forces_table(forces: Forces) -> Table:
     return Table("Scale forces", tuple(columns), tuple(rows), (note,) if rows else ())
 
 
+def trivial_table(collapse: Collapse) -> Table:
+    """Return each held-out loss beside what outputs that know nothing get."""
+    predictors = list(dict.fromkeys(p for loss in collapse.trivial for p in loss.trivial))
+    columns = [Column("held-out loss"), Column("value", is_number=True)]
+    columns += [Column(name, is_number=True) for name in predictors]
+    rows = [
+        (
+            Cell(f"valid/loss/{loss.name}", None, "plain" if loss.counts else "muted"),
+            Cell(number(loss.value), loss.value),
+            *(_trivial_cell(loss, name) for name in predictors),
+        )
+        for loss in collapse.trivial
+    ]
+    note = "red: the loss lies within 5% of it; grey: not trained on"
+    return Table(
+        "Losses beside trivial outputs", tuple(columns), tuple(rows), (note,) if rows else ()
+    )
+
+
+def stages_table(collapse: Collapse) -> Table:
+    """Return the level of each stage at the first point and now, and how its gain changed."""
+    columns = (
+        Column("stage"),
+        Column("first", is_number=True),
+        Column("now", is_number=True),
+        Column("gain, now / first", is_number=True),
+    )
+    rows = tuple(
+        (
+            Cell(stage.name),
+            Cell(number(stage.first), stage.first),
+            Cell(number(stage.now), stage.now),
+            Cell(f"{number(stage.gain)}x", stage.gain, "warn" if stage.gain < HALF else "plain"),
+        )
+        for stage in collapse.stages
+    )
+    note = "level (rms) along the signal path; the factors of all stages make that of the output"
+    return Table("Level by stage", columns, rows, (note,) if rows else ())
+
+
+def pulls_table(collapse: Collapse) -> Table:
+    """Return which terms shrink each parameter and which let it grow."""
+    columns = (
+        Column("parameter"),
+        Column("net", is_number=True),
+        Column("shrunk most by"),
+        Column("grown most by"),
+    )
+    rows = tuple(
+        (
+            Cell(pull.parameter),
+            _force_cell(pull.net),
+            Cell(_pull_text(pull.shrinks, pull.terms[pull.shrinks], is_wanted=-1)),
+            Cell(_pull_text(pull.grows, pull.terms[pull.grows], is_wanted=1)),
+        )
+        for pull in collapse.pulls
+    )
+    note = "minus the weighted gradient along the parameter, over its norm; median over the run"
+    return Table("What shrinks the parameters", columns, rows, (note,) if rows else ())
+
+
 def events_table(findings: Findings) -> Table:
     """Return the events with the curves that jumped there."""
     columns = (Column("step", is_number=True), Column("event"), Column("runs"), Column("jumps"))
@@ -200,6 +275,16 @@ def _budget_row(
 
 def _force_cell(value: float | None) -> Cell:
     return Cell(_signed(value), value, "warn" if value and value < 0 else "plain")
+
+
+def _trivial_cell(loss: TrivialLoss, predictor: str) -> Cell:
+    value = loss.trivial.get(predictor)
+    is_near = loss.counts and loss.is_near(predictor)
+    return Cell(number(value), value, "bad" if is_near else "plain")
+
+
+def _pull_text(term: str, pull: float, *, is_wanted: int) -> str:
+    return f"{term} ({_signed(pull)})" if pull * is_wanted > 0 else "-"
 
 
 def _signed(value: float | None) -> str:

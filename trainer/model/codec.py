@@ -1,6 +1,10 @@
 """The two codecs: quantizer at the bottleneck, or at the sample rate before the read-out.
 
-Shapes: `B` batch, `C` channels, `D` code length, `T` time steps (samples for audio).
+What both can have beside audio in and audio out: a speaker encoder that tells the decoder who
+speaks, pitch and energy beside the content, and units that the content encoder learns to name.
+
+Shapes: `B` batch, `C` channels, `D` code length, `S` length of the speaker's embedding, `T` time
+steps (samples for audio), `U` content units, `F` frames of 20 ms.
 """
 
 from __future__ import annotations
@@ -11,19 +15,25 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from trainer.config import Config, ModelConfig
+from trainer.model.fsq import Bypass, ScalarQuantizer
 from trainer.model.layers import (
     NormedConv,
     NormedUnit,
     PaddedConv,
     PatchUpsample,
+    ToldSequential,
     TransposedUpsample,
     residual_stack,
     standardise_over_time,
     unfold_patches,
 )
-from trainer.model.quantizer import Quantized, ResidualQuantizer
+from trainer.model.lookup import Quantized
+from trainer.model.quantizer import ResidualQuantizer
+from trainer.model.speaker import SpeakerEncoder
+from trainer.pitch import N_FEATURES, prosody
 
 
 class CodecOutput(NamedTuple):
@@ -33,17 +43,40 @@ class CodecOutput(NamedTuple):
     quantized: Quantized
     stages: Mapping[str, Tensor]
     """Stage name -> its activations, in the order of the signal path."""
+    content_logits_BUF: Tensor | None
+    """Scores of the units in each frame; None without `model.content_units`."""
+
+
+class Content(NamedTuple):
+    """What is said and how, without who says it."""
+
+    frames_BCT: Tensor
+    """Of the content encoder."""
+    melody_BCT: Tensor | None
+    """Whitened pitch and energy, as often as `frames_BCT`; None where the codec is not told."""
+    logits_BUF: Tensor | None
+    """Scores of the units."""
 
 
 class Codec(nn.Module, abc.ABC):
     """Encoder, quantizer, decoder. Subclasses are the topologies."""
 
+    encoder: nn.Module
+    decoder: nn.Module
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.quantizer = ResidualQuantizer(config.quantizer)
-        self.encoder = self._build_encoder(config.model)
-        self.pre_rvq = nn.Conv1d(self._quantizer_channels(), config.quantizer.dim, 1)
+        model = config.model
+        self.quantizer = build_quantizer(config)
+        self.encoder = self._build_encoder(model)
+        self.pre_rvq = nn.Conv1d(self._quantizer_channels(), config.latent_dim, 1)
+        self.content_head = None
+        if model.content_units:
+            self.content_head = nn.Conv1d(model.channels[-1], model.content_units, 1)
+        self.speaker_encoder = None
+        if model.speaker_dim:
+            self.speaker_encoder = SpeakerEncoder(model.speaker_channels, model.speaker_dim)
 
     @abc.abstractmethod
     def _build_encoder(self, model: ModelConfig) -> nn.Module:
@@ -53,35 +86,83 @@ class Codec(nn.Module, abc.ABC):
     def _quantizer_channels(self) -> int:
         """Return the width of what `_before_quantizer` returns."""
 
-    def latents(self, audio_BT: Tensor) -> Tensor:
-        """Return what the quantizer is given, ``(B, D, T')``."""
-        raw = self.pre_rvq(self._before_quantizer(audio_BT))
-        if self.config.quantizer.prenorm == "time":
-            return standardise_over_time(raw)
-        return raw
-
-    def _before_quantizer(self, audio_BT: Tensor) -> Tensor:
-        return self.encoder(audio_BT.unsqueeze(1))
-
-    def forward(self, audio_BT: Tensor, n_active: int) -> CodecOutput:
-        """Encode, quantize with ``n_active`` codebooks, decode."""
-        latents = self.latents(audio_BT)
-        quantized = self.quantizer(latents, n_active)
-        stages = {"pre_rvq": latents, "rvq": quantized.plain_BDT}
-        if self.config.quantizer.post_affine:
-            stages["affine"] = quantized.output_BDT
-        audio = self._decode(quantized.output_BDT, stages)
-        stages["out"] = audio
-        return CodecOutput(audio, quantized, stages)
+    @abc.abstractmethod
+    def _before_quantizer(self, content: Content, speaker_BS: Tensor | None) -> Tensor:
+        """Return what `pre_rvq` is given."""
 
     @abc.abstractmethod
-    def _decode(self, latents_BDT: Tensor, stages: dict[str, Tensor]) -> Tensor:
+    def _decode(
+        self,
+        latents_BDT: Tensor,
+        content: Content,
+        speaker_BS: Tensor | None,
+        stages: dict[str, Tensor],
+    ) -> Tensor:
         """Return audio ``(B, T)``, and add to ``stages`` what is passed on the way."""
 
     @property
     @abc.abstractmethod
     def read_out(self) -> nn.Conv1d:
         """The last layer, linear."""
+
+    def forward(
+        self,
+        audio_BT: Tensor,
+        n_active: int,
+        *,
+        kept_B: Tensor | None = None,
+        voice_BT: Tensor | None = None,
+    ) -> CodecOutput:
+        """Encode, quantize with ``n_active`` codebooks, decode.
+
+        Args:
+            audio_BT: What is said, and by default who says it.
+            n_active: Codebooks in use.
+            kept_B: From how many codebooks each item is put together; None for all of them.
+            voice_BT: Another utterance of the speaker who is to say it; any length.
+        """
+        content = self._content(audio_BT)
+        speaker_BS = self._speaker(audio_BT if voice_BT is None else voice_BT)
+        latents = self._latents(content, speaker_BS)
+        with torch.autocast(audio_BT.device.type, enabled=False):
+            quantized = self.quantizer(latents, n_active, kept_B)
+        stages = {"pre_rvq": latents, "rvq": quantized.plain_BDT}
+        if self.config.quantizer.post_affine:
+            stages["affine"] = quantized.output_BDT
+        audio = self._decode(quantized.output_BDT, content, speaker_BS, stages).float()
+        stages["out"] = audio
+        return CodecOutput(audio, quantized, stages, content.logits_BUF)
+
+    def latents(self, audio_BT: Tensor) -> Tensor:
+        """Return what the quantizer is given, ``(B, D, T')``, float32."""
+        return self._latents(self._content(audio_BT), self._speaker(audio_BT))
+
+    def _latents(self, content: Content, speaker_BS: Tensor | None) -> Tensor:
+        raw = self.pre_rvq(self._before_quantizer(content, speaker_BS)).float()
+        if self.config.quantizer.prenorm == "time":
+            return standardise_over_time(raw)
+        return raw
+
+    def _content(self, audio_BT: Tensor) -> Content:
+        frames_BCT = self.encoder(audio_BT.unsqueeze(1))
+        logits = None
+        if self.content_head is not None:
+            # As often as the units: the mean over the frames of 20 ms, each a soft vote.
+            together = self.config.frames_per_unit
+            logits = self.content_head(functional.avg_pool1d(frames_BCT, together))
+        if not self.config.model.content_gradient:
+            frames_BCT = frames_BCT.detach()
+        return Content(frames_BCT, self._melody(audio_BT, frames_BCT.shape[2]), logits)
+
+    def _melody(self, audio_BT: Tensor, steps: int) -> Tensor | None:
+        if not self.config.model.pitch:
+            return None
+        with torch.autocast(audio_BT.device.type, enabled=False):
+            melody_BCF = prosody(audio_BT, self.config.data.sample_rate_hz)
+        return functional.interpolate(melody_BCF, size=steps, mode="nearest")
+
+    def _speaker(self, audio_BT: Tensor) -> Tensor | None:
+        return None if self.speaker_encoder is None else self.speaker_encoder(audio_BT)
 
     @torch.no_grad()
     def scale_read_out(self, factor: Tensor) -> None:
@@ -90,13 +171,23 @@ class Codec(nn.Module, abc.ABC):
             parameter.mul_(factor)
 
     def tracked(self) -> dict[str, nn.Parameter]:
-        """Return the parameters whose norms are watched, under the names they are logged by."""
+        """Return the parameters that are watched by name: ``out_proj_weight`` and the like."""
         watched = {"pre_rvq": self.pre_rvq, "out_proj": self.read_out}
         return {
             f"{name}_{kind}": parameter
             for name, layer in watched.items()
             for kind, parameter in layer.named_parameters()
         }
+
+    def watched(self) -> dict[str, Tensor]:
+        """Return what is followed from step to step: `tracked`, and codes as ``codebook_q0``."""
+        codes = self.quantizer.codes()
+        return {**self.tracked(), **{f"codebook_q{i}": code for i, code in enumerate(codes)}}
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return all that training moves by its full name: parameters, and codes that are means."""
+        codes = {f"quantizer.books.{i}.codes_VD": c for i, c in enumerate(self.quantizer.codes())}
+        return {**dict(self.named_parameters()), **codes}
 
 
 class BottleneckCodec(Codec):
@@ -108,17 +199,20 @@ class BottleneckCodec(Codec):
         widths = [*model.channels[::-1]]
         strides = model.strides[::-1]
         self.post_rvq = PaddedConv(
-            config.quantizer.dim, widths[0], kernel_size=model.kernel_size, causal=model.causal
+            config.latent_dim + _melody_channels(model),
+            widths[0],
+            kernel_size=model.kernel_size,
+            causal=model.causal,
         )
         stages: list[nn.Module] = []
         for width, narrower, stride in zip(widths, widths[1:], strides, strict=False):
             stages += [
-                _units(width, model),
+                _units(width, model, told_dim=model.speaker_dim),
                 nn.ELU(),
                 PatchUpsample(width, narrower, factor=stride, kernel_size=3, causal=model.causal),
             ]
-        stages += [_units(widths[-1], model), nn.ELU()]
-        self.decoder = nn.Sequential(*stages)
+        stages += [_units(widths[-1], model, told_dim=model.speaker_dim), nn.ELU()]
+        self.decoder = ToldSequential(*stages)
         self.out_proj = PaddedConv(widths[-1], strides[-1], kernel_size=3, causal=model.causal)
 
     def _build_encoder(self, model: ModelConfig) -> nn.Module:
@@ -127,8 +221,18 @@ class BottleneckCodec(Codec):
     def _quantizer_channels(self) -> int:
         return self.config.model.channels[-1]
 
-    def _decode(self, latents_BDT: Tensor, stages: dict[str, Tensor]) -> Tensor:
-        hidden = self.decoder(self.post_rvq(latents_BDT))
+    def _before_quantizer(self, content: Content, speaker_BS: Tensor | None) -> Tensor:
+        del speaker_BS  # the codes say what is said, not who says it
+        return content.frames_BCT
+
+    def _decode(
+        self,
+        latents_BDT: Tensor,
+        content: Content,
+        speaker_BS: Tensor | None,
+        stages: dict[str, Tensor],
+    ) -> Tensor:
+        hidden = self.decoder(self.post_rvq(_beside(latents_BDT, content.melody_BCT)), speaker_BS)
         stages["decoder"] = hidden
         # No convolution runs at the sample rate: the read-out makes whole patches of samples.
         patches = self.out_proj(hidden)
@@ -145,7 +249,7 @@ class PreOutputCodec(Codec):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        model, dim = config.model, config.quantizer.dim
+        model, dim = config.model, config.latent_dim
         self.decoder = _full_rate_decoder(model, dim)
         self.final_conv = None
         if model.final_conv != "none":
@@ -158,12 +262,19 @@ class PreOutputCodec(Codec):
         return _normed_encoder(model)
 
     def _quantizer_channels(self) -> int:
-        return self.config.quantizer.dim
+        return self.config.latent_dim
 
-    def _before_quantizer(self, audio_BT: Tensor) -> Tensor:
-        return self.decoder(self.encoder(audio_BT.unsqueeze(1)))
+    def _before_quantizer(self, content: Content, speaker_BS: Tensor | None) -> Tensor:
+        return self.decoder(_beside(content.frames_BCT, content.melody_BCT), speaker_BS)
 
-    def _decode(self, latents_BDT: Tensor, stages: dict[str, Tensor]) -> Tensor:
+    def _decode(
+        self,
+        latents_BDT: Tensor,
+        content: Content,
+        speaker_BS: Tensor | None,
+        stages: dict[str, Tensor],
+    ) -> Tensor:
+        del content, speaker_BS  # both were told before the quantizer
         if self.final_conv is not None:
             latents_BDT = self.final_conv(latents_BDT)
             stages["final_conv"] = latents_BDT
@@ -181,6 +292,17 @@ class PreOutputCodec(Codec):
             for kind, parameter in self.final_conv.named_parameters():
                 parameters[f"final_conv_{kind}"] = parameter
         return parameters
+
+
+def build_quantizer(config: Config) -> ResidualQuantizer | ScalarQuantizer | Bypass:
+    """Return the configured quantizer, untrained."""
+    match config.quantizer.kind:
+        case "rvq":
+            return ResidualQuantizer(config.quantizer)
+        case "fsq":
+            return ScalarQuantizer(config.quantizer)
+        case "bypass":
+            return Bypass()
 
 
 def build_codec(config: Config) -> Codec:
@@ -221,16 +343,16 @@ def _normed_encoder(model: ModelConfig) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Conv1d(widths[-1], widths[-1], 1))
 
 
-def _full_rate_decoder(model: ModelConfig, dim: int) -> nn.Sequential:
+def _full_rate_decoder(model: ModelConfig, dim: int) -> ToldSequential:
     """Return linear upsampling stages, residual units at the sample rate, two more layers."""
     size, causal = model.kernel_size, model.causal
-    stages: list[nn.Module] = [nn.Conv1d(model.channels[-1], dim, 1)]
+    stages: list[nn.Module] = [nn.Conv1d(model.channels[-1] + _melody_channels(model), dim, 1)]
     stages += [
         TransposedUpsample(dim, factor=stride, kernel_size=size, causal=causal)
         for stride in model.strides[::-1]
     ]
     stages += [
-        NormedUnit(dim, kernel_size=size, dilation=2**i, causal=causal)
+        NormedUnit(dim, kernel_size=size, dilation=2**i, causal=causal, told_dim=model.speaker_dim)
         for i in range(model.residual_units)
     ]
     stages += [
@@ -238,13 +360,25 @@ def _full_rate_decoder(model: ModelConfig, dim: int) -> nn.Sequential:
         nn.SiLU(),
         nn.Conv1d(dim, dim, 1),
     ]
-    return nn.Sequential(*stages)
+    return ToldSequential(*stages)
 
 
-def _units(channels: int, model: ModelConfig) -> nn.Sequential:
+def _units(channels: int, model: ModelConfig, *, told_dim: int = 0) -> ToldSequential:
     return residual_stack(
-        channels, units=model.residual_units, kernel_size=model.kernel_size, causal=model.causal
+        channels,
+        units=model.residual_units,
+        kernel_size=model.kernel_size,
+        causal=model.causal,
+        told_dim=told_dim,
     )
+
+
+def _melody_channels(model: ModelConfig) -> int:
+    return N_FEATURES if model.pitch else 0
+
+
+def _beside(frames_BCT: Tensor, melody_BCT: Tensor | None) -> Tensor:
+    return frames_BCT if melody_BCT is None else torch.cat([frames_BCT, melody_BCT], dim=1)
 
 
 @torch.no_grad()

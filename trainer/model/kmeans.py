@@ -41,7 +41,13 @@ def cell_sums(vectors_ND: Tensor, codes_N: Tensor, n_codes: int) -> Clusters:
     return Clusters(sums, counts)
 
 
-def kmeans(vectors_ND: Tensor, n_clusters: int, generator: torch.Generator) -> Clusters:
+def kmeans(
+    vectors_ND: Tensor,
+    n_clusters: int,
+    generator: torch.Generator,
+    *,
+    iterations: int = MAX_ITERATIONS,
+) -> Clusters:
     """Return the clusters of at most `MAX_VECTORS` of the vectors.
 
     Starts from random vectors; a cluster that becomes empty keeps its centre. With fewer vectors
@@ -51,6 +57,7 @@ def kmeans(vectors_ND: Tensor, n_clusters: int, generator: torch.Generator) -> C
         vectors_ND: Finite, any scale.
         n_clusters: At least 1.
         generator: On the CPU; draws the subset and the first centres.
+        iterations: At least 0; with 0 the centres are vectors of the subset.
 
     Source: Lloyd 1982, "Least squares quantization in PCM".
     """
@@ -59,7 +66,7 @@ def kmeans(vectors_ND: Tensor, n_clusters: int, generator: torch.Generator) -> C
     repeats = -(-n_clusters // len(subset))
     centres = subset.repeat(repeats, 1)[:n_clusters].clone()
     counts = torch.ones(n_clusters, device=subset.device)
-    for _ in range(MAX_ITERATIONS):
+    for _ in range(iterations):
         sums, counts = cell_sums(subset, nearest(subset, centres), n_clusters)
         filled = (counts > 0).unsqueeze(1)
         centres = torch.where(filled, sums / counts.clamp_min(1).unsqueeze(1), centres)

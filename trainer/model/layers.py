@@ -45,22 +45,63 @@ class PaddedConv(nn.Module):
         return self.conv(functional.pad(x_BCT, (self._left, self._right)))
 
 
+class Film(nn.Module):
+    """Scales and shifts each channel by what it is told; begins without effect.
+
+    Source: Perez et al. 2018, arXiv:1709.07871.
+    """
+
+    def __init__(self, told_dim: int, channels: int) -> None:
+        super().__init__()
+        self.affine = nn.Linear(told_dim, 2 * channels)
+        nn.init.zeros_(self.affine.weight)
+        nn.init.zeros_(self.affine.bias)
+
+    def forward(self, x_BCT: Tensor, told_BS: Tensor) -> Tensor:
+        """Return an array of the input's shape."""
+        scale_BC1, shift_BC1 = self.affine(told_BS).unsqueeze(2).chunk(2, dim=1)
+        return x_BCT * (1 + scale_BC1) + shift_BC1
+
+
+class ToldSequential(nn.Sequential):
+    """Layers in a row; those that listen are told the speaker."""
+
+    def forward(self, x_BCT: Tensor, told_BS: Tensor | None = None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return what the last layer makes."""
+        for layer in self:
+            listens = isinstance(layer, ResidualUnit | NormedUnit | ToldSequential)
+            x_BCT = layer(x_BCT, told_BS) if listens else layer(x_BCT)
+        return x_BCT
+
+
 class ResidualUnit(nn.Module):
     """ELU, dilated convolution, ELU, 1x1 convolution, added to the input.
+
+    Args:
+        channels: Width.
+        kernel_size: Taps of the dilated convolution.
+        dilation: Their distance.
+        causal: Whether it sees the past alone.
+        told_dim: Length of what it is told by `Film` before the second ELU; 0 for nothing.
 
     Source: SEANet, Tagliasacchi et al. 2020, arXiv:2009.02095; without weight normalisation.
     """
 
-    def __init__(self, channels: int, *, kernel_size: int, dilation: int, causal: bool) -> None:
+    def __init__(
+        self, channels: int, *, kernel_size: int, dilation: int, causal: bool, told_dim: int = 0
+    ) -> None:
         super().__init__()
         self.spread = PaddedConv(
             channels, channels, kernel_size=kernel_size, dilation=dilation, causal=causal
         )
         self.mix = nn.Conv1d(channels, channels, 1)
+        self.film = Film(told_dim, channels) if told_dim else None
 
-    def forward(self, x_BCT: Tensor) -> Tensor:
+    def forward(self, x_BCT: Tensor, told_BS: Tensor | None = None) -> Tensor:
         """Return an array of the input's shape."""
         inner = self.spread(functional.elu(x_BCT))
+        if self.film is not None and told_BS is not None:
+            inner = self.film(inner, told_BS)
         return x_BCT + self.mix(functional.elu(inner))
 
 
@@ -112,18 +153,24 @@ class NormedConv(nn.Module):
 
 
 class NormedUnit(nn.Module):
-    """`NormedConv` and a 1x1 convolution, added to the input."""
+    """`NormedConv`, `Film` where it is told something, a 1x1 convolution; added to the input."""
 
-    def __init__(self, channels: int, *, kernel_size: int, dilation: int, causal: bool) -> None:
+    def __init__(
+        self, channels: int, *, kernel_size: int, dilation: int, causal: bool, told_dim: int = 0
+    ) -> None:
         super().__init__()
         self.inner = NormedConv(
             channels, channels, kernel_size=kernel_size, dilation=dilation, causal=causal
         )
         self.mix = nn.Conv1d(channels, channels, 1)
+        self.film = Film(told_dim, channels) if told_dim else None
 
-    def forward(self, x_BCT: Tensor) -> Tensor:
+    def forward(self, x_BCT: Tensor, told_BS: Tensor | None = None) -> Tensor:
         """Return an array of the input's shape."""
-        return x_BCT + self.mix(self.inner(x_BCT))
+        inner = self.inner(x_BCT)
+        if self.film is not None and told_BS is not None:
+            inner = self.film(inner, told_BS)
+        return x_BCT + self.mix(inner)
 
 
 class TransposedUpsample(nn.Module):
@@ -174,11 +221,19 @@ def standardise_over_time(x_BCT: Tensor) -> Tensor:
     return centred / (centred.std(dim=-1, keepdim=True) + 1e-5)
 
 
-def residual_stack(channels: int, *, units: int, kernel_size: int, causal: bool) -> nn.Sequential:
+def residual_stack(
+    channels: int, *, units: int, kernel_size: int, causal: bool, told_dim: int = 0
+) -> ToldSequential:
     """Return ``units`` residual units with dilations 1, 3, 9, ..."""
-    return nn.Sequential(
+    return ToldSequential(
         *(
-            ResidualUnit(channels, kernel_size=kernel_size, dilation=3**i, causal=causal)
+            ResidualUnit(
+                channels,
+                kernel_size=kernel_size,
+                dilation=3**i,
+                causal=causal,
+                told_dim=told_dim,
+            )
             for i in range(units)
         )
     )

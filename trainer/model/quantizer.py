@@ -8,40 +8,17 @@ Shapes: `B` batch, `D` code length, `T` time steps, `N` = B * T vectors, `V` cod
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from trainer.config import QuantizerConfig
-from trainer.model.kmeans import cell_sums, kmeans, nearest
+from trainer.model.gradients import copied, rotated
+from trainer.model.kmeans import MAX_ITERATIONS, cell_sums, kmeans, nearest
+from trainer.model.lookup import LayerLookup, Quantized, to_time
+from trainer.parallel import add_up, follow_first
 
 _SMOOTHING = 1e-5
-
-
-class LayerLookup(NamedTuple):
-    """What one codebook did with its input."""
-
-    residual_ND: Tensor
-    """Its input, detached."""
-    codes_N: Tensor
-    """Index of the code chosen for each vector."""
-
-
-class Quantized(NamedTuple):
-    """Result of a quantizer."""
-
-    output_BDT: Tensor
-    """Behind affine and gradient copy; what the decoder reads."""
-    plain_BDT: Tensor
-    """Sum of the chosen codes alone, detached."""
-    commitment: Tensor
-    """Mean over active codebooks, 0-dim."""
-    codebook: Tensor
-    """Mean over active codebooks, 0-dim."""
-    lookups: tuple[LayerLookup, ...]
-    """One for each active codebook; empty for a bypass."""
 
 
 class Codebook(nn.Module):
@@ -55,9 +32,9 @@ class Codebook(nn.Module):
         super().__init__()
         self._config = config
         codes_VD = torch.randn(config.codebook_size, config.dim)
+        self.register_buffer("counts_V", torch.ones(config.codebook_size))
         if config.update == "ema":
             self.register_buffer("codes_VD", codes_VD)
-            self.register_buffer("counts_V", torch.ones(config.codebook_size))
             self.register_buffer("sums_VD", codes_VD.clone())
         else:
             self.codes_VD = nn.Parameter(codes_VD)
@@ -89,22 +66,31 @@ class Codebook(nn.Module):
 
     @torch.no_grad()
     def fit(self, vectors_ND: Tensor, generator: torch.Generator) -> None:
-        """Set the codes to k-means centres of the vectors."""
-        centres, counts = kmeans(vectors_ND, self._config.codebook_size, generator)
+        """Set the codes to k-means centres of the vectors, or to some of the vectors themselves."""
+        iterations = MAX_ITERATIONS if self._config.init == "kmeans" else 0
+        centres, counts = kmeans(
+            vectors_ND, self._config.codebook_size, generator, iterations=iterations
+        )
         self.codes_VD.copy_(centres)
+        self.counts_V.copy_(counts)
         if self._config.update == "ema":
-            self.counts_V.copy_(counts)
             self.sums_VD.copy_(centres * counts.unsqueeze(1))
 
     @torch.no_grad()
     def follow(self, lookup: LayerLookup) -> None:
-        """Move the running means towards the batch.
+        """Move the running means towards the batch; the codes with them where they are means.
 
         Source: van den Oord et al. 2017, arXiv:1711.00937, appendix A.1, with Laplace smoothing
         of the counts as in Razavi et al. 2019, arXiv:1906.00446.
         """
         keep = self._config.ema_decay
+        if self._config.update != "ema":
+            counts = torch.bincount(lookup.codes_N, minlength=self._config.codebook_size)
+            add_up([counts])
+            self.counts_V.mul_(keep).add_(counts, alpha=1 - keep)
+            return
         sums, counts = cell_sums(lookup.residual_ND, lookup.codes_N, self._config.codebook_size)
+        add_up([sums, counts])
         self.counts_V.mul_(keep).add_(counts, alpha=1 - keep)
         self.sums_VD.mul_(keep).add_(sums, alpha=1 - keep)
         total = self.counts_V.sum()
@@ -127,8 +113,12 @@ class Codebook(nn.Module):
         fresh_count = 2 * self._config.restart_below
         dead_V1 = dead_V.unsqueeze(1)
         self.codes_VD.copy_(torch.where(dead_V1, fresh_VD, self.codes_VD))
-        self.sums_VD.copy_(torch.where(dead_V1, fresh_VD * fresh_count, self.sums_VD))
+        if self._config.update == "ema":
+            self.sums_VD.copy_(torch.where(dead_V1, fresh_VD * fresh_count, self.sums_VD))
         self.counts_V.masked_fill_(dead_V, fresh_count)
+        follow_first([self.codes_VD])
+        if self._config.update == "ema":
+            follow_first([self.sums_VD])
         return dead_V.sum()
 
 
@@ -138,8 +128,7 @@ class ResidualQuantizer(nn.Module):
     def __init__(self, config: QuantizerConfig) -> None:
         super().__init__()
         self.config = config
-        n_books = 0 if config.kind == "bypass" else config.n_quantizers
-        self.books = nn.ModuleList(Codebook(config) for _ in range(n_books))
+        self.books = nn.ModuleList(Codebook(config) for _ in range(config.n_quantizers))
 
     def book(self, index: int) -> Codebook:
         """Return the codebook of that number."""
@@ -147,11 +136,19 @@ class ResidualQuantizer(nn.Module):
         assert isinstance(book, Codebook)
         return book
 
-    def forward(self, input_BDT: Tensor, n_active: int) -> Quantized:
-        """Quantize with the first ``n_active`` codebooks."""
-        if not self.books:
-            zero = input_BDT.new_zeros(())
-            return Quantized(input_BDT, input_BDT.detach(), zero, zero, ())
+    def codes(self) -> list[Tensor]:
+        """Return the codes of each codebook, ``(V, D)``."""
+        return [self.book(index).codes_VD for index in range(len(self.books))]
+
+    def forward(self, input_BDT: Tensor, n_active: int, kept_B: Tensor | None = None) -> Quantized:
+        """Quantize with the first ``n_active`` codebooks.
+
+        Args:
+            input_BDT: Float32; what was left to mixed precision is too coarse for distances.
+            n_active: At least 1.
+            kept_B: From how many codebooks each item is put together; None for all. Codes are
+                looked up and learn as if all were kept.
+        """
         vectors_ND = input_BDT.transpose(1, 2).reshape(-1, self.config.dim)
         residual_ND = vectors_ND
         parts: list[Tensor] = []
@@ -167,11 +164,15 @@ class ResidualQuantizer(nn.Module):
             commitments.append(self._commitment(residual_ND, code_ND))
             codebooks.append(functional.mse_loss(code_ND, residual_ND.detach()))
             residual_ND = residual_ND - code_ND.detach()
+        if kept_B is not None:
+            kept_N1 = kept_B.repeat_interleave(input_BDT.shape[2]).unsqueeze(1)
+            parts = [part * (kept_N1 > index) for index, part in enumerate(parts)]
         output_ND = self._pass_gradient(vectors_ND, parts)
         plain_ND = torch.stack(parts).sum(dim=0).detach()
         return Quantized(
-            _to_time(output_ND, input_BDT),
-            _to_time(plain_ND, input_BDT),
+            to_time(output_ND, input_BDT),
+            to_time(plain_ND, input_BDT),
+            input_BDT.detach(),
             torch.stack(commitments).mean(),
             torch.stack(codebooks).mean(),
             tuple(lookups),
@@ -192,7 +193,7 @@ class ResidualQuantizer(nn.Module):
         if self.config.ste == "detached":
             total_ND = torch.stack(parts).sum(dim=0)
             return vectors_ND + (total_ND - vectors_ND).detach()
-        copy = _rotated if self.config.ste == "rotation" else _copied
+        copy = rotated if self.config.ste == "rotation" else copied
         through = [copy(vectors_ND, parts[0]), *(part.detach() for part in parts[1:])]
         return torch.stack([self.book(i).affine(p) for i, p in enumerate(through)]).sum(dim=0)
 
@@ -213,38 +214,10 @@ class ResidualQuantizer(nn.Module):
         for index, lookup in enumerate(quantized.lookups):
             self.book(index).follow(lookup)
 
-    def restart(self, quantized: Quantized, generator: torch.Generator) -> Tensor | None:
-        """Restart rarely hit codes; return how many for each codebook, None without codebooks."""
+    def restart(self, quantized: Quantized, generator: torch.Generator) -> Tensor:
+        """Restart rarely hit codes; return how many of each active codebook."""
         moved = [
             self.book(index).restart(lookup, generator)
             for index, lookup in enumerate(quantized.lookups)
         ]
-        return torch.stack(moved) if moved else None
-
-
-def _to_time(vectors_ND: Tensor, like_BDT: Tensor) -> Tensor:
-    batch, dim, steps = like_BDT.shape
-    return vectors_ND.reshape(batch, steps, dim).transpose(1, 2)
-
-
-def _copied(vectors_ND: Tensor, code_ND: Tensor) -> Tensor:
-    """Return the code with the gradient of the identity.
-
-    Source: Bengio et al. 2013, arXiv:1308.3432 (straight-through estimator).
-    """
-    return vectors_ND + (code_ND - vectors_ND).detach()
-
-
-def _rotated(vectors_ND: Tensor, code_ND: Tensor) -> Tensor:
-    """Return the code as the vector turned and stretched onto it, both held constant.
-
-    Source: Fifty et al. 2024, arXiv:2410.06424, equation for the rotation trick.
-    """
-    length = vectors_ND.norm(dim=1, keepdim=True).clamp_min(1e-6).detach()
-    stretch = code_ND.norm(dim=1, keepdim=True).detach() / length
-    start = (vectors_ND / length).detach()
-    end = functional.normalize(code_ND.detach(), dim=1, eps=1e-6)
-    middle = functional.normalize(start + end, dim=1, eps=1e-6)
-    mirrored = vectors_ND - 2 * (vectors_ND * middle).sum(dim=1, keepdim=True) * middle
-    turned = mirrored + 2 * (vectors_ND * start).sum(dim=1, keepdim=True) * end
-    return stretch * turned
+        return torch.stack(moved)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from ablate.artifacts import artifacts_of
 from ablate.domain import AttemptState, Checkpoint
 from ablate.execution.context import RunContext
 from ablate.execution.job import Job
@@ -280,6 +281,42 @@ def test_artifact_is_copied(tmp_path: Path) -> None:
     (tmp_path / "a.txt").unlink()
 
     assert (attempt.job.attempt_dir / "artifacts" / "a.txt").read_text() == "kept"
+
+
+def test_artifact_is_kept_under_the_name_it_is_given_and_replaced_whole(tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path / "run")
+    source = tmp_path / "a.wav"
+    for text in ("first", "second"):
+        source.write_text(text)
+        attempt.context.artifact(source, name="samples/step-000000010/x y-output.wav")
+
+    (kept,) = artifacts_of(attempt.job.run_dir)
+
+    assert kept.name == "samples/step-000000010/x y-output.wav"
+    assert kept.path.read_text() == "second"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../a", "/etc/a", "a/../../b", "", "a//b", "a/", ".", "a\\b", "a\x00b", "a\nb", "é" * 501],
+)
+def test_artifact_whose_name_leads_out_of_its_folder_is_refused(tmp_path: Path, name: str) -> None:
+    attempt = Attempt(tmp_path / "run")
+    (tmp_path / "a.txt").write_text("kept")
+
+    with pytest.raises(ValueError, match="relative path with forward slashes"):
+        attempt.context.artifact(tmp_path / "a.txt", name=name)
+
+    assert artifacts_of(attempt.job.run_dir) == ()
+
+
+def test_artifact_that_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path / "run")
+
+    with pytest.raises(FileNotFoundError):
+        attempt.context.artifact(tmp_path / "absent.txt")
+
+    assert not [p for p in attempt.job.run_dir.rglob("*") if p.is_file() and "tmp" in p.name]
 
 
 @pytest.fixture

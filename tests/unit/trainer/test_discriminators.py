@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.trainer_run import MemoryRun
-from trainer.discriminators import Adversary
+from trainer.adversary import Adversary
 from trainer.parsing import parse
 
 SMALL = {
@@ -99,3 +99,50 @@ def test_building_leaves_the_global_generator_alone() -> None:
     assert torch.equal(before, torch.get_rng_state())
     pairs = zip(first.judges.parameters(), same.judges.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
+
+
+KINDS = ["stft", "multi_period", "multi_scale"]
+
+
+@pytest.mark.parametrize("loss", ["hinge", "lsgan"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_learns_to_tell_noise_from_tones(kind: str, loss: str) -> None:
+    adversary = make_adversary(
+        **{
+            "discriminator.kinds": [kind],
+            "discriminator.loss": loss,
+            "discriminator.learning_rate": 3e-3,
+        }
+    )
+    noise, tones = batches()
+
+    found = [adversary.learn(noise, tones) for _ in range(80)]
+
+    losses = [float(row["train/discriminator/loss"]) for row in found]
+    assert losses[-1] < 0.5 * losses[0]
+    assert float(found[-1]["train/discriminator/margin"]) > 0.5
+
+
+def test_all_kinds_judge_together_any_length() -> None:
+    adversary = make_adversary(**{"discriminator.kinds": KINDS})
+
+    assert len(adversary.judges) == 2 + 5 + 3
+    for samples in (1600, 1601, 1607):
+        audio = 0.1 * torch.randn(2, samples, generator=torch.Generator().manual_seed(0))
+        for judge in adversary.judges:
+            judgement = judge(audio)
+            assert torch.isfinite(judgement.scores).all()
+            assert len(judgement.features) >= 4
+
+
+def test_losses_of_both_sides_are_those_of_their_papers() -> None:
+    scores = torch.tensor([-2.0, 0.0, 0.5, 3.0])
+
+    hinge, lsgan = (make_adversary(**{"discriminator.loss": name}) for name in ("hinge", "lsgan"))
+
+    assert float(hinge._told(scores, real=True)) == pytest.approx((3 + 1 + 0.5 + 0) / 4)
+    assert float(hinge._told(scores, real=False)) == pytest.approx((0 + 1 + 1.5 + 4) / 4)
+    assert float(hinge._wanted(scores)) == pytest.approx((3 + 1 + 0.5 + 0) / 4)
+    assert float(lsgan._told(scores, real=True)) == pytest.approx((9 + 1 + 0.25 + 4) / 4)
+    assert float(lsgan._told(scores, real=False)) == pytest.approx((4 + 0 + 0.25 + 9) / 4)
+    assert float(lsgan._wanted(scores)) == pytest.approx((9 + 1 + 0.25 + 4) / 4)

@@ -64,7 +64,7 @@ def test_whole_float_for_an_integer_becomes_an_integer() -> None:
         ({"optim.learning_rat": 1}, "optim.learning_rat", "did you mean optim.learning_rate?"),
         ({"losses.rms_foo.weight": 1}, "losses.rms_foo.weight", "there is no loss 'rms_foo'"),
         ({"losses.l1": 1}, "losses.l1", "group"),
-        ({"losses.l1.wait": 1}, "losses.l1.wait", "one key, `weight`"),
+        ({"losses.l1.wait": 1}, "losses.l1.wait", "no such key"),
         ({"seed": 1}, "seed", "seeds"),
         ({"preset": "huge"}, "preset", "base, pre_output"),
         ({"steps": 1.5}, "steps", "whole number"),

@@ -17,8 +17,8 @@ from tests.trainer_run import MemoryRun
 from trainer.config import OptimConfig
 from trainer.loop import train
 from trainer.losses import AUDIO_LOSSES, REGISTRY
+from trainer.optimizer import learning_rate
 from trainer.spec import BUNDLED
-from trainer.training import learning_rate
 
 TINY = {
     "steps": 6,
@@ -57,6 +57,36 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "base with restarts": {"quantizer.restart_every": 1, "quantizer.restart_below": 2.0},
     "bypass": {"quantizer.kind": "bypass"},
     "rotation": {"quantizer.ste": "rotation"},
+    "fsq": {"quantizer.kind": "fsq", "quantizer.n_quantizers": 2, "quantizer.dropout": 0.5},
+    "codes from the data, dropout, restarts of learnt codes": {
+        **PRE_OUTPUT,
+        "quantizer.init": "data",
+        "quantizer.progressive_steps": 0,
+        "quantizer.dropout": 0.5,
+        "quantizer.restart_below": 2.0,
+        "quantizer.restart_every": 1,
+    },
+    "balanced gan": {**GAN, "balancer.enabled": True},
+    "all discriminators": {
+        **GAN,
+        "discriminator.kinds": ["stft", "multi_period", "multi_scale"],
+        "discriminator.loss": "lsgan",
+    },
+    "streamvc": {
+        "preset": "streamvc",
+        "quantizer.codebook_size": 16,
+        "discriminator.enabled": True,
+        "discriminator.start_step": 1,
+        "discriminator.channels": 4,
+    },
+    "bottleneck that converts": {
+        "model.speaker_dim": 8,
+        "model.speaker_channels": 8,
+        "model.pitch": True,
+        "model.content_units": 10,
+        "model.content_gradient": False,
+    },
+    "mixed precision": {"runtime.amp": "bf16"},
     "gan": {**GAN, "discriminator.start_step": 2, "discriminator.ramp_steps": 3},
     "norm_reg and anchors": {
         **PHASE_A,
@@ -113,7 +143,7 @@ def test_term_without_weight_does_not_change_the_weights() -> None:
 def test_every_loss_is_logged_from_the_untrained_model_on() -> None:
     run = run_for({})
 
-    inner = {"adversarial", "feature_matching"}
+    inner = {"adversarial", "feature_matching", "content_ce"}
     for name in set(REGISTRY) - inner:
         assert sorted(run.curves[f"train/loss/{name}"]) == [0, 2, 4, 6]
     for name in AUDIO_LOSSES:
@@ -162,7 +192,7 @@ def test_untrained_output_gets_the_level_asked_for() -> None:
 def test_identity_final_conv_starts_without_effect() -> None:
     run = run_for({**PHASE_A, "model.final_conv": "identity"})
 
-    assert run.first("train/stage/final_conv") == pytest.approx(run.first("train/stage/affine"))
+    assert run.first("train/stage/3_final_conv") == pytest.approx(run.first("train/stage/2_affine"))
     assert "train/drift/final_conv_bias" not in run.curves  # it starts at zero
     assert run.first("train/norm/final_conv_weight") == pytest.approx(4.0)
 

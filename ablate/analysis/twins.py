@@ -1,0 +1,105 @@
+"""Variants that differ in their configs and in nothing that their models do."""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ablate.analysis.study_data import RunCurve, StudyData
+from ablate.domain import Json, Run
+from ablate.identity import canonical_json, flatten
+from ablate.rules import DEFAULT_RULE
+
+_TELLING = ("train/loss/", "valid/loss/", "train/rvq/", "train/change/")
+"""What the models do is seen in these, and every comparison reads them."""
+_TOTAL = "train/loss/total"
+"""A term can be part of the total and yet touch no weight, as one that no gradient passes."""
+_BESIDE = ("system/", "train/perf/")
+"""What no two runs have alike."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Twin:
+    """A variant whose models are bit for bit those of another."""
+
+    other: str
+    changes: tuple[tuple[str, Json, Json], ...]
+    """(key, the other's value, this one's); None for a key that one does not have."""
+    curves: int
+    """How many curves were compared at each seed."""
+    seeds: int
+    """At how many."""
+
+
+def twin_of(data: StudyData, variant: str, at_step: int) -> Twin | None:
+    """Return the first variant before this one, the baseline before all, that it equals.
+
+    Every curve that both have is compared to the last bit, up to the last step that both reached.
+    """
+    order = sorted(data.names, key=lambda name: name != data.baseline)
+    for other in order[: order.index(variant)]:
+        if found := _compare(data, other, variant, at_step):
+            return found
+    return None
+
+
+def _compare(data: StudyData, other: str, variant: str, at_step: int) -> Twin | None:
+    changes = changes_between(data, other, variant)
+    theirs = {run.seed: run for run in data.runs_of(other)}
+    pairs = [
+        (theirs[run.seed], run)
+        for run in data.runs_of(variant)
+        if run.seed in theirs and run.id != theirs[run.seed].id
+    ]
+    if not changes or not pairs:
+        return None
+    counts = [_equal_curves(data, first, second, at_step) for first, second in pairs]
+    if not all(counts):
+        return None
+    return Twin(other=other, changes=changes, curves=min(counts), seeds=len(pairs))
+
+
+def changes_between(
+    data: StudyData, other: str, variant: str
+) -> tuple[tuple[str, Json, Json], ...]:
+    """Return (key, the other's value, this one's) for all in which two configs differ."""
+    theirs, own = (flatten(data.variant(name).config) for name in (other, variant))
+    return tuple(
+        (key, theirs.get(key), own.get(key))
+        for key in dict.fromkeys([*theirs, *own])
+        if canonical_json(theirs.get(key)) != canonical_json(own.get(key))
+    )
+
+
+def _equal_curves(data: StudyData, first: Run, second: Run, at_step: int) -> int:
+    """Return how many curves both runs have, 0 as soon as one differs or says nothing."""
+    last = min(at_step, first.step or 0, second.step or 0)
+    if last == 0:
+        return 0
+    shared = [
+        (one, two)
+        for key in _telling(data)
+        if (one := data.curve(first.id, key)) and (two := data.curve(second.id, key))
+    ]
+    # Most differ in the last steps already, which cost little to read.
+    recent = DEFAULT_RULE.window(last)
+    if any(_bits(one.between(*recent)) != _bits(two.between(*recent)) for one, two in shared):
+        return 0
+    if any(_bits(one, last) != _bits(two, last) for one, two in shared):
+        return 0
+    return len(shared) if any(len(set(one.values)) > 1 for one, _ in shared) else 0
+
+
+def _telling(data: StudyData) -> Sequence[str]:
+    """Return the keys that say what a model does; all but the timings where there are none."""
+    telling = [key for key in data.keys if key.startswith(_TELLING) and key != _TOTAL]
+    return telling or [key for key in data.keys if not key.startswith(_BESIDE)]
+
+
+def _bits(curve: RunCurve, last: int | None = None) -> tuple[tuple[int, ...], bytes]:
+    """Return steps and values as bits, in which NaN equals itself; none after ``last``."""
+    steps, values = curve.steps, curve.values
+    stop = len(steps) if last is None else bisect_right(steps, last)
+    return steps[:stop], struct.pack(f"{stop}d", *values[:stop])
