@@ -87,7 +87,7 @@ def train_member(cfg: Config, run: Run, corpus: Corpus, state: Any | None) -> No
             training.keep_samples()
         # Read after logging: what was just logged may be why the run is asked to stop.
         must_stop = agreed(run.should_stop, training.device)
-        if must_stop or due(step, cfg.checkpoint_every, cfg):
+        if must_stop or due(step, cfg.checkpoint_every, cfg) or step in run.checkpoint_steps:
             check_finite(watched, step)
             run.save(step, training.state())
         if must_stop:
