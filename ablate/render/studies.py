@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ablate.artifacts import Artifact
 from ablate.domain import Json, Plan, Run, RunState, Study, Variant
 from ablate.identity import canonical_json, flatten
 from ablate.planning.diff import PlanDiff
@@ -170,6 +171,26 @@ def runs_table(runs: Sequence[Run]) -> Table:
         for run in runs
     )
     return Table("", columns, rows, (count_states(runs),))
+
+
+def artifacts_table(artifacts: Sequence[Artifact]) -> Table:
+    """Return a row for each kept file."""
+    columns = (
+        Column("name", is_fixed=True),
+        Column("bytes", is_number=True),
+        Column("attempt", is_number=True),
+        Column("path"),
+    )
+    rows = tuple(
+        (
+            Cell(artifact.name),
+            _number(artifact.path.stat().st_size),
+            _number(artifact.attempt),
+            Cell(str(artifact.path)),
+        )
+        for artifact in artifacts
+    )
+    return Table("", columns, rows)
 
 
 def _number(value: int | None) -> Cell:
