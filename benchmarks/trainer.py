@@ -1,0 +1,213 @@
+"""What a step of the bundled trainer costs, where it goes, and what watching it adds.
+
+Every configuration has a fresh process with one thread; those that are compared take turns. CPU
+time, since the machine may be busy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from common import Row, arguments, fresh, medians, report, scratch
+
+QUIET = {"valid_every": 10**6, "checkpoint_every": 10**6}
+"""Apart from the last step, which is outside of what is measured."""
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "base": {"preset": "base"},
+    "pre_output (phase1)": {"preset": "pre_output"},
+    "pre_output (phase_a)": {
+        "preset": "pre_output",
+        "quantizer.ste": "consistent",
+        "quantizer.post_affine": True,
+        "model.final_conv": "default",
+        "losses.rms_frame.weight": 0.1,
+        "losses.rms_band.weight": 0.05,
+    },
+}
+WATCHING: Mapping[str, Mapping[str, Any]] = {
+    "nothing": {"log_every": 10**6, "diagnostics_every": 10**6},
+    "records": {"diagnostics_every": 10**6},
+    "records and diagnostics": {},
+}
+GAN = {"discriminator.enabled": True}
+WARM = 20
+
+
+def steps_per_cpu_s(overrides: Mapping[str, Any], steps: int, spool: bool) -> float:
+    """Return the steps a CPU second, from step `WARM` to the one before the last.
+
+    Args:
+        overrides: Of the config.
+        steps: In all.
+        spool: Whether what is logged goes through a real run, or nowhere.
+    """
+    from trainer import loop
+    from trainer.parsing import resolve
+    from trainer.training import Training
+
+    config = resolve({"data.valid_s": 1.2, **QUIET, **overrides, "steps": steps})
+    marks: dict[int, float] = {}
+    update = Training.update
+
+    def timed_update(self: Training, *given: Any) -> Any:
+        marks[self.step] = time.process_time()
+        return update(self, *given)
+
+    Training.update = timed_update  # type: ignore[method-assign]
+    with scratch() as folder:
+        loop.train(config, _run(folder) if spool else _Nowhere())
+    return (steps - 1 - WARM) / (marks[steps - 1] - marks[WARM])
+
+
+class _Nowhere:
+    """A run that keeps nothing."""
+
+    device = "cpu"
+    threads = 1
+    processes = 1
+    should_stop = False
+    checkpoint_steps: frozenset[int] = frozenset()
+
+    def seed(self, stream: str) -> int:
+        return len(stream)
+
+    def resume(self) -> None:
+        return None
+
+    def log(self, *_: Any) -> None: ...
+
+    def event(self, *_: Any, **__: Any) -> None: ...
+
+    def save(self, *_: Any) -> None: ...
+
+    def artifact(self, *_: Any, **__: Any) -> None: ...
+
+
+def _run(folder: Path) -> Any:
+    """Return a run that logs into a spool, as in a worker."""
+    from ablate.execution.context import RunContext
+    from ablate.execution.job import Job
+    from ablate.store.spool import SpoolWriter
+
+    job = Job(
+        attempt_id=1,
+        attempt=1,
+        label="run",
+        run_dir=folder,
+        project=None,
+        train="",
+        config={},
+        seed=0,
+        device="cpu",
+        gpus=(),
+        threads=1,
+        guards=(),
+        gates=(),
+        step_limit=None,
+        resume_from=(),
+    )
+    job.write()
+    return RunContext(job, SpoolWriter(job.spool, attempt_id=1), on_step=lambda: None)
+
+
+def profile(overrides: Mapping[str, Any], steps: int) -> list[tuple[str, float]]:
+    """Return the kinds of work of a step with their share of its CPU time, largest first."""
+    import torch
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiling
+
+    from trainer import loop
+    from trainer.parsing import resolve
+
+    torch.set_num_threads(1)
+    config = resolve({"data.valid_s": 1.2, **QUIET, **overrides, "steps": steps})
+    with profiling(activities=[ProfilerActivity.CPU]) as found:
+        loop.train(config, _Nowhere())  # type: ignore[arg-type]
+    kinds: dict[str, float] = {}
+    for row in found.key_averages():
+        kinds[_kind(row.key)] = kinds.get(_kind(row.key), 0.0) + row.self_cpu_time_total
+    total = sum(kinds.values())
+    return sorted(((k, v / total) for k, v in kinds.items()), key=lambda pair: -pair[1])
+
+
+def _kind(name: str) -> str:
+    groups = {
+        "convolution, backward": ("convolution_backward", "ConvolutionBackward"),
+        "convolution, forward": ("convolution", "mkldnn", "conv1d"),
+        "FFT": ("fft", "stft"),
+        "matrix products": ("addmm", "::mm", "bmm"),
+        "copies, fills, padding": ("copy_", "fill_", "pad", "::cat", "zero_", "clone"),
+        "activations, normalisation": ("elu", "silu", "layer_norm", "norm"),
+        "code look-up": ("embedding", "argmax", "index", "scatter"),
+        "optimizer": ("adam", "Optimizer"),
+    }
+    for kind, parts in groups.items():
+        if any(part in name for part in parts):
+            return kind
+    return "small elementwise work and dispatch"
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=220)
+    parser.add_argument("--turns", type=int, default=3)
+    asked = arguments(parser)
+    with scratch() as folder:
+        rows: list[Row] = []
+        for (name, preset), gan in itertools.product(PRESETS.items(), ({}, GAN)):
+            steps = asked.steps // 2 if gan else asked.steps
+            speeds = [
+                {
+                    "steps/CPU-s": fresh(
+                        steps_per_cpu_s, {**preset, **gan}, steps, True, folder=folder
+                    )
+                }
+                for _ in range(asked.turns)
+            ]
+            rows.append({"": name + (", GAN" if gan else ""), **medians(speeds)})
+        report("Speed on one thread, logging as it ships", rows, asked.json)
+
+        turns: dict[str, list[Row]] = {name: [] for name in PRESETS}
+        for _, (name, preset) in itertools.product(range(asked.turns), PRESETS.items()):
+            turns[name].append(watched(preset, asked.steps, folder))
+        watching = [{"": name, **medians(found)} for name, found in turns.items()]
+        report("What watching adds to a step, per cent", watching, asked.json)
+
+        shares = [
+            {"": kind, **{name: 100 * share}}
+            for name in ("base", "pre_output (phase_a)")
+            for kind, share in fresh(profile, PRESETS[name], 60, folder=folder)
+        ]
+        report("Where a step goes, per cent of CPU time", _joined(shares), asked.json)
+
+
+def watched(preset: Mapping[str, Any], steps: int, folder: Path) -> Row:
+    """Return one turn of watching more and more, each relative to the one before."""
+    speed = {
+        name: fresh(steps_per_cpu_s, {**preset, **extra}, steps, False, folder=folder)
+        for name, extra in WATCHING.items()
+    }
+    logged = fresh(steps_per_cpu_s, preset, steps, True, folder=folder)
+    nothing, records, both = speed.values()
+    return {
+        "records every 10 steps": 100 * (nothing / records - 1),
+        "diagnostics every 50 steps": 100 * (records / both - 1),
+        "writing the log": 100 * (both / logged - 1),
+    }
+
+
+def _joined(rows: list[dict[str, Any]]) -> list[Row]:
+    joined: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        joined.setdefault(row[""], {}).update(row)
+    return list(joined.values())
+
+
+if __name__ == "__main__":
+    main()
