@@ -171,6 +171,28 @@ def test_guards_and_gates_that_could_do_nothing_are_refused(
     assert not (project.folder / ".ablate").exists()
 
 
+@pytest.mark.parametrize(
+    ("start", "messages"),
+    [
+        ("slow", ["cannot read 'slow'; write a phase and a step, as phase_a@2000"]),
+        ("slw@50", ["there is no phase 'slw'", "did you mean 'slow'?"]),
+        ("fast@50", ["phases start in a circle: fast at fast"]),
+        ("slow@200", ["'fast' ends at step 200 and cannot start at step 200"]),
+    ],
+)
+def test_start_that_cannot_be_is_refused_at_its_place(
+    project: Project, start: str, messages: list[str]
+) -> None:
+    text = STUDY.replace("{from: slow, set:", f"{{start_at: {start}, from: slow, set:")
+    project.write("studies/toy.yaml", text)
+
+    shown = project.ablate("study", "create", "toy", code=2)
+
+    for message in [*messages, "--> studies/toy.yaml:8:20"]:
+        assert message in shown
+    assert not (project.folder / ".ablate").exists()
+
+
 def test_changed_study_is_shown_and_applied_only_with_update(project: Project) -> None:
     project.ablate("study", "create", "toy")
     project.write("studies/toy.yaml", STUDY.replace("seeds: 2", "seeds: 3"))
