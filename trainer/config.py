@@ -308,7 +308,7 @@ class Config:
     """Everything that one run of the bundled trainer is told, without its seed."""
 
     preset: str = "base"
-    """What the other keys start from: `base` or `pre_output`."""
+    """What the other keys start from: `base`, `pre_output` or `streamvc`."""
     steps: int = field(default=900, metadata=_at_least(1))
     """Optimizer steps in all."""
     log_every: int = field(default=10, metadata=_at_least(1))

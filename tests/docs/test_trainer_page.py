@@ -1,0 +1,92 @@
+"""The trainer's page names every key of the config with its default, and every metric it logs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.trainer.test_training import GAN, PHASE_A, run_for
+from trainer.losses import REGISTRY
+from trainer.presets import PRESETS
+from trainer.spec import BUNDLED
+
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "trainer.md").read_text()
+CONFIG = BUNDLED.resolve({})
+
+
+def leaves(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        nested = isinstance(value, dict)
+        found |= leaves(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+    return found
+
+
+def shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(shown, value))}]"
+    if value == "":
+        return '""'
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def test_every_key_stands_there_with_its_default() -> None:
+    missing = [
+        line
+        for key, value in leaves(CONFIG).items()
+        if not re.fullmatch(r"losses\.\w+\.weight", key)
+        and (line := f"| `{key}` | {shown(value)} |") not in PAGE
+    ]
+
+    assert missing == []
+
+
+def test_no_key_stands_there_that_is_gone() -> None:
+    named = re.findall(r"^\| `((?:\w+\.)*\w+)` \| [^|]+ \| [^|]+ \|$", PAGE, flags=re.MULTILINE)
+
+    gone = [key for key in named if key not in leaves(CONFIG) and key not in PRESETS]
+
+    assert gone == []
+
+
+def test_every_loss_and_preset_stands_there() -> None:
+    for name, loss in REGISTRY.items():
+        law = loss.law.value.replace("|", r"\|")
+        assert re.search(
+            rf"^\| `{name}` \| .* \| {re.escape(loss.unit)} \| {re.escape(law)} \|",
+            PAGE,
+            flags=re.MULTILINE,
+        ), name
+    assert all(f"| `{name}` |" in PAGE for name in PRESETS)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {**PHASE_A, **GAN, "quantizer.metric": "cosine"},
+        {"model.content_units": 8, "model.speaker_dim": 4, "balancer.enabled": True},
+    ],
+    ids=["pre_output", "bottleneck"],
+)
+def test_every_metric_that_is_logged_stands_there(overrides: dict[str, Any]) -> None:
+    table = PAGE[PAGE.index("## Metrics") : PAGE.index("## Guards")]
+    rows = [row for row in table.splitlines() if row.startswith("| `")]
+    patterns: list[str] = []
+    for row in rows:
+        keys, _, what = row.strip("|").split("|", 2)
+        names = [re.sub(r"<\w+>", r"[\\w.]+", n) for n in re.findall(r"`([\w<>/]+)`", what)]
+        for key in re.findall(r"`([^`]+)`", keys):
+            if key.endswith("/<what>"):
+                patterns += [key.removesuffix("<what>") + name for name in names]
+            else:
+                patterns.append(re.sub(r"<\w+>", r"[\\w.]+", key))
+    known = re.compile("|".join(patterns))
+
+    run = run_for(overrides)
+
+    assert [key for key in run.curves if not known.fullmatch(key)] == []
