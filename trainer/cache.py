@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 Arrays = Mapping[str, NDArray[Any]]
 
 _DIGEST_BYTES = 32
+_VERSION = 1
+"""Raised when the same key stands for other arrays than before."""
 
 
 def cached(kind: str, key: tuple[object, ...], make: Callable[[], Arrays]) -> Arrays:
@@ -33,7 +35,7 @@ def cached(kind: str, key: tuple[object, ...], make: Callable[[], Arrays]) -> Ar
         key: All that the arrays depend on; its parts differ by their ``repr``.
         make: Called for an unknown key; what it raises is passed on.
     """
-    name = hashlib.sha256(repr(key).encode()).hexdigest()
+    name = hashlib.sha256(repr((_VERSION, *key)).encode()).hexdigest()
     path = _folder() / kind / name[:2] / name
     found = _read(path)
     if found is not None:

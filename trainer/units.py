@@ -30,8 +30,9 @@ def with_units(corpus: Corpus, n_units: int, rate_hz: int) -> Corpus:
     """Return the corpus with a unit from 0 to ``n_units - 1`` for each sample.
 
     k-means of the log-mel frames (20 ms, 40 bands) of the training clips; a frame has the unit of
-    the nearest centre. The mean of each speaker's frames is taken away first, and with it most of
-    the voice and of the level: what is left says what is spoken rather than by whom.
+    the nearest centre. Each band is first brought to mean 0 and deviation 1 over its speaker, which
+    takes away most of the voice and the level: what is left says what is spoken rather than by
+    whom.
 
     Computed once for a corpus and kept in the cache.
 
@@ -76,9 +77,15 @@ def _log_mel(clip: Clip, rate_hz: int) -> Tensor:
 
 
 def _without_voice(clips: Sequence[Clip], frames: Sequence[Tensor]) -> list[Tensor]:
-    """Return the frames without the mean of their speaker."""
+    """Return the frames with mean 0 and deviation 1 in each band of each speaker."""
     of_speaker: dict[str, list[Tensor]] = {}
     for clip, frames_NM in zip(clips, frames, strict=True):
         of_speaker.setdefault(clip.speaker, []).append(frames_NM)
-    means = {speaker: torch.cat(parts).mean(dim=0) for speaker, parts in of_speaker.items()}
-    return [f - means[clip.speaker] for clip, f in zip(clips, frames, strict=True)]
+    every = {speaker: torch.cat(parts) for speaker, parts in of_speaker.items()}
+    means = {speaker: frames_NM.mean(dim=0) for speaker, frames_NM in every.items()}
+    # A band without change stays without.
+    deviations = {s: f.std(dim=0, correction=0).clamp_min(0.1) for s, f in every.items()}
+    return [
+        (frames_NM - means[clip.speaker]) / deviations[clip.speaker]
+        for clip, frames_NM in zip(clips, frames, strict=True)
+    ]

@@ -128,8 +128,15 @@ def round_trip_yaml() -> YAML:
 
 
 def parse_scalar(text: str) -> Json:
-    """Return a flag's value as YAML reads it: ``1e-3`` a number, ``true`` a boolean."""
-    return parse_values(text)[0] if text.strip() else ""
+    """Return a flag's value as YAML reads it: ``1e-3`` a number, ``true`` a boolean.
+
+    Raises:
+        ValueError: If the text is no YAML value, or several.
+    """
+    values = parse_values(text) if text.strip() else [""]
+    if len(values) != 1:
+        raise ValueError(f"'{text}' are {len(values)} values")
+    return values[0]
 
 
 def parse_values(text: str) -> list[Json]:

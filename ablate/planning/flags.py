@@ -41,10 +41,11 @@ def parse_flags(
     """Read ``--factor key=v1,v2`` and ``--set key=value`` as YAML would.
 
     Raises:
-        UsageError: For a flag without ``=``, without a level, or given twice.
+        UsageError: For a flag without ``=``, without a level, given twice, or with a value that
+            YAML does not read as one.
     """
     levels = {k: _levels(k, v) for k, v in _pairs("--factor", factors, "losses.l1.weight=1,10")}
-    values = {k: parse_scalar(v) for k, v in _pairs("--set", settings, "data.source=folder")}
+    values = {k: _value(k, v) for k, v in _pairs("--set", settings, "data.source=folder")}
     return StudyFlags(factors=levels, settings=values, design=design, seeds=seeds)
 
 
@@ -58,6 +59,15 @@ def _pairs(flag: str, texts: Sequence[str], example: str) -> list[tuple[str, str
             raise UsageError(f"{flag} {key.strip()} is there twice")
         pairs[key.strip()] = value
     return list(pairs.items())
+
+
+def _value(key: str, text: str) -> Json:
+    try:
+        return parse_scalar(text)
+    except ValueError as error:
+        raise UsageError(
+            f"--set {key}: {error}", hint=f"""quote a text, --set "{key}='...'", and write [1, 2]"""
+        ) from error
 
 
 def _levels(key: str, text: str) -> list[Json]:

@@ -16,6 +16,8 @@ from tests.integration.conftest import STUDY, Project
         (["study", "create", "toi"], 3, ["no study file studies/toi.yaml", "did you mean 'toy'?"]),
         (["study", "create", "toy", "--design", "gird"], 2, ["'gird'", "did you mean 'grid'?"]),
         (["study", "create", "toy", "--factor", "lr"], 2, ["--factor lr: there is no '='"]),
+        (["study", "create", "toy", "--set", "lr=[1"], 2, ["--set lr", "'[1'", "quote a text"]),
+        (["study", "create", "toy", "--set", "lr=1,2"], 2, ["--set lr: '1,2' are 2 values"]),
         (["study", "create", "toy", "-f", "gone.yaml"], 3, ["there is no study file gone.yaml"]),
         (["study", "create", "other", "-f", "studies/toy.yaml"], 2, ["defines the study 'toy'"]),
         (["run"], 3, ["there is no study yet", "ablate study create scale-fix"]),

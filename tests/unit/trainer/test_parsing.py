@@ -122,7 +122,8 @@ def test_folder_without_audio_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_folder_with_audio_at_any_depth_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
-    soundfile.write(tmp_path / "a" / "b" / "x.WAV", np.zeros(10), 8000, format="WAV")
+    for name in ("x.WAV", "y.wav"):
+        soundfile.write(tmp_path / "a" / "b" / name, np.zeros(800), 8000, format="WAV")
 
     resolve({"data.source": "folder", "data.path": str(tmp_path)})
 
