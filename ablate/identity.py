@@ -1,9 +1,9 @@
 """What makes two runs the same run: SHA-256 over canonical JSON.
 
 The identity of a variant is its resolved config without the keys that the trainer declares as not
-part of identity, the trainer's name and version, and the guards that stop. A guard that stops
-changes what a run becomes, so two studies share a run only when they would stop it alike. The
-seed stands beside the identity, never inside. See ADR 0002.
+part of identity, the trainer's name and version, and the guards and gates that stop. What stops a
+run changes what it becomes, so two studies share a run only when they would stop it alike. The seed
+stands beside the identity, never inside. See ADR 0002.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import hashlib
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from ablate.domain import Config, Json
-from ablate.rules import Guard
+from ablate.rules import Gate, Guard
 
 _FORMAT = 1
 """Raised when canonical JSON itself changes, which makes every run a new one."""
@@ -38,6 +39,7 @@ def identity(
     not_identity: Collection[str] = (),
     absent_means: Mapping[str, Json] | None = None,
     guards: Sequence[Guard] = (),
+    gates: Sequence[Gate] = (),
 ) -> str:
     """Return 64 hex digits that are equal exactly for runs that would train alike.
 
@@ -49,20 +51,36 @@ def identity(
         absent_means: Dotted key -> the value that configs had in effect before the key existed.
             A key with that value is left out, so that runs made before it keep their identity.
         guards: The study's guards; only those that stop count.
+        gates: The study's gates; only those that stop count, with the targets that they judge.
     """
     kept = {
         key: value
         for key, value in flatten(config).items()
         if key not in not_identity and not _is_absent(key, value, absent_means or {})
     }
-    stops = sorted(
-        [g.key, g.operator, g.threshold, g.for_steps, g.after_step]
-        for g in guards
-        if g.do == "stop"
-    )
+    stops = sorted(_stop(guard) for guard in guards if guard.do == "stop")
     parts = {"config": kept, "trainer": trainer, "version": version, "stops": stops}
+    if gated := [_gate(gate) for gate in gates if gate.do == "stop"]:
+        parts["gates"] = gated
     text = f"ablate/{_FORMAT}:{canonical_json(parts)}"
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _stop(guard: Guard) -> list[Json]:
+    first, *others = sorted((c.key, c.operator, c.threshold) for c in guard.conditions)
+    # Further conditions stand behind, so that guards with one keep the identity that they had.
+    return [*first, guard.for_steps, guard.after_step, *chain(*others)]
+
+
+def _gate(gate: Gate) -> list[Json]:
+    demands = [(d.key, d.target, d.rule) for d in sorted(gate.demands, key=lambda d: d.key)]
+    return [
+        gate.step,
+        [
+            [key, target.kind, target.value, target.allowance, rule.kind, rule.fraction, rule.steps]
+            for key, target, rule in demands
+        ],
+    ]
 
 
 def flatten(config: Config) -> dict[str, Json]:

@@ -56,6 +56,11 @@ class Run(Protocol):
         ...
 
     @property
+    def processes(self) -> int:
+        """How many processes are to train this run together: one for each of its GPUs."""
+        ...
+
+    @property
     def should_stop(self) -> bool:
         """Whether to save, then return, at the next step boundary. Reading it costs nothing."""
         ...

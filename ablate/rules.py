@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 
@@ -154,51 +155,69 @@ class MetricRule:
             return at_step, at_step
         return 0, at_step
 
+    def reduce(self, values: Sequence[float]) -> float:
+        """Return the number that stands for the points in the window.
+
+        For ``min`` and ``max`` a NaN is no extreme, unless there is nothing else.
+
+        Args:
+            values: By ascending step, at least one.
+        """
+        if self.kind == "mean":
+            return mean(values)
+        if self.kind == "last":
+            return values[-1]
+        numbers = [v for v in values if not math.isnan(v)]
+        if not numbers:
+            return math.nan
+        return min(numbers) if self.kind == "min" else max(numbers)
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the arithmetic mean of at least one value; NaN or infinite as soon as one is."""
+    odd = [v for v in values if not math.isfinite(v)]
+    if odd:
+        return odd[0] if len(set(odd)) == 1 else math.nan
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:
+        largest = max(map(abs, values))
+        return math.fsum(v / largest for v in values) / len(values) * largest
+
 
 DEFAULT_RULE = MetricRule.parse("mean_last_10%")
 
-GuardAction = Literal["stop", "flag"]
+Action = Literal["stop", "flag"]
+"""What a guard or a gate does to a run; both write an event."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Guard:
-    """A rule evaluated while a run trains: ``when`` has held over ``for_steps`` steps -> ``do``."""
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A metric against a number."""
 
-    name: str
     key: str
     operator: Literal["<", "<=", ">", ">="]
     threshold: float
-    for_steps: int
-    """How many steps the condition must hold without a break; 0 fires at the first."""
-    after_step: int
-    """Not judged before this step: a warm-up, in which healthy runs may look ill."""
-    do: GuardAction
 
     @classmethod
-    def parse(
-        cls, name: str, when: str, *, for_steps: int = 0, after_step: int = 0, do: GuardAction
-    ) -> Guard:
-        """Read ``when``, for example ``train/audio/rms < 0.0075``.
+    def parse(cls, text: str) -> Condition:
+        """Read a condition, for example ``train/audio/rms < 0.0075``.
 
         Raises:
             RuleError: If it is not ``<metric key> <operator> <number>``.
         """
-        found = re.fullmatch(rf"\s*(\S+)\s*(<=?|>=?)\s*({_NUMBER})\s*", when)
+        found = re.fullmatch(rf"\s*(\S+)\s*(<=?|>=?)\s*({_NUMBER})\s*", text)
         if not found:
-            raise RuleError(f"cannot read the condition '{when}'; write 'train/audio/rms < 0.0075'")
-        return cls(
-            name=name,
-            key=found[1],
-            operator=found[2],  # pyright: ignore[reportArgumentType]
-            threshold=float(found[3]),
-            for_steps=for_steps,
-            after_step=after_step,
-            do=do,
-        )
+            raise RuleError(
+                f"cannot read the condition '{text}'; "
+                "write 'train/audio/rms < 0.0075', and join several with 'and'"
+            )
+        operator: Any = found[2]
+        return cls(found[1], operator, float(found[3]))
 
     @property
-    def when(self) -> str:
-        """The condition as text."""
+    def text(self) -> str:
+        """As it is written."""
         return f"{self.key} {self.operator} {self.threshold:g}"
 
     def holds(self, value: float) -> bool:
@@ -212,3 +231,70 @@ class Guard:
                 return value > self.threshold
             case ">=":
                 return value >= self.threshold
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Guard:
+    """A rule evaluated while a run trains: ``when`` has held over ``for_steps`` steps -> ``do``."""
+
+    name: str
+    conditions: tuple[Condition, ...]
+    """All must hold at once; at least one."""
+    for_steps: int
+    """How many steps they must hold without a break; 0 fires at the first."""
+    after_step: int
+    """Not judged before this step: a warm-up, in which healthy runs may look ill."""
+    do: Action
+
+    @classmethod
+    def parse(
+        cls, name: str, when: str, *, for_steps: int = 0, after_step: int = 0, do: Action
+    ) -> Guard:
+        """Read ``when``: conditions joined by ``and``.
+
+        Raises:
+            RuleError: If one of them cannot be read.
+        """
+        return cls(
+            name=name,
+            conditions=tuple(map(Condition.parse, re.split(r"\s+and\s+", when))),
+            for_steps=for_steps,
+            after_step=after_step,
+            do=do,
+        )
+
+    @property
+    def when(self) -> str:
+        """The conditions as text."""
+        return " and ".join(condition.text for condition in self.conditions)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The metrics that it looks at, each once."""
+        return tuple(dict.fromkeys(condition.key for condition in self.conditions))
+
+    def holds(self, values: Mapping[str, float]) -> bool:
+        """Return whether the values of all `keys` satisfy all conditions."""
+        return all(condition.holds(values[condition.key]) for condition in self.conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A target with the rule that says which number is held against it."""
+
+    key: str
+    target: Target
+    rule: MetricRule
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gate:
+    """A step at which a run's targets are judged; ``stop`` ends a run that misses one critically.
+
+    What counts is what the run has logged up to that step, the step itself included.
+    """
+
+    step: int
+    do: Action
+    demands: tuple[Demand, ...]
+    """All targets of the study."""

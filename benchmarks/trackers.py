@@ -172,6 +172,7 @@ def _serve(folder: Path, *, slots: int) -> None:
             gpu=None,
             threads=1,
             guards=(),
+            gates=(),
             step_limit=None,
             resume_from=(),
         )

@@ -22,6 +22,7 @@ def make_job(folder: Path, **changes: Any) -> Job:
         "gpu": None,
         "threads": 1,
         "guards": (),
+        "gates": (),
         "step_limit": None,
         "resume_from": (),
     }

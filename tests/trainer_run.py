@@ -23,6 +23,7 @@ class MemoryRun:
 
     device = "cpu"
     threads = 1
+    processes = 1
 
     def __init__(
         self, seed: int = 0, *, stop_at: int | None = None, checkpoint: bytes | None = None
@@ -33,6 +34,7 @@ class MemoryRun:
         self.curves: dict[str, dict[int, float]] = {}
         self.events: list[tuple[str, int, dict[str, Any]]] = []
         self.saved_steps: list[int] = []
+        self.artifacts: dict[str, bytes] = {}
         self._step = 0
 
     @property
@@ -64,7 +66,7 @@ class MemoryRun:
         return torch.load(io.BytesIO(self.checkpoint), weights_only=True)
 
     def artifact(self, path: Path | str, name: str | None = None) -> None:
-        raise AssertionError("the bundled trainer keeps no files")
+        self.artifacts[name or Path(path).name] = Path(path).read_bytes()
 
     def last(self, key: str) -> float:
         return self.curves[key][max(self.curves[key])]

@@ -16,6 +16,7 @@ from torch.nn import functional
 from ablate.protocol import Run
 from trainer.config import Config
 from trainer.discriminators import build_discriminators
+from trainer.parallel import average_gradients
 
 
 def _hinge_told(scores: Tensor, *, real: bool) -> Tensor:
@@ -105,6 +106,7 @@ class Adversary:
         loss = torch.stack(losses).mean()
         self.optimizer.zero_grad()
         loss.backward()
+        average_gradients(self.judges)
         self.optimizer.step()
         return {
             "train/discriminator/loss": loss.detach(),

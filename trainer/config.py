@@ -62,6 +62,12 @@ class DataConfig:
     """Length of the fixed held-out set, at most; seconds."""
     valid_fraction: float = field(default=0.1, metadata=_limits(above=0, below=1))
     """Share of a folder's files that is held out, chosen by a hash of their paths."""
+    speaker_pattern: str = ""
+    """Regular expression, found in a file's path below `path`, whose group `speaker` names who
+    speaks: `_(?P<speaker>[a-z]+)_`. Empty: the folder that holds the file is the speaker."""
+    units_file: str = ""
+    """Content units of a folder's recordings, 50 a second, in lines `relative/path<TAB>3 3 17 ...`.
+    Empty: units are k-means clusters of log-mel frames. Read when `model.content_units` is set."""
     synthetic_s: float = field(default=120.0, metadata=_limits(minimum=5, maximum=3600))
     """Length of the synthetic training audio, in seconds; the held-out part comes on top."""
     synthetic_speakers: int = field(default=6, metadata=_limits(minimum=1, maximum=64))
@@ -91,8 +97,11 @@ class ModelConfig:
     encoder, and no conversion."""
     speaker_channels: int = field(default=32, metadata=_limits(minimum=1, maximum=1024))
     """Width of the speaker encoder."""
-    content_units: int = field(default=0, metadata=_limits(minimum=0, maximum=10000))
-    """Units that the content encoder learns to tell apart (`losses.content_ce`); 0: none."""
+    pitch: bool = False
+    """Whether the decoder is told whitened pitch and energy beside the content."""
+    content_units: int = field(default=0, metadata=_limits(minimum=0, maximum=4096))
+    """Kinds of sound, 20 ms each, that the content encoder learns to tell apart
+    (`losses.content_ce`); 0: none."""
     content_gradient: bool = True
     """Whether the losses of the audio train the content encoder too; StreamVC leaves it to the
     units alone."""
@@ -312,6 +321,8 @@ class Config:
     """Steps between two checkpoints; the last step always has one."""
     pull_parameters: tuple[str, ...] = ("out_proj_weight", "out_proj_bias")
     """Whose norms are followed term by term (``train/pull``): names under ``train/norm/``."""
+    samples_every: int = field(default=0, metadata=_at_least(0))
+    """Steps between two sets of audio samples, kept with the run; 0: at the last step alone."""
     deterministic: bool = True
     """Ask torch for deterministic kernels, so that a resumed run repeats bit for bit."""
     data: DataConfig = DataConfig()

@@ -27,7 +27,7 @@ class Feed:
     def take(self) -> Batch:
         """Return the next batch."""
         if self._stream is None:
-            return self._sampler.draw().to(self._device)
+            return self._sampler.draw().shared().to(self._device)
         batch = self._coming or self._send(self._stream)
         current = torch.cuda.current_stream(self._device)
         current.wait_stream(self._stream)
@@ -49,7 +49,7 @@ class Feed:
 
     def _send(self, stream: torch.cuda.Stream) -> Batch:
         with torch.cuda.stream(stream):
-            return self._sampler.draw().pinned().to(self._device)
+            return self._sampler.draw().shared().pinned().to(self._device)
 
     def state(self) -> Tensor:
         """Return what `restore` needs: where the next batch is drawn from."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,82 +14,155 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
 from ablate.protocol import ConfigError
-from trainer.config import DataConfig
-from trainer.corpus import Audio, Corpus
-from trainer.parsing import AUDIO_SUFFIXES
+from trainer.cache import Arrays, cached
+from trainer.config import Config, DataConfig
+from trainer.corpus import Audio, Clip, Corpus, Recording, Units, joined
+from trainer.listing import (
+    UNITS_PER_S,
+    list_folder,
+    one_for_all,
+    read_units,
+    speaker_of,
+)
+
+_SHORTEST_S = 0.025
+"""Below it not even one frame of content can be heard, and speakers' files are joined anyway."""
+_UNIT_SLACK = 2
+"""By how many units a line may be longer or shorter than its recording: extractors lose edges."""
 
 
-def load_folder(data: DataConfig, segment_samples: int) -> Corpus:
+def load_folder(config: Config) -> Corpus:
     """Return the recordings under ``data.path``, each file in one split.
 
-    Files are taken in the order of their relative paths. Those that cannot be read, or hold
-    nothing, are left out and named in the result. A file shorter than a segment is joined with
-    its neighbours of the same split; a split that is too short altogether is repeated.
+    Files are taken in the order of their relative paths. Those that cannot be read, hold nothing,
+    or name no speaker are left out and named in the result. A file shorter than a segment is
+    joined with the next ones of its speaker and split; a speaker whose part of a split is too
+    short altogether is repeated.
 
     Raises:
-        ConfigError: If the folder is missing, or fewer than two files can be used.
+        ConfigError: If the folder is missing, fewer than two files can be used, or
+            `data.units_file` does not fit.
     """
+    data = config.data
     root = Path(data.path).expanduser()
     if not root.is_dir():
         raise ConfigError("data.path", f"there is no folder {data.path}")
-    skipped: list[tuple[str, str]] = []
-    clips: dict[str, Audio] = {}
-    for name in _relative_paths(root):
-        try:
-            clips[name] = _read(root / name, data.sample_rate_hz)
-        except (soundfile.LibsndfileError, OSError, ValueError) as error:
-            skipped.append((name, str(error)))
+    clips, sha256s, skipped = _read_all(root, data)
     if len(clips) < 2:
         raise ConfigError(
             "data.path",
             f"{data.path} holds {len(clips)} usable recordings; training and held-out set need "
             f"one each ({len(skipped)} could not be used)",
         )
-    train, valid = split(list(clips), data.valid_fraction)
+    if data.units_file:
+        clips, unknown = _labelled(clips, config)
+        skipped += unknown
+    train, valid = split({n: clip.speaker for n, clip in clips.items()}, data.valid_fraction)
+    held = set(valid)
+    recordings = (
+        Recording(
+            path=name,
+            sha256=sha256s[name],
+            samples=len(clip),
+            speaker=clip.speaker,
+            split="valid" if name in held else "train",
+        )
+        for name, clip in clips.items()
+    )
     return Corpus(
-        train=_join_short([clips[name] for name in train], segment_samples),
-        valid=_join_short([clips[name] for name in valid], segment_samples),
-        skipped=tuple(skipped),
+        train=_join_short([clips[name] for name in train], config.segment_samples),
+        valid=_join_short([clips[name] for name in valid], config.segment_samples),
+        origin={
+            "source": "folder",
+            "sample_rate_hz": data.sample_rate_hz,
+            "path": data.path,
+            "speaker_pattern": data.speaker_pattern,
+            "units_file": data.units_file,
+            "valid_fraction": data.valid_fraction,
+        },
+        recordings=tuple(recordings),
+        skipped=tuple(sorted(skipped)),
     )
 
 
-def _relative_paths(root: Path) -> list[str]:
-    found = (p for p in root.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
-    return sorted(p.relative_to(root).as_posix() for p in found)
+def _read_all(
+    root: Path, data: DataConfig
+) -> tuple[dict[str, Clip], dict[str, str], list[tuple[str, str]]]:
+    """Return the clips and the SHA-256 of each usable file by its name, and what was skipped."""
+    listing = list_folder(root)
+    clips: dict[str, Clip] = {}
+    sha256s: dict[str, str] = {}
+    skipped = list(listing.others)
+    for name in listing.audio:
+        speaker = speaker_of(name, data.speaker_pattern)
+        if speaker is None:
+            skipped.append((name, f"data.speaker_pattern {data.speaker_pattern} does not match"))
+            continue
+        try:
+            audio, sha256s[name] = _load(root / name, data.sample_rate_hz)
+            clips[name] = Clip(audio, speaker)
+        except (soundfile.LibsndfileError, OSError, ValueError) as error:
+            skipped.append((name, str(error)))
+    return clips, sha256s, skipped
 
 
-def _read(path: Path, rate_hz: int) -> Audio:
+def _load(path: Path, rate_hz: int) -> tuple[Audio, str]:
+    """Return the file's audio and the SHA-256 of its bytes, from the cache where they are known."""
+    stat = path.stat()
+    key = (str(path.resolve()), stat.st_size, stat.st_mtime_ns, rate_hz)
+    entry = cached("audio", key, lambda: _read(path, rate_hz))
+    return entry["audio"], entry["sha256"].tobytes().hex()
+
+
+def _read(path: Path, rate_hz: int) -> Arrays:
     """Return the file as mono at ``rate_hz``.
 
     Raises:
-        ValueError: If it holds no sample, or one that is not finite.
+        ValueError: If it is too short, or holds a sample that is not finite.
     """
     channels_TC, source_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    if len(channels_TC) == 0:
-        raise ValueError("holds no sample")
+    if len(channels_TC) < _SHORTEST_S * source_hz:
+        raise ValueError(
+            f"is too short: {len(channels_TC)} samples, less than {1000 * _SHORTEST_S:g} ms"
+        )
     mono: NDArray[np.float32] = channels_TC.mean(axis=1)
     if not np.isfinite(mono).all():
         raise ValueError("holds values that are not finite")
     if source_hz != rate_hz:
         common = math.gcd(source_hz, rate_hz)
         mono = resample_poly(mono, rate_hz // common, source_hz // common)
-    return np.ascontiguousarray(mono, dtype=np.float32)
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").digest()
+    return {
+        "audio": np.ascontiguousarray(mono, dtype=np.float32),
+        "sha256": np.frombuffer(sha256, dtype=np.uint8),
+    }
 
 
-def split(names: Sequence[str], valid_fraction: float) -> tuple[list[str], list[str]]:
-    """Return (train, valid) names, both non-empty for two names or more.
+def split(speakers: Mapping[str, str], valid_fraction: float) -> tuple[list[str], list[str]]:
+    """Return (train, valid) file names, both non-empty for two names or more.
 
     A file's place follows from its own path, so that adding files moves none. Only where a split
-    would be empty, the file nearest to the border is moved.
+    would be empty, or one speaker would be alone in the held-out set although there are others
+    (and three files), the file nearest to the border is moved.
+
+    Args:
+        speakers: File name -> speaker.
+        valid_fraction: Share of the files that is held out.
     """
-    place = {name: _place(name) for name in names}
-    valid = [name for name in names if place[name] < valid_fraction]
+    place = {name: _place(name) for name in speakers}
+    valid = [name for name in speakers if place[name] < valid_fraction]
     if not valid:
-        valid = [min(names, key=place.__getitem__)]
-    if len(valid) == len(names):
-        valid.remove(max(names, key=place.__getitem__))
+        valid = [min(speakers, key=place.__getitem__)]
+    heard = {speakers[name] for name in valid}
+    strangers = [name for name in speakers if speakers[name] not in heard]
+    if len(heard) == 1 and strangers and len(speakers) > 2:
+        valid.append(min(strangers, key=place.__getitem__))
+    if len(valid) == len(speakers):
+        files = Counter(speakers.values())
+        valid.remove(max(speakers, key=lambda name: (files[speakers[name]] > 1, place[name])))
     held = set(valid)
-    return [name for name in names if name not in held], valid
+    return [n for n in speakers if n not in held], [n for n in speakers if n in held]
 
 
 def _place(name: str) -> float:
@@ -96,17 +170,62 @@ def _place(name: str) -> float:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
 
 
-def _join_short(clips: Sequence[Audio], minimum: int) -> tuple[Audio, ...]:
-    joined: list[Audio] = []
-    waiting: list[Audio] = []
+def _join_short(clips: Sequence[Clip], minimum: int) -> tuple[Clip, ...]:
+    """Return clips of at least ``minimum`` samples, each of one speaker."""
+    whole: list[Clip] = []
+    last: dict[str, int] = {}
+    waiting: dict[str, list[Clip]] = defaultdict(list)
     for clip in clips:
-        waiting.append(clip)
-        if sum(map(len, waiting)) >= minimum:
-            joined.append(np.concatenate(waiting))
-            waiting = []
-    if waiting and joined:
-        joined[-1] = np.concatenate([joined[-1], *waiting])
-    elif waiting:
-        whole = np.concatenate(waiting)
-        joined.append(np.tile(whole, -(-minimum // len(whole))))
-    return tuple(joined)
+        parts = waiting[clip.speaker]
+        parts.append(clip)
+        if sum(map(len, parts)) >= minimum:
+            last[clip.speaker] = len(whole)
+            whole.append(joined(parts))
+            waiting[clip.speaker] = []
+    for speaker, parts in waiting.items():
+        if parts and speaker in last:
+            whole[last[speaker]] = joined([whole[last[speaker]], *parts])
+        elif parts:
+            repeats = -(-minimum // sum(map(len, parts)))
+            whole.append(joined(parts * repeats))
+    return tuple(whole)
+
+
+def _labelled(
+    clips: Mapping[str, Clip], config: Config
+) -> tuple[dict[str, Clip], list[tuple[str, str]]]:
+    """Return the clips with the units of `data.units_file`, and what the file names in vain.
+
+    Raises:
+        ConfigError: If a recording has no line, or one that is too long or too short for it.
+    """
+    file = config.data.units_file
+    lines = read_units(file, config.model.content_units)
+    labelled: dict[str, Clip] = {}
+    for name, clip in clips.items():
+        if name not in lines:
+            raise ConfigError(
+                "data.units_file",
+                f"{file} has no line for the recording {name}",
+                hint="add it, or take the recording out of data.path",
+            )
+        line = lines[name]
+        where = f"{file}:{line.number}: {name}"
+        units = _spread(line.units, len(clip), config.data.sample_rate_hz, where)
+        labelled[name] = Clip(clip.audio, clip.speaker, units)
+    unknown = sorted(lines.keys() - clips.keys(), key=lambda name: lines[name].number)
+    reason = f"stands in {file} but is no recording that is used"
+    return labelled, [one_for_all(unknown, reason)] if unknown else []
+
+
+def _spread(units: Sequence[int], samples: int, rate_hz: int, where: str) -> Units:
+    """Return the unit of each sample; the last one holds until the end."""
+    expected = samples * UNITS_PER_S / rate_hz
+    if abs(len(units) - expected) > _UNIT_SLACK:
+        raise ConfigError(
+            "data.units_file",
+            f"{where} has {len(units)} units; its {samples / rate_hz:.2f} s are "
+            f"{round(expected)} at {UNITS_PER_S} units a second",
+        )
+    index = np.minimum(np.arange(samples) * UNITS_PER_S // rate_hz, len(units) - 1)
+    return np.asarray(units, dtype=np.int16)[index]

@@ -7,18 +7,20 @@ from typing import Any
 
 import torch
 
-from ablate.protocol import Diverged, Run
+from ablate.protocol import ConfigError, Diverged, Run
 from trainer import diagnostics
 from trainer.adversary import NO_CONTEST
 from trainer.config import Config
 from trainer.corpus import Corpus
 from trainer.data import Batch, load_corpus
+from trainer.manifest import keep_manifest
 from trainer.metrics import validate
 from trainer.model import CodecOutput
 from trainer.movement import StepSize
 from trainer.nulls import null_losses
 from trainer.objective import Terms
 from trainer.optimizer import learning_rate
+from trainer.parallel import agreed, together
 from trainer.parsing import from_nested
 from trainer.training import Training, prepare_torch
 
@@ -38,10 +40,20 @@ def train(config: Mapping[str, Any], run: Run) -> None:
         Diverged: If the loss is no longer a number.
     """
     cfg = from_nested(config)
+    if cfg.data.batch_size % run.processes:
+        raise ConfigError(
+            "data.batch_size",
+            f"{cfg.data.batch_size} segments cannot be shared by {run.processes} GPUs",
+        )
+    corpus, state = load_corpus(cfg), run.resume()
+    together(run, lambda member: train_member(cfg, member, corpus, state))
+
+
+def train_member(cfg: Config, run: Run, corpus: Corpus, state: Any | None) -> None:
+    """Train in one process of the run, from ``state`` or from the beginning."""
     prepare_torch(cfg, run)
-    corpus = load_corpus(cfg)
     training = Training(cfg, run, corpus)
-    begin_or_resume(training, corpus)
+    begin_or_resume(training, corpus, state)
 
     clock = diagnostics.Stopwatch(training.step)
     while training.step < cfg.steps:
@@ -72,7 +84,7 @@ def train(config: Mapping[str, Any], run: Run) -> None:
         if due(step, cfg.valid_every, cfg):
             log_validation(training)
         # Read after logging: what was just logged may be why the run is asked to stop.
-        must_stop = run.should_stop
+        must_stop = agreed(run.should_stop, training.device)
         if must_stop or due(step, cfg.checkpoint_every, cfg):
             check_finite(watched, step)
             run.save(step, training.state())
@@ -80,10 +92,9 @@ def train(config: Mapping[str, Any], run: Run) -> None:
             return
 
 
-def begin_or_resume(training: Training, corpus: Corpus) -> None:
-    """Take up the last checkpoint, or prepare the untrained model and log its values."""
+def begin_or_resume(training: Training, corpus: Corpus, state: Any | None) -> None:
+    """Take up a checkpoint, or prepare the untrained model and log its values."""
     run = training.run
-    state = run.resume()
     if state is not None:
         training.restore(state)
         run.event("resumed", training.step)
@@ -92,6 +103,7 @@ def begin_or_resume(training: Training, corpus: Corpus) -> None:
     clips = {"train_clips": len(corpus.train), "valid_clips": len(corpus.valid)}
     run.event("data_ready", training.step, sha256=corpus.digest, **clips)
     if state is None:
+        keep_manifest(corpus, run)
         training.start()
         log_untrained(training)
 

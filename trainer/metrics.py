@@ -1,7 +1,7 @@
 """Validation on the fixed held-out set.
 
-Level-aware numbers (`rms`, `level_db`, `lsd_db`, every loss) stand beside a level-blind one
-(`si_sdr_db`), which cannot see an output that has become too quiet.
+Level-aware numbers (`rms`, `level_db`, `band_<k>_db`, `lsd_db`, `mel`, every loss) stand beside
+level-blind ones (`si_sdr_db`, `f0_cents`), which cannot see an output that has become too quiet.
 
 Shapes: `B` batch, `T` samples.
 """
@@ -14,13 +14,15 @@ import torch
 from torch import Tensor
 
 from trainer.data import Batch
-from trainer.losses import LossSettings, content_ce, measure
+from trainer.losses import FRAME_SAMPLES, LossSettings, content_ce, measure
 from trainer.model import Codec, CodecOutput
-from trainer.signals import Signal
+from trainer.pitch import pitch_errors
+from trainer.signals import Signal, band_weights, mel_filters
 
 _LSD_FFT = 1024
 _LSD_FLOOR = 1e-3
 _TREBLE_HZ = 6000
+_MEL_BANDS = 80
 
 
 def si_sdr_db(estimate_BT: Tensor, reference_BT: Tensor) -> Tensor:
@@ -60,6 +62,38 @@ def lsd_db(output: Signal, target: Signal) -> Tensor:
     return (logs[0] - logs[1]).square().mean(dim=1).sqrt().mean()
 
 
+def mel_distance(output: Signal, target: Signal, sample_rate_hz: int) -> Tensor:
+    """Return the mean distance of log10 mel spectra, 0-dim, in decades; lower is better.
+
+    80 bands of a window of 1024, magnitudes floored at 1e-5.
+
+    Source: as the loss `mel`, at one scale.
+    """
+    logs: list[Tensor] = []
+    for signal in (output, target):
+        spectrum = signal.magnitudes(_LSD_FFT)
+        filters = mel_filters(
+            _LSD_FFT, _MEL_BANDS, sample_rate_hz, str(spectrum.device), spectrum.dtype
+        )
+        logs.append((filters @ spectrum).clamp_min(1e-5).log10())
+    return (logs[0] - logs[1]).abs().mean()
+
+
+def band_levels_db(output: Signal, target: Signal, sample_rate_hz: int) -> dict[str, Tensor]:
+    """Return the level of the output relative to the target's in 0-1-2-4-8 kHz, in dB.
+
+    0 is right; floored at -120 dB. Keys: ``valid/audio/band_<k>_db``, the lowest band first.
+    """
+    spectrum = output.magnitudes(FRAME_SAMPLES)
+    weights = band_weights(FRAME_SAMPLES, sample_rate_hz, str(spectrum.device), spectrum.dtype)
+    ours, theirs = (
+        (weights @ s.magnitudes(FRAME_SAMPLES).square()).mean(dim=(0, 2)).clamp_min(1e-20)
+        for s in (output, target)
+    )
+    ratios = 10 * torch.log10((ours / theirs).clamp_min(1e-12))
+    return {f"valid/audio/band_{k}_db": ratio for k, ratio in enumerate(ratios)}
+
+
 def high_to_mid_db(output: Signal, target: Signal, sample_rate_hz: int) -> Tensor:
     """Return how much more treble the output has than the target, 0-dim, in dB; 0 is right.
 
@@ -92,7 +126,8 @@ def validate(
     Values are means over segments; levels are taken over the whole set.
     """
     weights = torch.tensor([len(batch.audio_BT) for batch in batches], dtype=torch.float32)
-    rows = [_validate_batch(codec, batch, settings, n_active) for batch in batches]
+    made = [codec(batch.audio_BT, n_active) for batch in batches]
+    rows = [_measure_batch(*pair, settings) for pair in zip(made, batches, strict=True)]
     weights = (weights / weights.sum()).to(batches[0].audio_BT.device)
     mean = {key: (torch.stack([row[key] for row in rows]) * weights).sum() for key in rows[0]}
     rms, target_rms = mean.pop("power").sqrt(), mean.pop("target_power").sqrt()
@@ -102,14 +137,15 @@ def validate(
     mean["valid/audio/rms_ac"] = (
         (rms.square() - mean["valid/audio/dc"].square()).clamp_min(0).sqrt()
     )
-    return mean
+    # Over the whole set: a batch may have no frame with a voice.
+    outputs_BT = torch.cat([output.audio_BT for output in made])
+    targets_BT = torch.cat([batch.audio_BT for batch in batches])
+    melody = pitch_errors(outputs_BT, targets_BT, settings.sample_rate_hz)
+    return {**mean, **{f"valid/audio/{name}": value for name, value in melody.items()}}
 
 
-def _validate_batch(
-    codec: Codec, batch: Batch, settings: LossSettings, n_active: int
-) -> dict[str, Tensor]:
+def _measure_batch(made: CodecOutput, batch: Batch, settings: LossSettings) -> dict[str, Tensor]:
     batch_BT = batch.audio_BT
-    made = codec(batch_BT, n_active)
     output, target = Signal(made.audio_BT), Signal(batch_BT)
     silent = measure(target.silence(), target, settings)
     return {
@@ -119,6 +155,8 @@ def _validate_batch(
         **_content(made, batch),
         "valid/audio/si_sdr_db": si_sdr_db(made.audio_BT, batch_BT).mean(),
         "valid/audio/lsd_db": lsd_db(output, target),
+        "valid/audio/mel": mel_distance(output, target, settings.sample_rate_hz),
+        **band_levels_db(output, target, settings.sample_rate_hz),
         **_treble(output, target, settings.sample_rate_hz),
         "valid/audio/dc": made.audio_BT.mean(),
         "power": made.audio_BT.square().mean(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +13,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ablate.protocol import ConfigError
 from trainer.config import UNIT_S, Config
+from trainer.listing import AUDIO_SUFFIXES, is_audio, read_units, speaker_of
 from trainer.presets import PRESETS
-
-AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg"})
-"""What `data.source: folder` reads."""
 
 
 def parse(overrides: Mapping[str, Any]) -> Config:
@@ -44,10 +43,13 @@ def resolve(overrides: Mapping[str, Any]) -> dict[str, Any]:
     """Return the full nested config for dotted-key overrides, checked, ready for JSON.
 
     Raises:
-        ConfigError: As `parse`; also for a folder of recordings that cannot be used.
+        ConfigError: As `parse`; also for a folder of recordings or a file of units that cannot be
+            used.
     """
     config = parse(overrides)
     _check_folder(config)
+    if config.data.units_file:
+        read_units(config.data.units_file, config.model.content_units)
     return plain(config)
 
 
@@ -204,6 +206,7 @@ def _check_combinations(config: Config) -> None:
     _check_model(config)
     _check_segment(config)
     _check_parts(config)
+    _check_labels(config)
     quantizer = config.quantizer
     if (
         quantizer.prenorm == "time"
@@ -310,6 +313,42 @@ def _check_folder(config: Config) -> None:
     folder = Path(config.data.path).expanduser()
     if not folder.is_dir():
         raise ConfigError("data.path", f"there is no folder {config.data.path}")
-    if not any(p.suffix.lower() in AUDIO_SUFFIXES for p in folder.rglob("*")):
-        kinds = ", ".join(sorted(AUDIO_SUFFIXES))
-        raise ConfigError("data.path", f"{config.data.path} holds no audio file ({kinds})")
+    names = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if is_audio(p)]
+    if not names:
+        raise ConfigError(
+            "data.path", f"{config.data.path} holds no audio file ({', '.join(AUDIO_SUFFIXES)})"
+        )
+    pattern = config.data.speaker_pattern
+    if not any(speaker_of(name, pattern) for name in names):
+        raise ConfigError(
+            "data.speaker_pattern", f"{pattern!r} matches no file, for example not {min(names)}"
+        )
+
+
+def _check_labels(config: Config) -> None:
+    _check_pattern(config.data.speaker_pattern)
+    if not config.data.units_file:
+        return
+    if config.data.source != "folder":
+        raise ConfigError("data.units_file", "belongs to data.source: folder")
+    if config.model.content_units == 0:
+        raise ConfigError(
+            "data.units_file",
+            "is not read: model.content_units is 0",
+            hint="set model.content_units to the number of units",
+        )
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        raise ConfigError(
+            "data.speaker_pattern", f"{pattern!r} is no regular expression: {error}"
+        ) from error
+    if pattern and "speaker" not in groups:
+        raise ConfigError(
+            "data.speaker_pattern",
+            f"{pattern!r} has no group `speaker`",
+            hint="for example _(?P<speaker>[a-z]+)_",
+        )

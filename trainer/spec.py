@@ -27,8 +27,9 @@ class BundledTrainer:
 
     `trainer.loop` brings scipy and soundfile with it; torch imports the second and third by itself
     at the first optimizer step and the first checkpoint."""
-    not_identity: frozenset[str] = frozenset({"preset", "checkpoint_every"})
-    """A preset is only where the other keys start, and saving more often changes no number."""
+    not_identity: frozenset[str] = frozenset({"preset", "checkpoint_every", "samples_every"})
+    """A preset is only where the other keys start; saving or listening more often changes no
+    number."""
 
     absent_means: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Dotted key -> what its absence meant, for keys that were added after the first release."""

@@ -21,6 +21,7 @@ from trainer.model.layers import rms
 from trainer.movement import Start
 from trainer.objective import Objective, Terms
 from trainer.optimizer import Clipping, build_optimizer, load_moments, moments_by_name
+from trainer.parallel import share, wrapped
 from trainer.parsing import plain
 
 _NOTABLE_RESTART = 0.05
@@ -47,6 +48,7 @@ class Training:
             self.codec.encoder.compile(mode=config.runtime.compile)
             self.codec.decoder.compile(mode=config.runtime.compile)
         self.optimizer = build_optimizer(self.codec, config.optim, self.device)
+        self._net = wrapped(self.codec, self.device)
         self.adversary = Adversary(config, run) if config.discriminator.enabled else None
         self.feed = Feed(SegmentSampler(corpus.train, config, run.seed("data")), self.device)
         self.restarts = torch.Generator().manual_seed(run.seed("restart"))
@@ -87,7 +89,7 @@ class Training:
         """Return what the codec makes of a training batch in the coming step."""
         is_mixed = self.config.runtime.amp == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=is_mixed):
-            return self.codec(batch.audio_BT, self.n_active, kept_B=self._kept())
+            return self._net(batch.audio_BT, self.n_active, kept_B=self._kept())
 
     def activate(self, batch: Batch) -> None:
         """Bring in the codebooks whose time has come, fitted to the batch at hand."""
@@ -147,7 +149,7 @@ class Training:
         size = (self.config.data.batch_size,)
         n_B = torch.randint(1, self.n_active + 1, size, generator=self.dropout)
         is_dropped_B = torch.rand(size, generator=self.dropout) < probability
-        return torch.where(is_dropped_B, n_B, self.n_active).to(self.device)
+        return share(torch.where(is_dropped_B, n_B, self.n_active)).to(self.device)
 
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs; plain values and tensors alone."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import statistics
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
 from ablate.analysis.study_data import RunCurve, StudyData
 from ablate.analysis.windows import mean
-from ablate.domain import Event
+from ablate.analysis.wording import number
+from ablate.domain import Event, Json
 
 POINTS = 5
 """Points compared on each side of an event."""
@@ -35,7 +36,7 @@ class EventMark:
     detail: str
     """The event's data as ``key=value``, of the first run that had it."""
     label: str
-    """Short: the name, and for a guard which one."""
+    """Short: the name, and for a guard or a gate which one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,12 +74,28 @@ def events_of(data: StudyData, variant: str, at_step: int) -> tuple[EventMark, .
             name=name,
             steps=tuple(sorted(event.step for event in events)),
             runs=len(runs),
-            detail=", ".join(f"{k}={v}" for k, v in sorted(events[0].data.items())),
-            label=f"guard {guard_of(events[0])}" if name == "guard_fired" else name,
+            detail=", ".join(f"{k}={_shown(v)}" for k, v in sorted(events[0].data.items())),
+            label=_label(events[0]),
         )
         for (name, _), events in grouped.items()
     ]
     return tuple(sorted(marks, key=lambda mark: (mark.steps, mark.name, mark.detail)))
+
+
+def _label(event: Event) -> str:
+    match event.name:
+        case "guard_fired":
+            return f"guard {guard_of(event)}"
+        case "gate_judged":
+            return f"gate {event.step}"
+        case _:
+            return event.name
+
+
+def _shown(value: Json) -> str:
+    if isinstance(value, Mapping):
+        return " and ".join(f"{key} {_shown(inner)}" for key, inner in value.items())
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def guard_of(event: Event) -> str:

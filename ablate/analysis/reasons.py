@@ -11,7 +11,7 @@ from ablate.analysis.onset import Miss, misses_of
 from ablate.analysis.study_data import StudyData
 from ablate.analysis.windows import initial_value, mean, relative_change
 from ablate.analysis.wording import listed, number, of_runs, percent, span, spread
-from ablate.domain import RunState
+from ablate.domain import Event, RunState
 from ablate.rules import Status, Target
 
 Reason = tuple[tuple[int, float, int], str]
@@ -35,6 +35,7 @@ def reasons_for(
         *_silence_reasons(runs),
         *_endings(runs),
         *_guard_reasons(data, runs),
+        *_gate_reasons(data, runs, at_step),
         *_contrast_reasons(data, runs, contrasts, baseline_failed),
         *_unfinished(runs),
         *_good_targets(data, runs),
@@ -167,6 +168,31 @@ def first_firings(data: StudyData, run_id: str) -> dict[str, int]:
         if event.name == "guard_fired":
             first.setdefault(guard_of(event), event.step)
     return first
+
+
+def _gate_reasons(data: StudyData, runs: Sequence[JudgedRun], at_step: int) -> list[Reason]:
+    """Return what was critical at gates before the compared step, which has its own reasons."""
+    critical: dict[int, dict[str, int]] = {}
+    for r in runs:
+        for event in _gates_passed(data, r.run.id):
+            # A run that this gate stopped has said so already.
+            stopped = (r.run.reason or "").startswith(f"gate {event.step}: ")
+            if event.step < at_step and not stopped:
+                counts = critical.setdefault(event.step, {})
+                for key, status in event.data.get("statuses", {}).items():
+                    counts[key] = counts.get(key, 0) + (status == Status.CRITICAL)
+    reasons: list[Reason] = []
+    for step, counts in sorted(critical.items()):
+        parts = [f"{key} in {of_runs(n, len(runs))}" for key, n in counts.items() if n]
+        if parts:
+            share = max(counts.values()) / len(runs)
+            reasons.append(((_WARN, -share, 310), f"critical at gate {step}: {', '.join(parts)}"))
+    return reasons
+
+
+def _gates_passed(data: StudyData, run_id: str) -> list[Event]:
+    """Return the events of the gates at which a run was judged, by step."""
+    return [event for event in data.events.get(run_id, ()) if event.name == "gate_judged"]
 
 
 def _contrast_reasons(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ablate.analysis.study_data import RunCurve
 from ablate.domain import Kind
-from ablate.rules import MetricRule
+from ablate.rules import MetricRule, mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def value_at(curve: RunCurve | None, rule: MetricRule, at_step: int) -> RunValue
     recent = curve.between(first, at_step)
     if recent.steps:
         values = recent.values[-1:] if rule.kind == "last" else recent.values
-        return RunValue(_reduce(values, rule), recent.steps[-1], len(values), _not_finite(values))
+        return RunValue(rule.reduce(values), recent.steps[-1], len(values), _not_finite(values))
     stop = bisect_right(curve.steps, at_step)
     if stop == 0 or curve.steps[stop - 1] == 0:
         return None
@@ -93,18 +93,6 @@ def window_mean(curve: RunCurve | None, window: Window) -> float | None:
     return mean(values) if values else None
 
 
-def mean(values: Sequence[float]) -> float:
-    """Return the arithmetic mean of at least one value; NaN or infinite as soon as one is."""
-    odd = [v for v in values if not math.isfinite(v)]
-    if odd:
-        return odd[0] if len(set(odd)) == 1 else math.nan
-    try:
-        return math.fsum(values) / len(values)
-    except OverflowError:
-        largest = max(map(abs, values))
-        return math.fsum(v / largest for v in values) / len(values) * largest
-
-
 def relative_change(key: str, value: float | None, initial: float | None) -> float | None:
     """Return ``value / initial - 1``, or None where that fraction says nothing.
 
@@ -123,17 +111,6 @@ def short_step(step: int) -> str:
     if step >= 1000 and step % 100 == 0:
         return f"{step / 1000:g}K"
     return str(step)
-
-
-def _reduce(values: Sequence[float], rule: MetricRule) -> float:
-    if rule.kind == "mean":
-        return mean(values)
-    if rule.kind == "last":
-        return values[-1]
-    numbers = [v for v in values if not math.isnan(v)]
-    if not numbers:
-        return math.nan
-    return min(numbers) if rule.kind == "min" else max(numbers)
 
 
 def _not_finite(values: Sequence[float]) -> int:

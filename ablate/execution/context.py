@@ -24,6 +24,7 @@ from ablate.execution.checkpoints import (
     save_checkpoint,
     saved_threads,
 )
+from ablate.execution.gates import NOTHING_SEEN, GateWatch, Judgement
 from ablate.execution.guards import Firing, GuardWatch
 from ablate.execution.job import Job
 from ablate.execution.machine import MachineMeter
@@ -55,7 +56,8 @@ class RunContext:
         self._spool = spool
         self._on_step = on_step
         self._patiently = Patience(job.run_dir, warn, self._may_wait)
-        self._watch = GuardWatch(job.guards)
+        self._guards = GuardWatch(job.guards)
+        self._gates = GateWatch(job.gates)
         self._machine = MachineMeter(job.system_metrics_s, job.gpu)
         self._keys: tuple[str, ...] = ()
         """Those of the last step: most steps have the same ones, which were checked."""
@@ -85,6 +87,8 @@ class RunContext:
     @property
     def should_stop(self) -> bool:
         """See `ablate.protocol.Run`."""
+        if self._last_step >= self._gates.next_step:
+            self._pass_gates(self._last_step)
         limit = self._job.step_limit
         return self._stop is not None or (limit is not None and self._last_step >= limit)
 
@@ -92,6 +96,7 @@ class RunContext:
     def ending(self) -> Ending:
         """How the attempt ends if the trainer returns now."""
         self.flush()
+        self._pass_gates(self._last_step)
         steps = self._job.config.get("steps")
         is_done = isinstance(steps, int) and self._last_step >= steps
         if self._stop is not None and not (is_done and self._stop.state is AttemptState.PAUSED):
@@ -123,6 +128,8 @@ class RunContext:
         keys = tuple(metrics)
         if keys != self._keys:
             self._check_keys(keys)
+        if step > self._gates.next_step:
+            self._pass_gates(step - 1)
         now = time.time()
         if set(map(type, metrics.values())) == _FLOATS and self._on_device.is_empty:
             self._write(step, now, metrics)
@@ -146,8 +153,13 @@ class RunContext:
         step = check_step(step)
         self._start()
         self.flush()
+        self._pass_gates(step)
         self._patiently(self._spool.sync)
-        meta = {"guards": self._watch.state(), "environment": self._environment()}
+        meta = {
+            "guards": self._guards.state(),
+            "gates": self._gates.state(),
+            "environment": self._environment(),
+        }
         folder = self._job.attempt_dir / "checkpoints"
         checkpoint = self._patiently(save_checkpoint, folder, self._job.run_dir, step, state, meta)
         self._patiently(self._spool.checkpoint, checkpoint)
@@ -168,7 +180,9 @@ class RunContext:
                 rejected.append(str(error))
                 continue
             self._begin(loaded.step, self._differences(loaded.meta["environment"]))
-            self._watch.restore(loaded.meta["guards"])
+            self._guards.restore(loaded.meta["guards"])
+            # Checkpoints from before gates were judged say nothing of them.
+            self._gates.restore(loaded.meta.get("gates", NOTHING_SEEN), loaded.step)
             self._last_step = loaded.step
             self._report(rejected, loaded.step)
             self.event("resumed", loaded.step, attempt=self._job.attempt)
@@ -259,8 +273,10 @@ class RunContext:
         except StoreUnavailableError:
             self._patiently(self._spool.points, step, now, values)
         if self._job.guards:
-            for firing in self._watch.observe(values, step):
+            for firing in self._guards.observe(values, step):
                 self._fire(firing, step)
+        if self._job.gates:
+            self._gates.observe(values, step)
 
     def _tell(self, name: str, step: int, **data: Any) -> None:
         event = Event(name=name, step=step, data=data, time=time.time())
@@ -275,12 +291,28 @@ class RunContext:
             guard=guard.name,
             when=guard.when,
             since_step=firing.since_step,
-            value=firing.value if abs(firing.value) < float("inf") else None,
+            values=firing.values,
             do=guard.do,
         )
         if guard.do == "stop":
             reason = f"guard {guard.name} at step {step}: {held}"
             self._stop = Ending(state=AttemptState.STOPPED, reason=reason)
+
+    def _pass_gates(self, step: int) -> None:
+        """Judge what lies up to a step that is over."""
+        if step >= self._gates.next_step:
+            self.flush()
+            for judged in self._gates.judge(step):
+                self._obey(judged)
+
+    def _obey(self, judged: Judgement) -> None:
+        gate = judged.gate
+        statuses = {key: status.value for key, status in judged.statuses.items()}
+        self._tell(
+            "gate_judged", gate.step, do=gate.do, values=dict(judged.values), statuses=statuses
+        )
+        if gate.do == "stop" and judged.failure:
+            self._stop = Ending(state=AttemptState.STOPPED, reason=judged.failure)
 
     def _environment(self) -> dict[str, Any]:
         """What may change the bits of a resumed run."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from ablate.domain import Checkpoint
 from ablate.errors import StoreUnavailableError
-from ablate.rules import Guard
+from ablate.rules import Condition, Demand, Gate, Guard, MetricRule, Target
 
 
 def attempt_path(run_dir: Path, attempt: int) -> Path:
@@ -49,6 +49,7 @@ class Job:
     """The GPU this worker may see, None for no restriction."""
     threads: int
     guards: tuple[Guard, ...]
+    gates: tuple[Gate, ...]
     step_limit: int | None
     """Pause at this step, None to train to the end."""
     resume_from: tuple[Checkpoint, ...]
@@ -98,6 +99,20 @@ class Job:
             job,
             run_dir=Path(values["run_dir"]),
             project=Path(values["project"]) if values["project"] else None,
-            guards=tuple(Guard(**guard) for guard in values["guards"]),
+            guards=tuple(_guard(**guard) for guard in values["guards"]),
+            gates=tuple(_gate(**gate) for gate in values["gates"]),
             resume_from=tuple(Checkpoint(**c) for c in values["resume_from"]),
         )
+
+
+def _guard(conditions: list[dict[str, Any]], **fields: Any) -> Guard:
+    return Guard(conditions=tuple(Condition(**c) for c in conditions), **fields)
+
+
+def _gate(demands: list[dict[str, Any]], **fields: Any) -> Gate:
+    return Gate(
+        demands=tuple(
+            Demand(d["key"], Target(**d["target"]), MetricRule(**d["rule"])) for d in demands
+        ),
+        **fields,
+    )

@@ -107,7 +107,7 @@ def run_studies(
 
 
 class _Desk:
-    """Knows the studies' trainers and guards, and so how a claim becomes a job."""
+    """Knows the studies' trainers, guards and gates, and so how a claim becomes a job."""
 
     def __init__(self, settings: Settings, request: Request, studies: Sequence[Study]) -> None:
         self._settings = settings
@@ -162,6 +162,7 @@ class _Desk:
             gpu=devices.gpu_of(slot),
             threads=self._threads,
             guards=self._specs[run.study].guard_rules,
+            gates=self._specs[run.study].gate_rules,
             step_limit=self._request.steps,
             resume_from=claim.resume_from,
             system_metrics_s=self._settings.system_metrics_s,

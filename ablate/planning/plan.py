@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -53,21 +53,23 @@ def make_plan(spec: StudySpec, trainer: Trainer, places: Places) -> Plan:
         places: Where errors point to.
 
     Raises:
-        StudyFileError: For an unknown parent or design, a cycle, two baselines, or a config that
-            the trainer refuses; it points at the key.
+        StudyFileError: For an unknown parent or design, a cycle, two baselines, a gate that judges
+            nothing, or a config that the trainer refuses; it points at the key.
     """
     phases = spec.phases or {IMPLICIT_PHASE: PhaseSpec(baseline=True)}
     baseline = _baseline_name(phases, places)
     drafts = [_draft_phase(spec, phases, name, places) for name in phases]
     drafts += _draft_design(spec, drafts, baseline, places)
     _refuse_too_many(spec, len(drafts), places)
+    variants = _distinct([_resolve(draft, spec, trainer, places, baseline) for draft in drafts])
+    _refuse_idle_gates(spec, variants, places)
     return Plan(
         study=spec.study,
         question=spec.question,
         trainer=spec.trainer,
         trainer_version=trainer.version,
         spec=spec.to_json(),
-        variants=_distinct([_resolve(draft, spec, trainer, places, baseline) for draft in drafts]),
+        variants=variants,
         seeds=spec.seed_list,
     )
 
@@ -165,6 +167,22 @@ def _refuse_too_many(spec: StudySpec, variants: int, places: Places) -> None:
         )
 
 
+def _refuse_idle_gates(spec: StudySpec, variants: Sequence[Variant], places: Places) -> None:
+    """Refuse gates at which nothing could ever be judged."""
+    if spec.gates and not spec.targets:
+        raise places.error(
+            "gates judge targets, and the study has none", ("gates",), hint="add 'targets:'"
+        )
+    ends = [variant.config.get("steps") for variant in variants]
+    known = [steps for steps in ends if isinstance(steps, int)]
+    for index, gate in enumerate(spec.gate_rules):
+        if len(known) == len(ends) and gate.step > max(known):
+            raise places.error(
+                f"no run reaches the gate at step {gate.step}; the longest has {max(known)} steps",
+                ("gates", index),
+            )
+
+
 def _resolve(
     draft: _Draft, spec: StudySpec, trainer: Trainer, places: Places, baseline: str
 ) -> Variant:
@@ -177,6 +195,7 @@ def _resolve(
             not_identity=trainer.not_identity,
             absent_means=trainer.absent_means,
             guards=spec.guard_rules,
+            gates=spec.gate_rules,
         )
     except ConfigError as error:
         path = draft.origins.get(error.key) or _nearest(draft, error.key)

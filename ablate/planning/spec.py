@@ -17,12 +17,11 @@ from pydantic import (
     Field,
     JsonValue,
     StringConstraints,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from ablate.rules import DEFAULT_RULE, Guard, MetricRule, RuleError, Target
+from ablate.rules import DEFAULT_RULE, Demand, Gate, Guard, MetricRule, RuleError, Target
 
 KEY_PATTERN = r"[^/\s]+(/[^/\s]+)+"
 """``split/group/name``: parts without blanks, joined by slashes."""
@@ -144,7 +143,7 @@ class GuardSpec(BaseModel):
     model_config = _STRICT
 
     when: str
-    """``<metric key> <operator> <number>``."""
+    """``<metric key> <operator> <number>``, several joined by ``and``."""
     for_steps: Annotated[int, Field(ge=0)] = Field(default=0, alias="for")
     """Steps over which it must hold without a break."""
     after_step: Annotated[int, Field(ge=0)] = Field(default=0, alias="after")
@@ -155,6 +154,17 @@ class GuardSpec(BaseModel):
     @classmethod
     def _when_reads(cls, text: str) -> str:
         return _read(partial(Guard.parse, "", do="flag"), text).when
+
+
+class GateSpec(BaseModel):
+    """A step at which the targets are judged, and what follows."""
+
+    model_config = _STRICT
+
+    at: Annotated[int, Field(ge=1)]
+    """The step."""
+    do: Literal["stop", "flag"] = "flag"
+    """``stop`` ends a run of which a target is critical."""
 
 
 class BudgetSpec(BaseModel):
@@ -170,7 +180,7 @@ def _expand_metric(value: Any) -> Any:
 
 
 class StudySpec(BaseModel):
-    """One question: base config, phases and factors, design, seeds, metrics, targets, guards."""
+    """One question: base config, phases, factors, design, seeds, metrics, targets and what acts."""
 
     model_config = _STRICT
 
@@ -189,7 +199,10 @@ class StudySpec(BaseModel):
         default_factory=dict
     )
     targets: dict[MetricKey, str] = Field(default_factory=dict)
-    gates: list[Annotated[int, Field(ge=1)]] = Field(default_factory=list)
+    gates: list[Annotated[int, Field(ge=1)] | GateSpec] = Field(
+        default_factory=list[int | GateSpec]
+    )
+    """Steps at which the targets are judged; a bare one only flags."""
     guards: dict[Name, GuardSpec] = Field(default_factory=dict)
     budget: BudgetSpec | None = None
 
@@ -207,8 +220,9 @@ class StudySpec(BaseModel):
 
     @field_validator("gates")
     @classmethod
-    def _gates_rise(cls, gates: list[int], info: ValidationInfo) -> list[int]:
-        if gates != sorted(set(gates)):
+    def _gates_rise(cls, gates: list[int | GateSpec]) -> list[int | GateSpec]:
+        steps = [gate if isinstance(gate, int) else gate.at for gate in gates]
+        if steps != sorted(set(steps)):
             raise ValueError("gates are steps in rising order")
         return gates
 
@@ -224,6 +238,17 @@ class StudySpec(BaseModel):
             Guard.parse(name, g.when, for_steps=g.for_steps, after_step=g.after_step, do=g.do)
             for name, g in self.guards.items()
         )
+
+    @property
+    def gate_rules(self) -> tuple[Gate, ...]:
+        """The gates, ready to be judged."""
+        rules = {key: MetricRule.parse(metric.rule) for key, metric in self.metrics.items()}
+        demands = tuple(
+            Demand(key, Target.parse(text), rules.get(key, DEFAULT_RULE))
+            for key, text in self.targets.items()
+        )
+        specs = [GateSpec(at=gate) if isinstance(gate, int) else gate for gate in self.gates]
+        return tuple(Gate(step=gate.at, do=gate.do, demands=demands) for gate in specs)
 
     def to_json(self) -> dict[str, Any]:
         """Return the study with its defaults filled in, as JSON under the file's own names."""

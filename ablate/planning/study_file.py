@@ -10,7 +10,15 @@ from pydantic import BaseModel, ValidationError
 
 from ablate.errors import StudyFileError, did_you_mean
 from ablate.planning.document import Document, read_document
-from ablate.planning.spec import DesignSpec, FactorSpec, GuardSpec, MetricSpec, PhaseSpec, StudySpec
+from ablate.planning.spec import (
+    DesignSpec,
+    FactorSpec,
+    GateSpec,
+    GuardSpec,
+    MetricSpec,
+    PhaseSpec,
+    StudySpec,
+)
 
 
 def read_study(path: Path) -> tuple[StudySpec, Document]:
@@ -47,6 +55,7 @@ _MODEL_OF = {
     "phases": PhaseSpec,
     "factors": FactorSpec,
     "metrics": MetricSpec,
+    "gates": GateSpec,
     "guards": GuardSpec,
 }
 
@@ -74,12 +83,14 @@ def _first_fault(document: Document, error: ValidationError) -> StudyFileError:
     return document.error(f"{label}: {message}", path, at_value=True)
 
 
-def _place_order(document: Document, fault: Any) -> tuple[int, int]:
-    # pydantic tries both arms of a union; the arm's fault that lies deepest says the most.
+def _place_order(document: Document, fault: Any) -> tuple[int, int, bool]:
+    # pydantic tries both arms of a union; the arm's fault that lies deepest says the most, and at
+    # one place that of the arm whose type fits.
     path = _document_path(document, fault["loc"])
     place = document.error("", path)
     is_key = fault["type"] == "extra_forbidden"
-    return (0 if is_key else 1, (place.line or 10**9) * 1000 - len(path))
+    depth = (place.line or 10**9) * 1000 - len(path)
+    return (0 if is_key else 1, depth, str(fault["type"]).endswith("_type"))
 
 
 def _document_path(document: Document, loc: tuple[Any, ...]) -> list[str | int]:

@@ -129,6 +129,39 @@ def test_mistyped_factor_key_is_refused_at_its_key(project: Project) -> None:
     assert "losses.norm_reg" in shown
 
 
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        (
+            STUDY + "gates: [100, {at: 300, do: stop}]\n",
+            ["no run reaches the gate at step 300; the longest has 200 steps", "toy.yaml:12:14"],
+        ),
+        (
+            STUDY.replace("targets:", "# targets:") + "gates: [100]\n",
+            ["gates judge targets, and the study has none", "toy.yaml:12:1", "add 'targets:'"],
+        ),
+        (
+            STUDY + "gates: [{at: 100, do: promote}]\n",
+            ["'stop' or 'flag', not 'promote'", "toy.yaml:12:23"],
+        ),
+        (
+            STUDY + "guards: {low: {when: train/audio/rms < 0.1 and rms > 0 > 1}}\n",
+            ["cannot read the condition 'rms > 0 > 1'", "join several with 'and'"],
+        ),
+    ],
+)
+def test_guards_and_gates_that_could_do_nothing_are_refused(
+    project: Project, text: str, messages: list[str]
+) -> None:
+    project.write("studies/toy.yaml", text)
+
+    shown = project.ablate("study", "create", "toy", code=2)
+
+    for message in messages:
+        assert message in shown
+    assert not (project.folder / ".ablate").exists()
+
+
 def test_changed_study_is_shown_and_applied_only_with_update(project: Project) -> None:
     project.ablate("study", "create", "toy")
     project.write("studies/toy.yaml", STUDY.replace("seeds: 2", "seeds: 3"))

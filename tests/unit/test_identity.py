@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablate.identity import canonical_json, flatten, identity
-from ablate.rules import Guard
+from ablate.rules import DEFAULT_RULE, Action, Demand, Gate, Guard, Target
 
 CONFIG = {"steps": 700, "optim": {"lr": 1e-3, "betas": [0.9, 0.99]}, "gan": False}
 STOP = Guard.parse("collapse", "train/audio/rms < 0.01", for_steps=20, do="stop")
@@ -41,6 +41,39 @@ def test_trainer_version_and_stopping_guards_count(change: dict) -> None:
 
 def test_guards_that_only_flag_do_not_count() -> None:
     assert of(CONFIG, guards=[FLAG]) == of(CONFIG)
+
+
+def test_stopping_guards_with_one_condition_keep_the_identity_that_they_had() -> None:
+    other = Guard.parse("low", "train/audio/rms < 0.01", for_steps=5, after_step=3, do="stop")
+
+    golden = "6d5dc7b6ed224a96ddd521efe42f5cd6b75080cdf5cd6bbbe2733861abdcecfa"
+    assert of(CONFIG, guards=[STOP, other]) == of(CONFIG, guards=[other, STOP]) == golden
+
+
+def test_every_condition_of_a_stopping_guard_counts_but_not_their_order() -> None:
+    def with_guard(when: str) -> str:
+        return of(CONFIG, guards=[STOP, Guard.parse("g", when, for_steps=20, do="stop")])
+
+    both = with_guard("train/audio/rms < 0.01 and a/b > 2")
+    assert both == with_guard("a/b > 2 and train/audio/rms < 0.01")
+    others = ("a/b > 2", "train/audio/rms < 0.01", "train/audio/rms < 0.01 and a/b > 3")
+    assert len({both, *map(with_guard, others)}) == 4
+
+
+def gate(do: Action = "stop", step: int = 100, **targets: str) -> Gate:
+    demands = tuple(
+        Demand(f"a/{name}", Target.parse(text), DEFAULT_RULE) for name, text in targets.items()
+    )
+    return Gate(step=step, do=do, demands=demands)
+
+
+def test_gates_count_as_guards_do_when_they_stop() -> None:
+    stops = of(CONFIG, gates=[gate(b=">= 8", c="<= 1")])
+
+    assert of(CONFIG, gates=[gate("flag", b=">= 8")]) == of(CONFIG)
+    assert stops == of(CONFIG, gates=[gate(c="<=1.0", b="> 8"), gate("flag", 50, b=">= 8")])
+    others = [gate(b=">= 8"), gate(b=">= 8", c="<= 2"), gate(step=99, b=">= 8", c="<= 1")]
+    assert len({stops, of(CONFIG), *(of(CONFIG, gates=[g]) for g in others)}) == 5
 
 
 def test_keys_that_cannot_change_the_result_do_not_count() -> None:

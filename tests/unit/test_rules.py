@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from ablate.rules import Guard, MetricRule, RuleError, Status, Target
+from ablate.rules import Condition, Guard, MetricRule, RuleError, Status, Target
 
 
 @pytest.mark.parametrize(
@@ -66,13 +66,30 @@ def test_rule_that_cannot_be_read_is_refused(text: str) -> None:
 def test_guard_reads_its_condition_and_nan_satisfies_none() -> None:
     guard = Guard.parse("collapse", "train/audio/rms<=7.5e-3", for_steps=10, do="flag")
 
-    assert (guard.key, guard.operator, guard.threshold) == ("train/audio/rms", "<=", 0.0075)
-    assert guard.holds(0.0075)
-    assert not guard.holds(0.0076)
-    assert not guard.holds(math.nan)
+    assert guard.conditions == (Condition("train/audio/rms", "<=", 0.0075),)
+    assert guard.holds({"train/audio/rms": 0.0075})
+    assert not guard.holds({"train/audio/rms": 0.0076})
+    assert not guard.holds({"train/audio/rms": math.nan})
 
 
-@pytest.mark.parametrize("text", ["", "train/audio/rms", "x << 3", "x < y", "x == 3"])
+def test_guard_with_several_conditions_wants_all_of_them() -> None:
+    guard = Guard.parse("faint", "a/level<0.25 and  a/silence >= 0.8 and a/level > 0", do="flag")
+
+    assert guard.when == "a/level < 0.25 and a/silence >= 0.8 and a/level > 0"
+    assert guard.keys == ("a/level", "a/silence")
+    assert Guard.parse("faint", guard.when, do="flag") == guard
+    assert guard.holds({"a/level": 0.1, "a/silence": 0.8})
+    assert not guard.holds({"a/level": 0.1, "a/silence": 0.7})
+    assert not guard.holds({"a/level": 0.0, "a/silence": 0.8})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "train/audio/rms", "x << 3", "x < y", "x == 3"),
+        *("x < 3 and", "and x < 3", "x < 3 and and y < 3", "x < 3 or y < 3", "x < 3, y < 3"),
+    ],
+)
 def test_guard_that_cannot_be_read_is_refused(text: str) -> None:
-    with pytest.raises(RuleError):
+    with pytest.raises(RuleError, match="join several with 'and'"):
         Guard.parse("g", text, do="flag")

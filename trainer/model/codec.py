@@ -33,6 +33,7 @@ from trainer.model.layers import (
 from trainer.model.lookup import Quantized
 from trainer.model.quantizer import ResidualQuantizer
 from trainer.model.speaker import SpeakerEncoder
+from trainer.pitch import N_FEATURES, prosody
 
 
 class CodecOutput(NamedTuple):
@@ -154,7 +155,11 @@ class Codec(nn.Module, abc.ABC):
         return Content(frames_BCT, self._melody(audio_BT, frames_BCT.shape[2]), logits)
 
     def _melody(self, audio_BT: Tensor, steps: int) -> Tensor | None:
-        return None
+        if not self.config.model.pitch:
+            return None
+        with torch.autocast(audio_BT.device.type, enabled=False):
+            melody_BCF = prosody(audio_BT, self.config.data.sample_rate_hz)
+        return functional.interpolate(melody_BCF, size=steps, mode="nearest")
 
     def _speaker(self, audio_BT: Tensor) -> Tensor | None:
         return None if self.speaker_encoder is None else self.speaker_encoder(audio_BT)
@@ -369,7 +374,7 @@ def _units(channels: int, model: ModelConfig, *, told_dim: int = 0) -> ToldSeque
 
 
 def _melody_channels(model: ModelConfig) -> int:
-    return 0
+    return N_FEATURES if model.pitch else 0
 
 
 def _beside(frames_BCT: Tensor, melody_BCT: Tensor | None) -> Tensor:

@@ -16,6 +16,7 @@ from trainer.config import QuantizerConfig
 from trainer.model.gradients import copied, rotated
 from trainer.model.kmeans import MAX_ITERATIONS, cell_sums, kmeans, nearest
 from trainer.model.lookup import LayerLookup, Quantized, to_time
+from trainer.parallel import add_up, follow_first
 
 _SMOOTHING = 1e-5
 
@@ -85,9 +86,11 @@ class Codebook(nn.Module):
         keep = self._config.ema_decay
         if self._config.update != "ema":
             counts = torch.bincount(lookup.codes_N, minlength=self._config.codebook_size)
+            add_up([counts])
             self.counts_V.mul_(keep).add_(counts, alpha=1 - keep)
             return
         sums, counts = cell_sums(lookup.residual_ND, lookup.codes_N, self._config.codebook_size)
+        add_up([sums, counts])
         self.counts_V.mul_(keep).add_(counts, alpha=1 - keep)
         self.sums_VD.mul_(keep).add_(sums, alpha=1 - keep)
         total = self.counts_V.sum()
@@ -113,6 +116,9 @@ class Codebook(nn.Module):
         if self._config.update == "ema":
             self.sums_VD.copy_(torch.where(dead_V1, fresh_VD * fresh_count, self.sums_VD))
         self.counts_V.masked_fill_(dead_V, fresh_count)
+        follow_first([self.codes_VD])
+        if self._config.update == "ema":
+            follow_first([self.sums_VD])
         return dead_V.sum()
 
 

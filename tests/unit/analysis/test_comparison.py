@@ -125,6 +125,50 @@ def test_a_run_stopped_by_a_guard_fails_and_says_where():
     assert any("stopped-s0 (step 20)" in note for note in comparison.notes)
 
 
+def judged_at(step: int, status: str, do: str = "flag") -> Event:
+    return Event(
+        "gate_judged", step, {"do": do, "values": {KEY: 9.0}, "statuses": {KEY: status}}, 0
+    )
+
+
+def test_gates_before_the_compared_step_say_what_was_critical_there():
+    data = make_data(
+        {"base": {0: flat(2.0), 1: flat(2.0)}},
+        every=10,
+        spec={"targets": {KEY: "<= 5"}},
+        events={
+            ("base", 0): [judged_at(20, "critical"), judged_at(50, "degrading")],
+            ("base", 1): [judged_at(20, "good"), judged_at(50, "good"), judged_at(100, "critical")],
+        },
+    )
+
+    row = compare(data).row("base")
+
+    assert row.verdict is Verdict.PASSED
+    assert [r for r in row.reasons if "gate" in r] == [f"critical at gate 20: {KEY} in 1 of 2 runs"]
+
+
+def test_a_run_stopped_by_a_gate_says_so_once():
+    reason = f"gate 20: {KEY} 9 is critical (<= 5)"
+    data = make_data(
+        {"base": {0: flat(2.0)}, "stopped": {0: flat(9.0, 3)}},
+        every=10,
+        spec={"targets": {KEY: "<= 4"}},
+        states={("stopped", 0): RunState.STOPPED},
+        events={("stopped", 0): [judged_at(20, "critical", do="stop")]},
+    )
+    runs = tuple(
+        dataclasses.replace(run, reason=reason) if run.variant == "stopped" else run
+        for run in data.runs
+    )
+
+    row = compare(dataclasses.replace(data, runs=runs)).row("stopped")
+
+    assert row.verdict is Verdict.FAILED
+    assert f"1 of 1 run was stopped at step 20 ({reason})" in row.reasons
+    assert sum("gate 20" in r for r in row.reasons) == 1
+
+
 def test_of_a_variant_with_some_runs_stopped_the_others_make_the_mean():
     key = "train/audio/rms"
     data = make_data(

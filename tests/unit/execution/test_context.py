@@ -47,7 +47,7 @@ class Attempt:
 
 
 def test_job_survives_its_file(tmp_path: Path) -> None:
-    guard = Guard.parse("g", "a/b < 1", do="flag")
+    guard = Guard.parse("g", "a/b < 1 and a/c > 2", do="flag")
     checkpoint = Checkpoint(step=5, path="attempt-1/x", sha256="0" * 64, size_bytes=1)
     job = make_job(tmp_path, guards=(guard,), resume_from=(checkpoint,), project=tmp_path)
 
@@ -224,6 +224,42 @@ def test_a_break_in_the_condition_starts_the_count_again(tmp_path: Path) -> None
 
     assert [e.step for e in attempt.read().events] == [20]
     assert not attempt.context.should_stop
+
+
+def test_guard_over_two_metrics_waits_for_both_and_takes_the_newest_of_each(
+    tmp_path: Path,
+) -> None:
+    guard = Guard.parse("faint", "a/level < 0.25 and v/silence >= 0.8", for_steps=10, do="stop")
+    attempt = Attempt(tmp_path, guards=(guard,))
+    for step in range(6):
+        attempt.context.log({"a/level": 0.1}, step)  # v/silence is not known yet
+    attempt.context.log({"v/silence": 0.9}, 6)  # from here on both hold
+    for step in range(7, 13):
+        attempt.context.log({"a/level": 0.1}, step)
+    attempt.context.save(12, {})
+
+    resumed = Attempt(tmp_path, attempt=2, guards=(guard,), resume_from=attempt.checkpoints())
+    resumed.context.resume()
+    for step in range(13, 17):
+        assert not resumed.context.should_stop
+        resumed.context.log({"a/level": 0.2}, step)
+
+    assert resumed.context.ending.reason == (
+        "guard faint at step 16: a/level < 0.25 and v/silence >= 0.8 since step 6"
+    )
+    (fired,) = [e for e in resumed.read().events if e.name == "guard_fired"]
+    assert fired.data["values"] == {"a/level": 0.2, "v/silence": 0.9}
+
+
+def test_one_condition_that_breaks_starts_the_count_of_all_again(tmp_path: Path) -> None:
+    guard = Guard.parse("faint", "a/level < 0.25 and v/silence >= 0.8", for_steps=10, do="flag")
+    attempt = Attempt(tmp_path, guards=(guard,))
+    for step in range(30):
+        attempt.context.log({"a/level": 0.1}, step)
+        if step % 3 == 0:
+            attempt.context.log({"v/silence": 0.7 if step == 9 else 0.9}, step)
+
+    assert [e.step for e in attempt.read().events] == [22]  # 12 is the first step with both
 
 
 def test_limit_pauses_unless_the_run_is_done(tmp_path: Path) -> None:

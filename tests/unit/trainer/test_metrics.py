@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from tests.unit.trainer.test_losses import SETTINGS, speechlike, stft
+from tests.unit.trainer.test_losses import SETTINGS, mel_filters, speechlike, stft
 from trainer.data import held_out, load_corpus
 from trainer.losses import AUDIO_LOSSES
-from trainer.metrics import high_to_mid_db, level_db, lsd_db, si_sdr_db, validate
+from trainer.metrics import (
+    band_levels_db,
+    high_to_mid_db,
+    level_db,
+    lsd_db,
+    mel_distance,
+    si_sdr_db,
+    validate,
+)
 from trainer.model import build_codec
 from trainer.parsing import parse
 from trainer.signals import Signal
@@ -100,3 +108,27 @@ def test_validation_does_not_depend_on_how_segments_are_batched() -> None:
     for key in ("valid/loss/l1", "valid/audio/rms", "valid/audio/si_sdr_db", "valid/silent/log1p"):
         assert float(found[0][key]) == pytest.approx(float(found[1][key]), rel=1e-3)
     assert {f"valid/silent/{name}" for name in AUDIO_LOSSES} <= set(found[0])
+
+
+def test_mel_distance_equals_its_reference_and_sees_the_level() -> None:
+    x, y = speechlike(1), 0.5 * speechlike(2)
+
+    logs = [
+        np.log10(np.maximum(mel_filters(1024, 80) @ stft(a, 1024).swapaxes(1, 2), 1e-5))
+        for a in (y, x)
+    ]
+    expected = np.abs(logs[0] - logs[1]).mean()
+    found = mel_distance(Signal(tensor(y)), Signal(tensor(x)), 16000)
+    assert float(found) == pytest.approx(expected, rel=1e-4)
+    quieter = mel_distance(Signal(tensor(0.1 * x)), Signal(tensor(x)), 16000)
+    assert float(quieter) == pytest.approx(1.0, rel=0.05)
+
+
+def test_band_levels_are_the_gain_in_each_band() -> None:
+    x = speechlike(1)
+
+    same_gain = band_levels_db(Signal(tensor(0.1 * x)), Signal(tensor(x)), 16000)
+    silent = band_levels_db(Signal(tensor(0 * x)), Signal(tensor(x)), 16000)
+
+    assert [float(v) for v in same_gain.values()] == pytest.approx([-20] * 4, abs=0.01)
+    assert all(float(v) < -80 for v in silent.values())

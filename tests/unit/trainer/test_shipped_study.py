@@ -14,7 +14,13 @@ from trainer.loop import train
 from trainer.spec import BUNDLED
 
 STUDIES = sorted((Path(__file__).parents[3] / "studies").glob("*.yaml"))
-SHORT = {"steps": 1, "data.segment_s": 0.1, "data.valid_s": 0.2, "data.synthetic_s": 5}
+SHORT = {
+    "steps": 1,
+    "data.batch_size": 2,
+    "data.segment_s": 0.1,
+    "data.valid_s": 0.2,
+    "data.synthetic_s": 5,
+}
 
 
 def phase_settings(study: dict[str, Any], name: str) -> dict[str, Any]:
@@ -39,7 +45,7 @@ def every_variant() -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for path in STUDIES:
         for name, settings in variants(YAML(typ="safe", pure=True).load(path)):
-            found.setdefault(name, settings)
+            found[f"{path.stem}: {name}"] = settings
     return found
 
 
