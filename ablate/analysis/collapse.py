@@ -113,7 +113,11 @@ def _trivial(views: Sequence[RunView]) -> tuple[TrivialLoss, ...]:
     found: list[TrivialLoss] = []
     for name in dict.fromkeys(loss for _, loss in cells):
         firsts = {
-            predictor: middle(f for v in views if (f := _first(v, f"null/{predictor}/{name}")))
+            predictor: middle(
+                first
+                for view in views
+                if (first := _first(view, f"null/{predictor}/{name}")) is not None
+            )
             for predictor, loss in cells
             if loss == name
         }
@@ -158,7 +162,7 @@ def _stages(views: Sequence[RunView]) -> tuple[Stage, ...]:
         return ()
     named = [m for n in views[0].data.names_in("train/stage") if (m := _STAGE.fullmatch(n))]
     keys = [f"train/stage/{m[0]}" for m in sorted(named, key=lambda m: int(m[1]))]
-    now = typical([{k: v for k in keys if (v := view.recent(k))} for view in views])
+    now = typical([{k: v for k in keys if (v := view.recent(k)) is not None} for view in views])
     first = typical([{k: v for k in keys if (v := _first(view, k))} for view in views])
     stages: list[Stage] = []
     before = 1.0
