@@ -127,6 +127,21 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """Where a variant branches off: the checkpoint of another variant, at the same seed."""
+
+    variant: str
+    identity: str
+    """Of that variant; with the step it is part of the identity of the one that branches off."""
+    step: int
+
+    @property
+    def label(self) -> str:
+        """``phase_a@2000``, as study files write it."""
+        return f"{self.variant}@{self.step}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Variant:
     """One full assignment of config values, resolved by the trainer."""
 
@@ -140,6 +155,8 @@ class Variant:
     is_phase: bool
     """True when the study names it by hand, False when the design generated it."""
     is_baseline: bool = False
+    start_at: Origin | None = None
+    """None for the beginning."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -201,6 +218,20 @@ class Study:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Parent:
+    """The run from whose checkpoint another one begins."""
+
+    run_id: str
+    variant: str
+    """As the study of the run that branches off names it."""
+    step: int
+    """Of the checkpoint."""
+    state: RunState
+    has_checkpoint: bool
+    """Whether it has made that checkpoint."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
     """A stored run: variant x seed of one study, as that study sees it.
 
@@ -226,11 +257,34 @@ class Run:
     """Why it failed, diverged or was stopped, in one line."""
     wall_s: float
     """Seconds that its attempts ran, added up."""
+    parent: Parent | None = None
+    """Where it branches off; None when it starts from the beginning."""
 
     @property
     def label(self) -> str:
         """``phase_a-s0``: how a run is shown and how MLflow names it."""
         return f"{self.variant}-s{self.seed}"
+
+    @property
+    def start_step(self) -> int:
+        """The step from which its next attempt would train; 0 for the beginning."""
+        return self.checkpoint_step or (self.parent.step if self.parent else 0)
+
+    @property
+    def waits_for(self) -> str | None:
+        """Why a queued run cannot be trained yet, None when it can."""
+        parent = self.parent
+        if self.state is not RunState.QUEUED or self.checkpoint_step is not None:
+            return None
+        if parent is None or parent.has_checkpoint:
+            return None
+        label = f"{parent.variant}-s{self.seed}"
+        if not parent.state.is_finished:
+            return f"waits for {label} to reach step {parent.step}"
+        if parent.state is RunState.SUCCEEDED:
+            return f"waits for {label}, which ended without a checkpoint at step {parent.step}"
+        was = "was " if parent.state in (RunState.STOPPED, RunState.CANCELLED) else ""
+        return f"waits for {label}, which {was}{parent.state} before step {parent.step}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -258,6 +312,21 @@ class Attempt:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BranchPoint:
+    """The checkpoint of another run from which a run begins."""
+
+    run_id: str
+    variant: str
+    seed: int
+    checkpoint: Checkpoint
+
+    @property
+    def label(self) -> str:
+        """``phase_a-s0@2000``."""
+        return f"{self.variant}-s{self.seed}@{self.checkpoint.step}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
     """A lease on a run: who holds it may write for its attempt, until it expires."""
 
@@ -268,3 +337,7 @@ class Claim:
     """Fencing token: larger than that of every claim before it on the same run."""
     resume_from: tuple[Checkpoint, ...] = field(default=())
     """Checkpoints of earlier attempts, newest first."""
+    branch_from: BranchPoint | None = None
+    """Where it begins when it has no checkpoint of its own."""
+    branch_steps: frozenset[int] = frozenset()
+    """Steps at which other runs begin from a checkpoint of this one."""

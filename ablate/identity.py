@@ -3,7 +3,8 @@
 The identity of a variant is its resolved config without the keys that the trainer declares as not
 part of identity, the trainer's name and version, and the guards and gates that stop. What stops a
 run changes what it becomes, so two studies share a run only when they would stop it alike. The seed
-stands beside the identity, never inside. See ADR 0002.
+stands beside the identity, never inside. See ADR 0002; a run that begins from another's checkpoint
+has that one's identity in its own, see ADR 0010.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-from ablate.domain import Config, Json
+from ablate.domain import Config, Json, Origin
 from ablate.rules import Gate, Guard
 
 _FORMAT = 1
@@ -40,6 +41,7 @@ def identity(
     absent_means: Mapping[str, Json] | None = None,
     guards: Sequence[Guard] = (),
     gates: Sequence[Gate] = (),
+    start_at: Origin | None = None,
 ) -> str:
     """Return 64 hex digits that are equal exactly for runs that would train alike.
 
@@ -52,6 +54,7 @@ def identity(
             A key with that value is left out, so that runs made before it keep their identity.
         guards: The study's guards; only those that stop count.
         gates: The study's gates; only those that stop count, with the targets that they judge.
+        start_at: Where it branches off; left out for runs that start from the beginning.
     """
     kept = {
         key: value
@@ -59,9 +62,12 @@ def identity(
         if key not in not_identity and not _is_absent(key, value, absent_means or {})
     }
     stops = sorted(_stop(guard) for guard in guards if guard.do == "stop")
-    parts = {"config": kept, "trainer": trainer, "version": version, "stops": stops}
+    parts: dict[str, Json] = {"config": kept, "trainer": trainer, "version": version}
+    parts["stops"] = stops
     if gated := [_gate(gate) for gate in gates if gate.do == "stop"]:
         parts["gates"] = gated
+    if start_at is not None:
+        parts["start_at"] = [start_at.identity, start_at.step]
     text = f"ablate/{_FORMAT}:{canonical_json(parts)}"
     return hashlib.sha256(text.encode()).hexdigest()
 

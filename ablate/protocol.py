@@ -56,6 +56,11 @@ class Run(Protocol):
         ...
 
     @property
+    def checkpoint_steps(self) -> frozenset[int]:
+        """Steps at which another run branches off; save there beside the usual."""
+        ...
+
+    @property
     def processes(self) -> int:
         """How many processes are to train this run together: one for each of its GPUs."""
         ...
@@ -98,7 +103,11 @@ class Run(Protocol):
         ...
 
     def resume(self) -> Any | None:
-        """Return the state of the last good checkpoint, or None to start from the beginning."""
+        """Return the state of the last good checkpoint, or None to start from the beginning.
+
+        A run that branches off gets the state of the run that it begins from, whose model may
+        differ from its own.
+        """
         ...
 
     def artifact(self, path: Path | str, name: str | None = None) -> None:

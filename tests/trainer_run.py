@@ -23,6 +23,7 @@ class MemoryRun:
 
     device = "cpu"
     threads = 1
+    checkpoint_steps: frozenset[int] = frozenset()
     processes = 1
 
     def __init__(

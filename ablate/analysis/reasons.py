@@ -38,9 +38,11 @@ def reasons_for(
         *_gate_reasons(data, runs, at_step),
         *_contrast_reasons(data, runs, contrasts, baseline_failed),
         *_unfinished(runs),
+        *_waiting(runs),
         *_good_targets(data, runs),
         *_equal(data, contrasts),
         *_without_value(data, runs),
+        *_lineage(runs),
     ]
     texts = tuple(text for _, text in sorted(reasons, key=lambda r: r[0]))
     return texts or (_default_reason(data, variant),)
@@ -50,8 +52,8 @@ def reasons_without_points(runs: Sequence[JudgedRun]) -> tuple[str, ...]:
     """Return what is to be said of a variant of which no run has a point."""
     if not runs:
         return ("it has no run",)
-    ended = [text for _, text in sorted(_endings(runs))]
-    return (*ended, f"none of its {len(runs)} runs has logged a point")
+    said = [text for _, text in sorted([*_endings(runs), *_waiting(runs)])]
+    return (*said, f"none of its {len(runs)} runs has logged a point")
 
 
 def _target_reasons(data: StudyData, runs: Sequence[JudgedRun], at_step: int) -> list[Reason]:
@@ -286,6 +288,24 @@ def _without_value(data: StudyData, runs: Sequence[JudgedRun]) -> list[Reason]:
     if not missing:
         return []
     return [((_NOTE, 0.0, 550), f"nothing to judge the target of {', '.join(missing)} by")]
+
+
+def _waiting(runs: Sequence[JudgedRun]) -> list[Reason]:
+    waiting = [r.run.parent for r in runs if r.run.waits_for and r.run.parent]
+    if not waiting:
+        return []
+    what = f"{waiting[0].variant} at step {waiting[0].step}"
+    verb = "waits" if len(waiting) == 1 else "wait"
+    text = f"{of_runs(len(waiting), len(runs))} {verb} for a checkpoint of {what}"
+    return [((_NOTE, 0.0, 560), text)]
+
+
+def _lineage(runs: Sequence[JudgedRun]) -> list[Reason]:
+    parents = [r.run.parent for r in runs if r.run.parent]
+    if not parents:
+        return []
+    text = f"begins from {parents[0].variant} at step {parents[0].step}, seed by seed"
+    return [((_NOTE, 0.0, 570), text)]
 
 
 def _default_reason(data: StudyData, variant: str) -> str:

@@ -38,6 +38,9 @@ def run(
     only: list[str] = typer.Option([], "--only", help="A phase or a run (repeatable)."),
     executor: str = typer.Option("local", "--executor", help="local or inline."),
     device: str = typer.Option("auto", "--device", help="auto, cpu, cuda or cuda:0,1."),
+    gpus_per_run: int = typer.Option(
+        1, "--gpus-per-run", min=1, help="GPUs that train one run together."
+    ),
     steps: int | None = typer.Option(None, "--steps", min=1, help="Pause every run at this step."),
     fail_fast: bool = typer.Option(False, "--fail-fast", help="Claim no more after a failure."),
     max_failures: int | None = typer.Option(
@@ -59,7 +62,7 @@ def run(
         only=tuple(only),
         workers=workers,
         executor=executor,
-        devices=parse_devices(device),
+        devices=parse_devices(device, gpus_per_run),
         steps=steps,
         max_failures=1 if fail_fast else max_failures,
     )
@@ -78,7 +81,7 @@ def train(
         elif not waiting:
             _say_nothing_to_do(store, request)
         else:
-            _work(store, settings, request, len(waiting))
+            _work(store, settings, request, waiting)
 
 
 def _resolve_only(store: Store, studies: Sequence[str], only: Sequence[str]) -> tuple[str, ...]:
@@ -109,7 +112,7 @@ def _waiting(store: Store, request: Request) -> list[Run]:
         for run in runs.values()
         if not run.state.is_finished
         and (not request.only or run.id in request.only or run.variant in request.only)
-        and (request.steps is None or (run.checkpoint_step or 0) < request.steps)
+        and (request.steps is None or run.start_step < request.steps)
     ]
 
 
@@ -130,17 +133,21 @@ def _say_nothing_to_do(store: Store, request: Request) -> None:
     say(f"next: ablate compare --study {names[-1]}")
 
 
-def _work(store: Store, settings: Settings, request: Request, total: int) -> None:
+def _work(store: Store, settings: Settings, request: Request, waiting: Sequence[Run]) -> None:
     from ablate.execution.launch import run_studies
     from ablate.mirrors.process import mirroring
-    from ablate.render.studies import summary_line
+    from ablate.render.studies import summary_line, waiting_lines
 
+    total = len(waiting)
     say(f"{total} runs on {request.slots} workers ({request.devices.kind}); Ctrl-C pauses them")
     received: list[int] = []
     with mirroring(settings, is_wanted=settings.mlflow), _progress(total) as observer:
         summary = run_studies(store, settings, request, observer, on_signal=received.append)
     say(summary_line(summary))
-    _leave(summary, received, request)
+    stuck = [run for run in _waiting(store, request) if run.waits_for]
+    for line in waiting_lines(stuck):
+        say(line)
+    _leave(summary, received, request, stuck)
 
 
 def _progress(total: int) -> AbstractContextManager[Any]:
@@ -153,7 +160,9 @@ def _progress(total: int) -> AbstractContextManager[Any]:
     return LineProgress(sys.stderr, total)
 
 
-def _leave(summary: Summary, received: Sequence[int], request: Request) -> None:
+def _leave(
+    summary: Summary, received: Sequence[int], request: Request, stuck: Sequence[Run]
+) -> None:
     """Say what comes next, and exit as the contract says."""
     from ablate.domain import RunState
 
@@ -166,7 +175,9 @@ def _leave(summary: Summary, received: Sequence[int], request: Request) -> None:
             "the runs that are left are held by another `ablate run`",
             hint="watch them with: ablate status",
         )
-    if summary.runs[RunState.FAILED]:
+    # Nothing will bring the checkpoint that these wait for, unless the user does.
+    in_vain = {RunState.FAILED, RunState.SUCCEEDED}
+    if summary.runs[RunState.FAILED] or any(r.parent and r.parent.state in in_vain for r in stuck):
         say("next: ablate status, ablate logs RUN, ablate retry RUN")
         raise typer.Exit(1)
     say(f"next: ablate compare --study {study}" if study else "next: ablate compare")

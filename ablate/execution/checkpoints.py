@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,9 +99,25 @@ def saved_threads(run_dir: Path, checkpoint: Checkpoint) -> int | None:
         return None
 
 
-def prune_checkpoints(run_dir: Path, newest_first: list[Checkpoint]) -> None:
-    """Delete all but the newest; called only after the newest was written and verified."""
+def steps_on_disk(run_dir: Path) -> list[int]:
+    """Return the steps of the checkpoints whose files a run still has, ascending."""
+    notes = run_dir.glob("attempt-*/checkpoints/step-*.json")
+    return sorted({int(note.stem.removeprefix("step-")) for note in notes})
+
+
+def prune_checkpoints(
+    run_dir: Path, newest_first: list[Checkpoint], *, wanted: Collection[int] = ()
+) -> None:
+    """Delete all but the newest; called only after the newest was written and verified.
+
+    Args:
+        run_dir: What the stored paths are relative to.
+        newest_first: All of the run.
+        wanted: Steps at which other runs branch off: those are kept.
+    """
     for checkpoint in newest_first[KEPT:]:
+        if checkpoint.step in wanted:
+            continue
         data = run_dir / checkpoint.path
         data.with_suffix(".json").unlink(missing_ok=True)
         data.unlink(missing_ok=True)

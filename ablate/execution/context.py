@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ablate import artifacts
-from ablate.domain import AttemptState, Checkpoint, Event
+from ablate.domain import AttemptState, BranchPoint, Checkpoint, Event
 from ablate.errors import StoreUnavailableError
 from ablate.execution.checkpoints import (
     CheckpointError,
@@ -23,6 +23,7 @@ from ablate.execution.checkpoints import (
     prune_checkpoints,
     save_checkpoint,
     saved_threads,
+    steps_on_disk,
 )
 from ablate.execution.gates import NOTHING_SEEN, GateWatch, Judgement
 from ablate.execution.guards import Firing, GuardWatch
@@ -39,6 +40,10 @@ _KEY = re.compile(r"[^/\s]+(/[^/\s]+)+")
 _MAX_KEY_LENGTH = 250
 _MAX_INT = 2**63
 _FLOATS = {float}
+
+
+class BranchError(Exception):
+    """A run cannot begin from the checkpoint of another."""
 
 
 class RunContext:
@@ -58,7 +63,7 @@ class RunContext:
         self._patiently = Patience(job.run_dir, warn, self._may_wait)
         self._guards = GuardWatch(job.guards)
         self._gates = GateWatch(job.gates)
-        self._machine = MachineMeter(job.system_metrics_s, job.gpu)
+        self._machine = MachineMeter(job.system_metrics_s, job.gpus)
         self._keys: tuple[str, ...] = ()
         """Those of the last step: most steps have the same ones, which were checked."""
         self._checked: set[str] = set()
@@ -66,6 +71,7 @@ class RunContext:
         """Keys of which it was told that a double does not hold them exactly."""
         self._on_device = DeviceLog(self._write_any)
         self._checkpoints: list[Checkpoint] = list(job.resume_from)
+        self._checkpoint_steps = frozenset(job.checkpoint_steps)
         self._has_started = False
         self._last_step = -1
         self._stop: Ending | None = None
@@ -83,6 +89,16 @@ class RunContext:
     def threads(self) -> int:
         """See `ablate.protocol.Run`."""
         return self._threads
+
+    @property
+    def processes(self) -> int:
+        """See `ablate.protocol.Run`."""
+        return max(1, len(self._job.gpus))
+
+    @property
+    def checkpoint_steps(self) -> frozenset[int]:
+        """See `ablate.protocol.Run`."""
+        return self._checkpoint_steps
 
     @property
     def should_stop(self) -> bool:
@@ -122,7 +138,7 @@ class RunContext:
         """See `ablate.protocol.Run`."""
         # All that every step pays for lies in this method: benchmarks/log.py measures it.
         if not self._has_started:
-            self._begin(None, None)
+            self._start()
         if type(step) is not int or not 0 <= step < _MAX_INT:
             step = check_step(step)
         keys = tuple(metrics)
@@ -167,7 +183,7 @@ class RunContext:
             checkpoint,
             *(c for c in self._checkpoints if c.path != checkpoint.path),
         ]
-        prune_checkpoints(self._job.run_dir, self._checkpoints)
+        prune_checkpoints(self._job.run_dir, self._checkpoints, wanted=self.checkpoint_steps)
         self._last_step = max(self._last_step, step)
 
     def resume(self) -> Any | None:
@@ -188,9 +204,30 @@ class RunContext:
             self.event("resumed", loaded.step, attempt=self._job.attempt)
             return loaded.state
         self._checkpoints = []
-        self._begin(None, None)
-        self._report(rejected, 0)
-        return None
+        branch = self._job.branch_from
+        state = self._branch(branch) if branch else None
+        if branch is None:
+            self._begin(None, None)
+        self._report(rejected, branch.checkpoint.step if branch else 0)
+        return state
+
+    def _branch(self, branch: BranchPoint) -> Any:
+        """Return the state of another run, and begin behind it with guards and gates of our own."""
+        step = branch.checkpoint.step
+        assert self._job.branch_dir is not None
+        try:
+            loaded = load_checkpoint(self._job.branch_dir, branch.checkpoint)
+        except CheckpointError as error:
+            kept = ", ".join(map(str, steps_on_disk(self._job.branch_dir))) or "none"
+            raise BranchError(
+                f"{branch.label} cannot be used (checkpoints left there: {kept}): {error}"
+            ) from error
+        self._begin(step, None)
+        self._gates.restore(NOTHING_SEEN, step)
+        self._last_step = step
+        origin = {"run": branch.run_id, "variant": branch.variant, "seed": branch.seed}
+        self.event("branched", step, **origin)
+        return loaded.state
 
     def artifact(self, path: Path | str, name: str | None = None) -> None:
         """See `ablate.protocol.Run`."""
@@ -210,6 +247,11 @@ class RunContext:
     def _start(self) -> None:
         """A trainer that never resumes begins with its first word."""
         if not self._has_started:
+            if self._job.branch_from is not None:
+                raise BranchError(
+                    f"the run begins at {self._job.branch_from.label}: its trainer has to call "
+                    "run.resume() before anything else"
+                )
             self._begin(None, None)
 
     def _begin(self, step: int | None, inexact: str | None) -> None:

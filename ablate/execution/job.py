@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ablate.domain import Checkpoint
+from ablate.domain import BranchPoint, Checkpoint
 from ablate.errors import StoreUnavailableError
 from ablate.rules import Condition, Demand, Gate, Guard, MetricRule, Target
 
@@ -45,8 +45,8 @@ class Job:
     seed: int
     device: str
     """``cpu`` or ``cuda``."""
-    gpu: int | None
-    """The GPU this worker may see, None for no restriction."""
+    gpus: tuple[int, ...]
+    """The GPUs that train this run together; empty on the CPU."""
     threads: int
     guards: tuple[Guard, ...]
     gates: tuple[Gate, ...]
@@ -54,6 +54,12 @@ class Job:
     """Pause at this step, None to train to the end."""
     resume_from: tuple[Checkpoint, ...]
     """Newest first."""
+    branch_from: BranchPoint | None = None
+    """Where the run begins when it has no checkpoint of its own."""
+    branch_dir: Path | None = None
+    """The folder of the run that made it."""
+    checkpoint_steps: tuple[int, ...] = ()
+    """Where other runs branch off, ascending."""
     system_metrics_s: float = 0.0
     """Seconds between two measurements of the machine, 0 for none."""
 
@@ -101,8 +107,16 @@ class Job:
             project=Path(values["project"]) if values["project"] else None,
             guards=tuple(_guard(**guard) for guard in values["guards"]),
             gates=tuple(_gate(**gate) for gate in values["gates"]),
+            gpus=tuple(values["gpus"]),
             resume_from=tuple(Checkpoint(**c) for c in values["resume_from"]),
+            branch_from=_branch_point(**values["branch_from"]) if values["branch_from"] else None,
+            branch_dir=Path(values["branch_dir"]) if values["branch_dir"] else None,
+            checkpoint_steps=tuple(values["checkpoint_steps"]),
         )
+
+
+def _branch_point(checkpoint: dict[str, Any], **fields: Any) -> BranchPoint:
+    return BranchPoint(checkpoint=Checkpoint(**checkpoint), **fields)
 
 
 def _guard(conditions: list[dict[str, Any]], **fields: Any) -> Guard:

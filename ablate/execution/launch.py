@@ -147,7 +147,7 @@ class _Desk:
 
     def job(self, claim: Claim, slot: int) -> Job:
         """Return the job of a claim for a worker slot, which decides its GPU."""
-        run = claim.run
+        run, branch = claim.run, claim.branch_from
         devices = self._request.devices
         return Job(
             attempt_id=claim.attempt_id,
@@ -159,12 +159,15 @@ class _Desk:
             config=dict(run.config),
             seed=run.seed,
             device=devices.kind,
-            gpu=devices.gpu_of(slot),
+            gpus=devices.gpus_of(slot),
             threads=self._threads,
             guards=self._specs[run.study].guard_rules,
             gates=self._specs[run.study].gate_rules,
             step_limit=self._request.steps,
             resume_from=claim.resume_from,
+            branch_from=branch,
+            branch_dir=self._settings.run_dir(branch.run_id) if branch else None,
+            checkpoint_steps=tuple(sorted(claim.branch_steps)),
             system_metrics_s=self._settings.system_metrics_s,
         )
 

@@ -77,7 +77,7 @@ class ProgressMeter:
         """Return where the run stands."""
         return RunProgress(
             run=self._run,
-            step=self._last[1] if self._last else self._run.checkpoint_step or 0,
+            step=self._last[1] if self._last else self._run.start_step,
             steps=self._steps,
             steps_per_s=self._speed(),
             metric=self._metric,

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ablate.designs import DESIGNS
-from ablate.domain import Json, Plan, Variant
+from ablate.domain import Config, Json, Origin, Plan, Variant
 from ablate.errors import StudyFileError, UsageError, did_you_mean
 from ablate.identity import identity
-from ablate.planning.spec import FactorSpec, PhaseSpec, StudySpec
+from ablate.planning.spec import FactorSpec, PhaseSpec, Start, StudySpec
 from ablate.protocol import ConfigError, Trainer
 
 IMPLICIT_PHASE = "base"
@@ -42,6 +42,9 @@ class _Draft:
     """Dotted key -> where in the study file its value was set."""
     factors: Mapping[str, str]
     is_phase: bool
+    start: Start | None = None
+    start_path: _Path = ()
+    """Where in the study file its start was set."""
 
 
 def make_plan(spec: StudySpec, trainer: Trainer, places: Places) -> Plan:
@@ -54,14 +57,18 @@ def make_plan(spec: StudySpec, trainer: Trainer, places: Places) -> Plan:
 
     Raises:
         StudyFileError: For an unknown parent or design, a cycle, two baselines, a gate that judges
-            nothing, or a config that the trainer refuses; it points at the key.
+            nothing, a start that no checkpoint can serve, or a config that the trainer refuses; it
+            points at the key.
     """
     phases = spec.phases or {IMPLICIT_PHASE: PhaseSpec(baseline=True)}
     baseline = _baseline_name(phases, places)
     drafts = [_draft_phase(spec, phases, name, places) for name in phases]
     drafts += _draft_design(spec, drafts, baseline, places)
     _refuse_too_many(spec, len(drafts), places)
-    variants = _distinct([_resolve(draft, spec, trainer, places, baseline) for draft in drafts])
+    made: dict[str, Variant] = {}
+    for draft in _parents_first(drafts, places):
+        made[draft.name] = _resolve(draft, spec, trainer, places, made)
+    variants = _distinct([made[draft.name] for draft in drafts], baseline)
     _refuse_idle_gates(spec, variants, places)
     return Plan(
         study=spec.study,
@@ -90,11 +97,14 @@ def _draft_phase(
 ) -> _Draft:
     settings: dict[str, Json] = dict(spec.base)
     origins: dict[str, _Path] = {key: ("base", key) for key in spec.base}
+    start, start_path = None, ()
     for ancestor in _lineage(phases, name, places):
         for key, value in phases[ancestor].set.items():
             settings[key] = value
             origins[key] = ("phases", ancestor, "set", key)
-    return _Draft(name, settings, origins, {}, is_phase=True)
+        if phases[ancestor].start:
+            start, start_path = phases[ancestor].start, ("phases", ancestor, "start_at")
+    return _Draft(name, settings, origins, {}, True, start, start_path)
 
 
 def _lineage(phases: Mapping[str, PhaseSpec], name: str, places: Places) -> list[str]:
@@ -154,7 +164,7 @@ def _draft_levels(
             named = isinstance(factors[factor].levels, dict)
             origins[key] = ("factors", factor, *(("levels", label, key) if named else ("key",)))
     name = ",".join(f"{factor}={label}" for factor, label in chosen.items())
-    return _Draft(name, settings, origins, dict(chosen), is_phase=False)
+    return _Draft(name, settings, origins, dict(chosen), False, parent.start, parent.start_path)
 
 
 def _refuse_too_many(spec: StudySpec, variants: int, places: Places) -> None:
@@ -183,11 +193,36 @@ def _refuse_idle_gates(spec: StudySpec, variants: Sequence[Variant], places: Pla
             )
 
 
+def _parents_first(drafts: Sequence[_Draft], places: Places) -> list[_Draft]:
+    """Return the drafts so that each comes after the one from whose checkpoint it starts."""
+    phases = {draft.name: draft for draft in drafts if draft.is_phase}
+    return sorted(drafts, key=lambda draft: _depth(draft, phases, places))
+
+
+def _depth(draft: _Draft, phases: Mapping[str, _Draft], places: Places) -> int:
+    """Return how many checkpoints of others lie between a draft and a beginning."""
+    line = [draft.name]
+    while draft.start is not None:
+        phase = draft.start.phase
+        if phase not in phases:
+            hint = did_you_mean(phase, phases)
+            message = f"there is no phase '{phase}'"
+            raise places.error(message, draft.start_path, at_value=True, hint=hint)
+        if phase in line:
+            circle = " at ".join([*line[line.index(phase) :], phase])
+            message = f"phases start in a circle: {circle}"
+            raise places.error(message, draft.start_path, at_value=True)
+        line.append(phase)
+        draft = phases[phase]
+    return len(line)
+
+
 def _resolve(
-    draft: _Draft, spec: StudySpec, trainer: Trainer, places: Places, baseline: str
+    draft: _Draft, spec: StudySpec, trainer: Trainer, places: Places, made: Mapping[str, Variant]
 ) -> Variant:
     try:
         config = trainer.resolve(draft.settings)
+        origin = _origin(draft, config, places, made)
         digest = identity(
             config,
             trainer=spec.trainer,
@@ -196,6 +231,7 @@ def _resolve(
             absent_means=trainer.absent_means,
             guards=spec.guard_rules,
             gates=spec.gate_rules,
+            start_at=origin,
         )
     except ConfigError as error:
         path = draft.origins.get(error.key) or _nearest(draft, error.key)
@@ -207,8 +243,29 @@ def _resolve(
         config=config,
         factors=draft.factors,
         is_phase=draft.is_phase,
-        is_baseline=draft.name == baseline,
+        start_at=origin,
     )
+
+
+def _origin(
+    draft: _Draft, config: Config, places: Places, made: Mapping[str, Variant]
+) -> Origin | None:
+    """Return where a draft branches off, after checking that there can be such a checkpoint."""
+    if draft.start is None:
+        return None
+    parent, step = made[draft.start.phase], draft.start.step
+    own_end, end = config.get("steps"), parent.config.get("steps")
+    begin = parent.start_at.step if parent.start_at else 0
+    fault = None
+    if isinstance(own_end, int) and step >= own_end:
+        fault = f"'{draft.name}' ends at step {own_end} and cannot start at step {step}"
+    elif isinstance(end, int) and step > end:
+        fault = f"'{parent.name}' ends at step {end} and has no checkpoint at step {step}"
+    elif step <= begin:
+        fault = f"'{parent.name}' itself starts at step {begin}; start at a later one"
+    if fault:
+        raise places.error(fault, draft.start_path, at_value=True)
+    return Origin(variant=parent.name, identity=parent.identity, step=step)
 
 
 def _nearest(draft: _Draft, key: str) -> _Path:
@@ -219,7 +276,7 @@ def _nearest(draft: _Draft, key: str) -> _Path:
     return ("phases", draft.name)
 
 
-def _distinct(variants: list[Variant]) -> tuple[Variant, ...]:
+def _distinct(variants: list[Variant], baseline: str) -> tuple[Variant, ...]:
     """Let a phase stand for the levels that equal it, so that no variant is there twice."""
     names = Counter(variant.name for variant in variants)
     if twice := [name for name, count in names.items() if count > 1]:
@@ -229,7 +286,7 @@ def _distinct(variants: list[Variant]) -> tuple[Variant, ...]:
     for variant in variants:
         levels.setdefault(variant.identity, {}).update(variant.factors)
     return tuple(
-        replace(v, factors=levels[v.identity]) if v.is_phase else v
+        replace(v, factors=levels[v.identity], is_baseline=v.name == baseline) if v.is_phase else v
         for v in variants
         if v.is_phase or v.identity not in phases
     )

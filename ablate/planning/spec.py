@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
     AfterValidator,
@@ -67,6 +67,20 @@ ConfigKey = Annotated[str, StringConstraints(min_length=1)]
 Settings = dict[ConfigKey, ConfigValue]
 
 
+class Start(NamedTuple):
+    """A checkpoint by the phase that makes it."""
+
+    phase: str
+    step: int
+
+
+def _parse_start(text: str) -> Start:
+    found = re.fullmatch(r"([^@]+)@(\d{1,18})", text.strip())
+    if not found or int(found[2]) == 0:
+        raise ValueError(f"cannot read '{text}'; write a phase and a step, as phase_a@2000")
+    return Start(found[1], int(found[2]))
+
+
 class PhaseSpec(BaseModel):
     """A variant named by hand: its difference to its parent."""
 
@@ -78,6 +92,20 @@ class PhaseSpec(BaseModel):
     """Whether the others are compared with this one."""
     set: Settings = Field(default_factory=dict)
     """Dotted config keys and their values."""
+    start_at: str | None = None
+    """``<phase>@<step>``: begin from the checkpoint that this phase makes at this step."""
+
+    @field_validator("start_at")
+    @classmethod
+    def _start_reads(cls, text: str | None) -> str | None:
+        if text is not None:
+            _parse_start(text)
+        return text
+
+    @property
+    def start(self) -> Start | None:
+        """Where it starts, None for the beginning."""
+        return None if self.start_at is None else _parse_start(self.start_at)
 
 
 class FactorSpec(BaseModel):

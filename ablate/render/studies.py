@@ -33,6 +33,7 @@ def variants_table(plan: Plan) -> Table:
         Column("variant", is_fixed=True),
         Column("kind"),
         Column("from"),
+        *([Column("start_at")] if _branches(plan.variants) else []),
         Column("changes"),
     )
     by_name = {v.name: v for v in plan.variants}
@@ -41,9 +42,10 @@ def variants_table(plan: Plan) -> Table:
         parent = by_name.get(_parent_name(plan, variant) or "", plan.baseline)
         start = "-" if parent is variant else parent.name
         changes = _differences(variant, flatten(parent.config))
-        rows.append(
-            (Cell(variant.name, tone="strong"), Cell(_kind(variant)), Cell(start), Cell(changes))
-        )
+        cells = [Cell(variant.name, tone="strong"), Cell(_kind(variant)), Cell(start)]
+        if _branches(plan.variants):
+            cells.append(Cell(variant.start_at.label if variant.start_at else ""))
+        rows.append((*cells, Cell(changes)))
     imported = len({cell.variant for cell in plan.imported})
     parts: list[str] = []
     if trained := len(plan.variants) - imported:
@@ -53,6 +55,10 @@ def variants_table(plan: Plan) -> Table:
         parts.append(f"{len(plan.imported)} imported runs of {imported} variants")
     note = f"{' + '.join(parts)} = {len(plan.cells)} runs"
     return Table(f"{plan.study}: {plan.question}".rstrip(": "), columns, tuple(rows), (note,))
+
+
+def _branches(variants: Sequence[Variant]) -> bool:
+    return any(variant.start_at for variant in variants)
 
 
 def _parent_name(plan: Plan, variant: Variant) -> str | None:
@@ -144,12 +150,14 @@ def templates_table(specs: Mapping[str, StudySpec]) -> Table:
 
 
 def runs_table(runs: Sequence[Run]) -> Table:
-    """Return runs with their state, step and reason."""
+    """Return runs with their state, step and why they ended or wait; where they branch off."""
+    has_branches = any(run.parent for run in runs)
     columns = (
         Column("run", is_fixed=True),
         Column("study"),
         Column("phase"),
         Column("seed", is_number=True),
+        *([Column("start_at")] if has_branches else []),
         Column("state"),
         Column("step", is_number=True),
         Column("attempts", is_number=True),
@@ -162,15 +170,27 @@ def runs_table(runs: Sequence[Run]) -> Table:
             Cell(run.study),
             Cell(run.variant, tone="strong"),
             _number(run.seed),
+            *([Cell(_start(run))] if has_branches else []),
             Cell(run.state.value, tone=_TONES.get(run.state, "plain")),
             _number(run.step),
             _number(run.attempts),
             Cell(f"{run.wall_s:.1f}", run.wall_s),
-            Cell(run.reason or ""),
+            Cell(run.reason or run.waits_for or ""),
         )
         for run in runs
     )
     return Table("", columns, rows, (count_states(runs),))
+
+
+def _start(run: Run) -> str:
+    return f"{run.parent.variant}@{run.parent.step}" if run.parent else ""
+
+
+def waiting_lines(runs: Sequence[Run]) -> list[str]:
+    """Return a line for each run that waits for the checkpoint of another."""
+    lines = [f"{run.label} {run.waits_for}" for run in runs if run.waits_for]
+    more = len(lines) - _LISTED
+    return [*lines[:_LISTED], f"... and {more} more"] if more > 0 else lines
 
 
 def artifacts_table(artifacts: Sequence[Artifact]) -> Table:

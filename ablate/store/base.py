@@ -16,7 +16,8 @@ attempts logged after s (one that began from the beginning replaces all); the re
 readable by attempt in the tables and are absent from every method here and from the view
 ``run_metrics``. So is a point of the resumed attempt at step s itself or before it: that step
 belongs to the attempt that made the checkpoint. Checkpoints follow the same rule; of events only
-those after s are replaced.
+those after s are replaced. An attempt that began from another run's checkpoint at s has the same s
+and replaces all earlier attempts.
 
 Values. Every float comes back bit for bit: NaN, infinities, -0.0, subnormal numbers. Names and
 keys come back as given, or are refused by name with `UsageError`: empty ones, NUL, lone
@@ -189,7 +190,7 @@ class ClaimFilter:
     only: frozenset[str] = field(default=frozenset())
     """Variant names or run ids; empty for all."""
     below_step: int | None = None
-    """Only runs whose newest checkpoint is before this step, None for all."""
+    """Only runs whose newest checkpoint, or the one they begin from, is before this step."""
     excluded_runs: frozenset[str] = field(default=frozenset())
 
 
@@ -268,7 +269,9 @@ class Store(Protocol):
     def claim(self, runner: str, wanted: ClaimFilter, *, lease_s: float) -> Claim | None:
         """Take a queued run, first in plan order of the oldest study, or None if there is none.
 
-        The attempt, its fencing token and its lease are written in the same transaction.
+        The attempt, its fencing token and its lease are written in the same transaction. A run that
+        begins from another's checkpoint is left in the queue until that checkpoint, or one of its
+        own, is there.
         """
         ...
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy.sql import ColumnElement
 
 from ablate.domain import IMPORTED, AttemptState, Claim, RunState
 from ablate.store import queries
@@ -41,12 +42,15 @@ def claim(connection: Connection, runner: str, wanted: ClaimFilter, lease_s: flo
     )
     _record(connection, found.id, RunState.QUEUED, RunState.RUNNING, by=runner, token=token)
     attempt = add_attempt(connection, found.id, runner, token, lease_s)
+    run = queries.run_by_link(connection, found.id, found.variant_id)
     return Claim(
         attempt_id=attempt.id,
         attempt=attempt.number,
-        run=queries.run_by_link(connection, found.id, found.variant_id),
+        run=run,
         token=token,
         resume_from=queries.checkpoints(connection, found.id, before_attempt=attempt.number),
+        branch_from=queries.branch_point(connection, run),
+        branch_steps=queries.branch_steps(connection, found.id),
     )
 
 
@@ -57,6 +61,7 @@ def _select_queued(wanted: ClaimFilter) -> AnySelect:
         .join(StudyRow, StudyRow.id == StudyRunRow.study_id)
         .where(RunRow.state == RunState.QUEUED.value, RunRow.trainer != IMPORTED)
         .where(StudyRunRow.is_wanted.is_(True), StudyRow.is_archived.is_(False))
+        .where(_can_begin())
         .order_by(StudyRow.id, StudyRunRow.position)
     )
     if wanted.studies:
@@ -68,9 +73,18 @@ def _select_queued(wanted: ClaimFilter) -> AnySelect:
     if wanted.excluded_runs:
         query = query.where(RunRow.id.not_in(sorted(wanted.excluded_runs)))
     if wanted.below_step is not None:
-        reached = func.coalesce(queries.checkpoint_step(), -1)
+        reached = func.coalesce(queries.checkpoint_step(), RunRow.parent_step, -1)
         query = query.where(reached < wanted.below_step)
     return query
+
+
+def _can_begin() -> ColumnElement[bool]:
+    """Whether there is a checkpoint to begin from, for a run that needs one."""
+    return or_(
+        RunRow.parent_id.is_(None),
+        queries.checkpoint_step().is_not(None),
+        queries.has_parent_checkpoint(),
+    )
 
 
 def add_attempt(

@@ -95,7 +95,12 @@ class RunRow(Base):
     """A run; studies that want the same (identity, seed) share it."""
 
     __tablename__ = "runs"
-    __table_args__ = (UniqueConstraint("identity", "seed"), Index(None, "state"), _STRICT)
+    __table_args__ = (
+        UniqueConstraint("identity", "seed"),
+        Index(None, "state"),
+        Index(None, "parent_id"),
+        _STRICT,
+    )
 
     id: Mapped[Words] = mapped_column(primary_key=True)
     identity: Mapped[Words]
@@ -108,6 +113,10 @@ class RunRow(Base):
     """Fencing token of the newest claim; grows with every claim, take-over and cancel."""
     reason: Mapped[Words | None]
     created_at: Mapped[Seconds]
+    parent_id: Mapped[str | None] = mapped_column(Text, ForeignKey("runs.id"))
+    """From whose checkpoint it begins; NULL for the beginning."""
+    parent_step: Mapped[Step | None]
+    """At which step that checkpoint was made."""
 
 
 class StudyRunRow(Base):

@@ -120,10 +120,13 @@ def _put_runs(connection: Connection, plan: Plan) -> dict[tuple[str, int], str]:
         (cell.identity, cell.seed) for cell in plan.cells if (cell.identity, cell.seed) not in ids
     )
     _refuse_not_imported(plan, ids)
-    rows: list[dict[str, Any]] = []
-    configs = {identity: to_json(variant.config) for identity, variant in identities.items()}
     for identity, seed in missing:
         ids[identity, seed] = secrets.token_hex(8)
+    rows: list[dict[str, Any]] = []
+    configs = {identity: to_json(variant.config) for identity, variant in identities.items()}
+    # A run's parent has to be there before it.
+    for identity, seed in sorted(missing, key=lambda cell: _depth(cell[0], identities)):
+        start_at = identities[identity].start_at
         rows.append(
             {
                 "id": ids[identity, seed],
@@ -134,11 +137,19 @@ def _put_runs(connection: Connection, plan: Plan) -> dict[tuple[str, int], str]:
                 "trainer_version": plan.trainer_version,
                 "state": RunState.QUEUED.value,
                 "token": 0,
+                "parent_id": ids[start_at.identity, seed] if start_at else None,
+                "parent_step": start_at.step if start_at else None,
             }
         )
     if rows:
         connection.execute(insert(RunRow).values(created_at=db_now()), rows)
     return ids
+
+
+def _depth(identity: str, variants: Mapping[str, Variant]) -> int:
+    """Return how many checkpoints of others lie between a variant and a beginning."""
+    start_at = variants[identity].start_at
+    return 0 if start_at is None else 1 + _depth(start_at.identity, variants)
 
 
 def _refuse_not_imported(plan: Plan, ids: Mapping[tuple[str, int], str]) -> None:

@@ -6,13 +6,17 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Row, RowMapping, Select, and_, func, select
+from sqlalchemy.orm import aliased
 from sqlalchemy.sql import ColumnElement
 
 from ablate.domain import (
     Attempt,
     AttemptState,
+    BranchPoint,
     Cell,
     Checkpoint,
+    Origin,
+    Parent,
     Plan,
     Run,
     RunState,
@@ -50,11 +54,19 @@ def chunks(items: Iterable[T]) -> Iterator[list[T]]:
 
 def plan_text(plan: Plan) -> str:
     """Return a plan as the column ``studies.plan`` holds it."""
-    fields = _fields(plan) | {"variants": [_fields(v) for v in plan.variants]}
+    fields = _fields(plan) | {"variants": [_variant_fields(v) for v in plan.variants]}
     fields["imported"] = [_fields(cell) for cell in plan.imported]
     if not plan.imported:
         del fields["imported"]  # plans that were stored before there were any stay as they are
     return to_json(fields)
+
+
+def _variant_fields(variant: Variant) -> dict[str, Any]:
+    fields = _fields(variant)
+    fields["start_at"] = _fields(variant.start_at) if variant.start_at else None
+    if variant.start_at is None:
+        del fields["start_at"]  # as for imported cells
+    return fields
 
 
 def _fields(value: Any) -> dict[str, Any]:
@@ -65,10 +77,15 @@ def _fields(value: Any) -> dict[str, Any]:
 def plan_from_text(text: str) -> Plan:
     """Return the plan that `plan_text` was given."""
     fields = from_json(text)
-    fields["variants"] = tuple(Variant(**variant) for variant in fields["variants"])
+    fields["variants"] = tuple(map(_variant_from, fields["variants"]))
     fields["seeds"] = tuple(fields["seeds"])
     fields["imported"] = tuple(Cell(**cell) for cell in fields.get("imported", ()))
     return Plan(**fields)
+
+
+def _variant_from(fields: dict[str, Any]) -> Variant:
+    start_at = fields.pop("start_at", None)
+    return Variant(**fields, start_at=Origin(**start_at) if start_at else None)
 
 
 def studies(connection: Connection, *, with_archived: bool) -> tuple[Study, ...]:
@@ -131,6 +148,35 @@ def checkpoint_step() -> ColumnElement[Any]:
     )
 
 
+def has_parent_checkpoint() -> ColumnElement[bool]:
+    """Whether the checkpoint from which `RunRow` begins was made, and not replaced by a resume."""
+    query = (
+        select(CheckpointRow.step)
+        .join(AttemptRow, AttemptRow.id == CheckpointRow.attempt_id)
+        .where(AttemptRow.run_id == RunRow.parent_id, CheckpointRow.step == RunRow.parent_step)
+        .where(counts(CheckpointRow.step))
+    )
+    return query.correlate(RunRow).exists()
+
+
+_PARENT_RUN = aliased(RunRow)
+_PARENT_LINK, _PARENT_VARIANT = aliased(StudyRunRow), aliased(VariantRow)
+
+
+def _parent_variant() -> ColumnElement[Any]:
+    """Return what the study of `StudyRunRow` calls the parent of `RunRow`."""
+    return (
+        select(_PARENT_VARIANT.name)
+        .join(_PARENT_LINK, _PARENT_LINK.variant_id == _PARENT_VARIANT.id)
+        .where(_PARENT_LINK.run_id == RunRow.parent_id)
+        .where(_PARENT_LINK.study_id == StudyRunRow.study_id)
+        .order_by(_PARENT_LINK.is_wanted.desc(), _PARENT_LINK.position)
+        .limit(1)
+        .correlate(RunRow, StudyRunRow)
+        .scalar_subquery()
+    )
+
+
 def _step() -> ColumnElement[Any]:
     """Return the largest step of `RunRow`: one index seek for each attempt."""
     of_attempt = (
@@ -166,15 +212,32 @@ def _select_runs() -> AnySelect:
             _of_attempts(func.coalesce(func.sum(wall_s), 0.0)).label("wall_s"),
             _step().label("step"),
             checkpoint_step().label("checkpoint_step"),
+            RunRow.parent_id,
+            RunRow.parent_step,
+            _PARENT_RUN.state.label("parent_state"),
+            _parent_variant().label("parent_variant"),
+            has_parent_checkpoint().label("has_parent_checkpoint"),
         )
         .join(StudyRunRow, StudyRunRow.run_id == RunRow.id)
         .join(StudyRow, StudyRow.id == StudyRunRow.study_id)
         .join(VariantRow, VariantRow.id == StudyRunRow.variant_id)
+        .outerjoin(_PARENT_RUN, _PARENT_RUN.id == RunRow.parent_id)
     )
 
 
 def _run(row: RowMapping) -> Run:
     fields: dict[str, Any] = dict(row)
+    parent_id, step = fields.pop("parent_id"), fields.pop("parent_step")
+    state, variant = fields.pop("parent_state"), fields.pop("parent_variant")
+    has_checkpoint = bool(fields.pop("has_parent_checkpoint"))
+    if parent_id is not None:
+        fields["parent"] = Parent(
+            run_id=parent_id,
+            variant=variant,
+            step=step,
+            state=RunState(state),
+            has_checkpoint=has_checkpoint,
+        )
     fields |= {"config": from_json(row["config"]), "state": RunState(row["state"])}
     return Run(**fields)
 
@@ -251,3 +314,23 @@ def checkpoints(
     if before_attempt is not None:
         query = query.where(AttemptRow.number < before_attempt)
     return tuple(Checkpoint(**row) for row in connection.execute(query).mappings())
+
+
+def branch_point(connection: Connection, run: Run) -> BranchPoint | None:
+    """Return the checkpoint of another run from which a run begins, if there is one."""
+    if run.parent is None or not run.parent.has_checkpoint:
+        return None
+    parent = run.parent
+    made = checkpoints(connection, parent.run_id)
+    return BranchPoint(
+        run_id=parent.run_id,
+        variant=parent.variant,
+        seed=run.seed,
+        checkpoint=next(c for c in made if c.step == parent.step),
+    )
+
+
+def branch_steps(connection: Connection, run_id: str) -> frozenset[int]:
+    """Return the steps at which other runs begin from a checkpoint of this one."""
+    query = select(RunRow.parent_step).where(RunRow.parent_id == run_id).distinct()
+    return frozenset(step for step in connection.execute(query).scalars() if step is not None)

@@ -13,6 +13,7 @@ from ablate.store import open_store
 from ablate.store.base import Store
 from ablate.testing.store_execution import ExecutionContract
 from ablate.testing.store_imports import ImportsContract
+from ablate.testing.store_lineage import LineageContract
 from ablate.testing.store_metrics import MetricsContract
 from ablate.testing.store_processes import ProcessesContract
 from ablate.testing.store_studies import StudiesContract
@@ -24,6 +25,7 @@ __all__ = ["StoreContract"]
 class StoreContract(
     StudiesContract,
     ExecutionContract,
+    LineageContract,
     MetricsContract,
     SummariesContract,
     ImportsContract,

@@ -98,6 +98,13 @@ phases:
         ("data.source: folder", ["data.path"]),
         ("{data.source: folder, data.path: gone}", ["data.path", "gone"]),
         ("{data.source: folder, data.path: studies}", ["data.path", "studies"]),
+        ("losses.l1.weight: .nan", ["losses.l1.weight", "must be finite, not nan"]),
+        ("losses.l1.weight: -.inf", ["losses.l1.weight", "must be finite, not -inf"]),
+        ("data.segment_s: 0.3001", ["data.segment_s", "total stride 80", "write 0.3"]),
+        ("quantizer.prenorm: time", ["quantizer.prenorm", "model.causal is true"]),
+        ("data.units_file: u.txt", ["data.units_file", "data.source: folder"]),
+        ("data.speaker_pattern: '_([a-z]+'", ["data.speaker_pattern", "no regular expression"]),
+        ("data.speaker_pattern: '_([a-z]+)_'", ["data.speaker_pattern", "no group `speaker`"]),
     ],
 )
 def test_config_that_the_trainer_refuses_is_reported_before_launch(
@@ -158,6 +165,28 @@ def test_guards_and_gates_that_could_do_nothing_are_refused(
     shown = project.ablate("study", "create", "toy", code=2)
 
     for message in messages:
+        assert message in shown
+    assert not (project.folder / ".ablate").exists()
+
+
+@pytest.mark.parametrize(
+    ("start", "messages"),
+    [
+        ("slow", ["cannot read 'slow'; write a phase and a step, as phase_a@2000"]),
+        ("slw@50", ["there is no phase 'slw'", "did you mean 'slow'?"]),
+        ("fast@50", ["phases start in a circle: fast at fast"]),
+        ("slow@200", ["'fast' ends at step 200 and cannot start at step 200"]),
+    ],
+)
+def test_start_that_cannot_be_is_refused_at_its_place(
+    project: Project, start: str, messages: list[str]
+) -> None:
+    text = STUDY.replace("{from: slow, set:", f"{{start_at: {start}, from: slow, set:")
+    project.write("studies/toy.yaml", text)
+
+    shown = project.ablate("study", "create", "toy", code=2)
+
+    for message in [*messages, "--> studies/toy.yaml:8:20"]:
         assert message in shown
     assert not (project.folder / ".ablate").exists()
 

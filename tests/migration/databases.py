@@ -17,6 +17,10 @@ ROWS = {path.stem.removeprefix("revision_"): path for path in Path(__file__).par
 """Revision -> rows that ablate wrote at it."""
 KEPT = ("studies", "variants", "runs", "study_runs", "attempts", "metric_keys", "series", "steps")
 KEPT += ("points", "events", "checkpoints", "transitions", "mirror_cursors")
+OLDEST_RUNS = (
+    "id, identity, seed, config, trainer, trainer_version, state, token, reason, created_at"
+)
+"""Columns of the table runs that all revisions have."""
 NUMBERED = ("studies", "variants", "attempts", "metric_keys", "series", "events", "transitions")
 
 
@@ -41,8 +45,12 @@ def fetch(url: str, query: str) -> list[tuple[Any, ...]]:
 
 
 def rows_of(url: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Return the rows of every table that all revisions have."""
-    return {table: sorted(fetch(url, f"SELECT * FROM {table}"), key=repr) for table in KEPT}
+    """Return the rows of every table that all revisions have, as far as all have the columns."""
+    columns = {"runs": OLDEST_RUNS}
+    return {
+        table: sorted(fetch(url, f"SELECT {columns.get(table, '*')} FROM {table}"), key=repr)
+        for table in KEPT
+    }
 
 
 def upgrade_with(url: str, faults: str, counts: Path | None = None) -> None:

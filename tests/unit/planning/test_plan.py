@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.domain import Plan
+from ablate.domain import Origin, Plan
 from ablate.errors import StudyFileError, UsageError
 from ablate.planning.diff import diff_plans
 from ablate.planning.document import parse_document
@@ -188,3 +188,82 @@ def test_factor_names_are_short_and_distinct() -> None:
         "discriminator.enabled": "discriminator",
     }
     assert factor_names(["a.lr", "b.lr"]) == {"a.lr": "a.lr", "b.lr": "b.lr"}
+
+
+BRANCHES = """\
+study: branches
+base: {steps: 2500}
+phases:
+  phase1: {set: {lr: 1}}
+  late: {from: phase_a, set: {lr: 3}, start_at: phase_a@2000}
+  phase_a: {from: phase1, set: {lr: 2}, start_at: phase1@500}
+factors: {reg: {key: reg, levels: [0, 1]}}
+design: {kind: one_at_a_time, from: phase_a}
+"""
+
+
+def test_starts_are_resolved_whatever_their_order_and_inherited() -> None:
+    plan = planned(BRANCHES)
+
+    by_name = {v.name: v for v in plan.variants}
+    assert names(plan) == ["phase1", "late", "phase_a", "reg=0", "reg=1"]
+    assert by_name["phase1"].start_at is None
+    assert by_name["phase_a"].start_at == Origin(
+        variant="phase1", identity=by_name["phase1"].identity, step=500
+    )
+    assert by_name["late"].start_at == Origin(
+        variant="phase_a", identity=by_name["phase_a"].identity, step=2000
+    )
+    assert by_name["reg=1"].start_at == by_name["phase_a"].start_at
+    assert by_name["late"].config == {"steps": 2500, "lr": 3}
+
+
+def test_parent_and_step_are_part_of_the_identity_and_nothing_else_changes() -> None:
+    def identities(text: str) -> dict[str, str]:
+        return {v.name: v.identity for v in planned(text).variants}
+
+    one = identities(BRANCHES)
+    step = identities(BRANCHES.replace("@500", "@600"))
+    parent = identities(BRANCHES.replace("lr: 1", "lr: 9"))
+    none = identities(BRANCHES.replace(", start_at: phase1@500", ""))
+
+    assert one["phase1"] == step["phase1"] == none["phase1"]
+    for other in (step, parent, none):
+        assert one["phase_a"] != other["phase_a"]
+        assert one["late"] != other["late"]
+    assert none["phase_a"] == identities(STUDY_WITHOUT_STARTS)["phase_a"]
+
+
+STUDY_WITHOUT_STARTS = """\
+study: branches
+phases: {phase1: {}, phase_a: {set: {steps: 2500, lr: 2}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message", "hint"),
+    [
+        ("phase_a@2000", "phase_b@2000", 5, "there is no phase 'phase_b'", "'phase_a'"),
+        ("phase1@500", "late@500", 6, "in a circle: late at phase_a at late", None),
+        ("phase1@500", "phase_a@500", 6, "start in a circle: phase_a at phase_a", None),
+        ("phase_a@2000", "phase_a@2500", 5, "'late' ends at step 2500 and cannot start at", None),
+        ("lr: 3}", "steps: 9000}", 5, None, None),
+        ("phase_a@2000", "phase_a@500", 5, "'phase_a' itself starts at step 500", None),
+        ("phase_a@2000", "reg=1@2000", 5, "there is no phase 'reg=1'", None),
+    ],
+)
+def test_start_that_no_checkpoint_can_serve_is_refused_at_its_place(
+    old: str, new: str, line: int, message: str | None, hint: str | None
+) -> None:
+    text = BRANCHES.replace(old, new)
+    if message is None:  # the parent is too short for the step, the child is not
+        text = text.replace("phase_a@2000", "phase_a@3000")
+        message = "'phase_a' ends at step 2500 and has no checkpoint at step 3000"
+
+    with pytest.raises(StudyFileError) as caught:
+        planned(text)
+
+    assert caught.value.line == line
+    assert caught.value.source is not None
+    assert message in caught.value.message
+    assert hint is None or hint in (caught.value.hint or "")
