@@ -90,8 +90,9 @@ def collapse_of(data: StudyData, variant: str, at_step: int) -> Collapse:
     views = views_of(data, variant, at_step)
     trivial, stages, pulls = _trivial(views), _stages(views), _pulls(views)
     lost = [view for view in views if view.is_too_quiet]
-    sentences = _as_good_as(trivial)
-    if lost and 2 * len(lost) >= len(views):
+    is_lost = bool(lost) and 2 * len(lost) >= len(views)
+    sentences = _as_good_as(trivial, is_lost=is_lost)
+    if is_lost:
         sentences += [
             *_where(stages),
             *_who(pulls),
@@ -112,7 +113,11 @@ def _trivial(views: Sequence[RunView]) -> tuple[TrivialLoss, ...]:
     found: list[TrivialLoss] = []
     for name in dict.fromkeys(loss for _, loss in cells):
         firsts = {
-            predictor: middle(f for v in views if (f := _first(v, f"null/{predictor}/{name}")))
+            predictor: middle(
+                first
+                for view in views
+                if (first := _first(view, f"null/{predictor}/{name}")) is not None
+            )
             for predictor, loss in cells
             if loss == name
         }
@@ -127,18 +132,29 @@ def _first(view: RunView, key: str) -> float | None:
     return initial_value(view.data.curve(view.run.id, key))
 
 
-def _as_good_as(losses: Sequence[TrivialLoss]) -> list[str]:
+def _as_good_as(losses: Sequence[TrivialLoss], *, is_lost: bool) -> list[str]:
+    """Return which trivial output gets the same losses; where the level is lost, the nearest."""
     counted = [loss for loss in losses if loss.counts]
     predictors = dict.fromkeys(p for loss in counted for p in loss.trivial)
     near = [p for p in predictors if all(loss.is_near(p) for loss in counted)]
-    if not near:
+    if not near and not (is_lost and predictors):
         return []
-    best = min(near, key=lambda p: sum(abs(x.value / x.trivial[p] - 1) for x in counted))
-    ratios = listed([f"{x.name} {x.value / x.trivial[best]:.2f}x" for x in counted])
-    return [
-        f"every held-out loss that is trained on lies within {CLOSE:.0%} of what the trivial "
-        f"output '{best}' gets ({ratios})"
-    ]
+    best = min(near or predictors, key=lambda p: _distance(counted, p))
+    ratios = listed(
+        [f"{x.name} {x.value / x.trivial[best]:.2f}x" for x in counted if x.trivial.get(best)]
+    )
+    if near:
+        text = f"every held-out loss that is trained on lies within {CLOSE:.0%} of what the trivial"
+        return [f"{text} output '{best}' gets ({ratios})"]
+    text = "of all trivial outputs the held-out losses that are trained on are nearest to those of"
+    return [f"{text} '{best}' ({ratios})"]
+
+
+def _distance(losses: Sequence[TrivialLoss], predictor: str) -> float:
+    """Return the mean size of the logarithm of loss over trivial loss, infinite without any."""
+    ratios = [x.value / value for x in losses if (value := x.trivial.get(predictor))]
+    logs = [abs(math.log(ratio)) for ratio in ratios if ratio > 0]
+    return sum(logs) / len(logs) if logs else math.inf
 
 
 def _stages(views: Sequence[RunView]) -> tuple[Stage, ...]:
@@ -146,7 +162,7 @@ def _stages(views: Sequence[RunView]) -> tuple[Stage, ...]:
         return ()
     named = [m for n in views[0].data.names_in("train/stage") if (m := _STAGE.fullmatch(n))]
     keys = [f"train/stage/{m[0]}" for m in sorted(named, key=lambda m: int(m[1]))]
-    now = typical([{k: v for k in keys if (v := view.recent(k))} for view in views])
+    now = typical([{k: v for k in keys if (v := view.recent(k)) is not None} for view in views])
     first = typical([{k: v for k in keys if (v := _first(view, k))} for view in views])
     stages: list[Stage] = []
     before = 1.0

@@ -20,6 +20,8 @@ NOISE = 6.0
 """A jump is larger than this many robust standard deviations of the step-to-step change."""
 LEAST = 0.2
 """A jump changes the level by at least this fraction."""
+LONG = 32
+"""Characters of a value of an event that are shown; a digest needs no more."""
 LIMIT = 200
 """Steps within which the points on either side of an event must lie."""
 
@@ -95,7 +97,8 @@ def _label(event: Event) -> str:
 def _shown(value: Json) -> str:
     if isinstance(value, Mapping):
         return " and ".join(f"{key} {_shown(inner)}" for key, inner in value.items())
-    return number(value) if isinstance(value, float) else str(value)
+    text = number(value) if isinstance(value, float) else str(value)
+    return text if len(text) <= LONG else f"{text[:LONG]}…"
 
 
 def guard_of(event: Event) -> str:

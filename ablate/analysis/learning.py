@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from ablate.analysis.run_view import RunView, middle
 from ablate.analysis.signs import Sign, seen
-from ablate.analysis.wording import listed, number
+from ablate.analysis.wording import listed, number, rough
 from ablate.domain import RunState
 
 HEALTHY = 1e-3
@@ -67,7 +67,7 @@ def rate_too_high(views: Sequence[RunView]) -> Sign | None:
         text += f"; {dead} of {len(parts)} parts were driven to where they hardly move any more"
     if any(view.run.state == RunState.DIVERGED for view in views):
         text += ", and the loss diverged"
-    text += f"; steps are {number(size / HEALTHY, 1)} times as long as is usual"
+    text += f"; steps are {rough(size / HEALTHY)} times as long as is usual"
     return Sign(name="learning rate too high", sentence=text, evidence=evidence, runs=runs)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from ablate.analysis.run_view import RunView, middle
 from ablate.analysis.signs import Sign, seen
-from ablate.analysis.wording import listed, number, percent
+from ablate.analysis.wording import listed, number, percent, rough
 
 WEAK = 10.0
 """A term that the others outweigh by less on the way down is not weak."""
@@ -33,12 +33,12 @@ def weak_level_term(views: Sequence[RunView]) -> Sign | None:
     name = max(lacks, key=lambda name: evidence[f"train/force/{name}"])
     text = (
         f"{name} is too weak to hold the level: it pulls a quiet output louder, but "
-        f"{number(lacks[name], 2)} times more weakly than the others together pull it quieter; its "
+        f"{rough(lacks[name])} times more weakly than the others together pull it quieter; its "
         "weight would have to grow by that factor"
     )
     if (share := evidence.get(f"share of {name}")) is not None:
         text += f"; it is {percent(share, signed=False)} of the total"
-    if others := [f"{n} {number(k, 2)} times" for n, k in lacks.items() if n != name]:
+    if others := [f"{n} {rough(k)} times" for n, k in lacks.items() if n != name]:
         text += f" (weak too: {listed(others)})"
     text += f"; the level ends at {number(evidence['level'], 2)} of the target level"
     return Sign(

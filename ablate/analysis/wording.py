@@ -25,6 +25,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{mantissa}e{int(exponent)}"
 
 
+def rough(value: float) -> str:
+    """Return a number with two significant digits, also where it is large."""
+    return number(float(f"{value:.2g}"))
+
+
 def percent(fraction: float | None, *, signed: bool = True) -> str:
     """Return a fraction in per cent: one decimal, none from 100 % on, two digits below 1 %."""
     if fraction is None:

@@ -37,7 +37,8 @@ def finding_tables(findings: Findings, at_step: int) -> tuple[Table, ...]:
 
 def diagnosis_lines(row: Row, findings: Findings) -> tuple[str, ...]:
     """Return the likely causes, the most probable first, and how a lost level was lost."""
-    causes = [f"{cause.name}: {cause.sentence}" for cause in row.causes]
+    heads = ("likely cause", *["perhaps also"] * len(row.causes))
+    causes = [f"{head}: {c.sentence}" for head, c in zip(heads, row.causes, strict=False)]
     if not causes and row.verdict in (Verdict.FAILED, Verdict.DEGRADING):
         causes = ["no cause can be told from what was logged"]
     return (*causes, *findings.collapse.sentences)

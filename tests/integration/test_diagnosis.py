@@ -88,6 +88,6 @@ def test_report_has_the_diagnosis_at_the_top_of_a_phase(trained: Project) -> Non
     _, _, section = text.partition("## weak: ")
     lines = section.splitlines()
     assert lines[2] == "### Diagnosis"
-    assert lines[4].startswith("- level term too weak: rms\\_log is too weak")
+    assert lines[4].startswith("- likely cause: rms\\_log is too weak")
     assert "### Losses beside trivial outputs" in section
     assert "### Level by stage" in section

@@ -40,8 +40,19 @@ def test_one_loss_away_from_it_makes_an_output_more_than_trivial_unless_nothing_
     keys |= trivial_keys(silence__l1=0.038, silence__sc=1.0)
     weights = {"train/weighted/l1": [0.38] * 11, "train/weighted/sc": [0.0] * 11}
 
-    assert not any("trivial" in s for s in found(keys).sentences)
+    assert not any("every held-out loss" in s for s in found(keys).sentences)
     assert "l1 1.00x" in found(keys | weights).sentences[0]
+
+
+def test_where_the_level_is_lost_the_nearest_trivial_output_is_named_though_none_is_near():
+    keys = {"valid/loss/l1": [0.035] * 11, "valid/loss/sc": [0.9] * 11}
+    nulls = trivial_keys(silence__l1=0.038, silence__sc=1.0, white__l1=0.08, white__sc=1.4)
+    kept = {"train/audio/rms": [0.075] * 11}
+
+    (first, *_) = found(keys | nulls).sentences
+
+    assert first.endswith("nearest to those of 'silence' (l1 0.92x and sc 0.90x)")
+    assert found(keys | nulls | kept).sentences == ()
 
 
 def test_the_stage_whose_gain_fell_most_is_where_the_level_is_lost():
