@@ -100,6 +100,11 @@ class RunContext:
         """See `ablate.protocol.Run`."""
         if self._last_step >= self._gates.next_step:
             self._pass_gates(self._last_step)
+        return self.is_stopping
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the trainer has reason to stop already; judges nothing and writes nothing."""
         limit = self._job.step_limit
         return self._stop is not None or (limit is not None and self._last_step >= limit)
 
@@ -112,7 +117,7 @@ class RunContext:
         is_done = isinstance(steps, int) and self._last_step >= steps
         if self._stop is not None and not (is_done and self._stop.state is AttemptState.PAUSED):
             return self._stop
-        if self.should_stop and not is_done:
+        if self.is_stopping and not is_done:
             return Ending(state=AttemptState.PAUSED, reason=f"paused at step {self._last_step}")
         return Ending(state=AttemptState.SUCCEEDED)
 
