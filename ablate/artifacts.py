@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,10 +76,6 @@ def newest_samples(artifacts: tuple[Artifact, ...]) -> tuple[int, tuple[Artifact
         return None
     step = max(by_step)
     return step, tuple(by_step[step])
-
-
-Samples = Mapping[str, tuple[str, int, tuple[Artifact, ...]]]
-"""Variant -> (label of the run, step, its samples)."""
 
 
 def _checked(name: str) -> str:

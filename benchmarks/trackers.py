@@ -169,7 +169,7 @@ def _serve(folder: Path, *, slots: int) -> None:
             config={},
             seed=0,
             device="cpu",
-            gpu=None,
+            gpus=(),
             threads=1,
             guards=(),
             gates=(),

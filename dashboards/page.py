@@ -49,6 +49,25 @@ class Card:
     """Index into the page's colours."""
 
 
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """Something to listen to."""
+
+    label: str
+    uri: str
+    """``data:`` with all of it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clip:
+    """Sounds that belong together, with a picture of them."""
+
+    title: str
+    picture: str
+    """A ``data:`` URI; empty for none."""
+    sounds: tuple[Sound, ...]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
     """A stretch of a section; what is empty is left out."""
@@ -59,6 +78,7 @@ class Part:
     cards: tuple[Card, ...] = ()
     tables: tuple[Table, ...] = ()
     figures: tuple[Drawn, ...] = ()
+    clips: tuple[Clip, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,12 +162,12 @@ def _plain(value: Any) -> Any:
 
 
 def _policy(scripts: Sequence[str]) -> str:
-    """Return a policy that allows these inline scripts, inline styles and nothing else."""
+    """Return a policy that allows these inline scripts, what lies in the page, and nothing else."""
     hashes = [base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in scripts]
     allowed = " ".join(f"'sha256-{h}'" for h in hashes) or "'none'"
     return (
         f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; "
-        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+        "img-src data: blob:; media-src data:; base-uri 'none'; form-action 'none'"
     )
 
 

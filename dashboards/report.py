@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from dashboards.compare_page import (
     headline,
 )
 from dashboards.page import Page, Part, Section, to_text, write_page
+from dashboards.samples import Samples, samples_part, share_of_each
 
 _UNFOLDED = 4
 """Variants shown unfolded; a study of thirty variants would bury its reader."""
@@ -28,23 +30,39 @@ _FIRST_CURVES = ("train/loss/", "train/audio/", "train/rvq/", "train/norm/")
 _NO_CURVES = ("train/silent/", "train/weighted/", "valid/silent/", "train/perf/", "system/")
 
 
-def write_report(path: Path, data: StudyData, comparison: Comparison) -> None:
+def write_report(
+    path: Path,
+    data: StudyData,
+    comparison: Comparison,
+    samples: Mapping[str, Samples] | None = None,
+) -> None:
     """Write the report in the format that the file's name asks for.
+
+    Args:
+        path: Where to.
+        data: The study.
+        comparison: Of its variants.
+        samples: Variant -> what there is to hear and see of it; a Markdown report has none.
 
     Raises:
         UsageError: If the name ends neither in ``.html`` nor in ``.md``.
     """
-    writers = {".html": report_html, ".htm": report_html, ".md": report_markdown}
-    writer = writers.get(path.suffix.lower())
-    if writer is None:
-        raise UsageError(
-            f"a report cannot be written as '{path.name}'", hint="end the name in .html or .md"
-        )
-    write_page(path, writer(data, comparison))
+    match path.suffix.lower():
+        case ".html" | ".htm":
+            write_page(path, report_html(data, comparison, samples or {}))
+        case ".md":
+            write_page(path, report_markdown(data, comparison))
+        case _:
+            raise UsageError(
+                f"a report cannot be written as '{path.name}'", hint="end the name in .html or .md"
+            )
 
 
-def report_html(data: StudyData, comparison: Comparison) -> str:
+def report_html(
+    data: StudyData, comparison: Comparison, samples: Mapping[str, Samples] | None = None
+) -> str:
     """Return the report as one page that opens offline."""
+    heard = samples or {}
     numbers = count(1)
     findings = findings_of(data, comparison)
     sections = [
@@ -53,7 +71,7 @@ def report_html(data: StudyData, comparison: Comparison) -> str:
     ]
     if onsets := _onsets(data, findings):
         sections.append(Section(title="When it became clear", parts=(Part(tables=(onsets,)),)))
-    sections += [_variant_section(comparison, f, i) for i, f in enumerate(findings)]
+    sections += [_variant_section(comparison, f, i, heard) for i, f in enumerate(findings)]
     first, rest = _curve_keys(data)
     figures = curve_figures(comparison, data, first, numbers)
     sections.append(Section(title="Curves", parts=(Part(figures=figures),)))
@@ -100,12 +118,17 @@ def report_markdown(data: StudyData, comparison: Comparison) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _variant_section(comparison: Comparison, found: Findings, index: int) -> Section:
+def _variant_section(
+    comparison: Comparison, found: Findings, index: int, samples: Mapping[str, Samples]
+) -> Section:
     row = comparison.row(found.variant)
     parts = [Part(title="Diagnosis", lines=lines)] if (lines := diagnosis_lines(row, found)) else []
     parts.append(Part(title="Verdict", lines=row.symptoms))
     if found.sentences:
         parts.append(Part(title="Findings", lines=found.sentences))
+    if found.variant in samples:
+        share = share_of_each(samples)
+        parts.append(samples_part(samples[found.variant], max_bytes=share))
     parts.append(Part(tables=_tables(found, comparison)))
     return Section(
         title=found.variant,

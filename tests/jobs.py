@@ -19,7 +19,7 @@ def make_job(folder: Path, **changes: Any) -> Job:
         "config": {"steps": 100},
         "seed": 0,
         "device": "cpu",
-        "gpu": None,
+        "gpus": (),
         "threads": 1,
         "guards": (),
         "gates": (),

@@ -59,6 +59,11 @@ class Utterance(NamedTuple):
     other_1T: Tensor | None
     """Speech of somebody else, whose voice it may be given; None where there is nobody else."""
 
+    def to(self, device: torch.device) -> Utterance:
+        """Return it on a device."""
+        other_1T = None if self.other_1T is None else self.other_1T.to(device)
+        return Utterance(self.name, self.audio_1T.to(device), other_1T)
+
 
 def load_corpus(config: Config) -> Corpus:
     """Return the configured corpus; it does not depend on the run's seed.

@@ -9,24 +9,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile
-from numpy.typing import NDArray
 from scipy.signal import resample_poly
 
 from ablate.protocol import ConfigError
 from trainer.cache import Arrays, cached
 from trainer.config import Config, DataConfig
 from trainer.corpus import Audio, Clip, Corpus, Recording, Units, joined
+from trainer.decoding import UnusableError, decode
 from trainer.listing import (
     UNITS_PER_S,
     list_folder,
     one_for_all,
     read_units,
     speaker_of,
+    too_few,
 )
 
-_SHORTEST_S = 0.025
-"""Below it not even one frame of content can be heard, and speakers' files are joined anyway."""
 _UNIT_SLACK = 2
 """By how many units a line may be longer or shorter than its recording: extractors lose edges."""
 
@@ -49,11 +47,7 @@ def load_folder(config: Config) -> Corpus:
         raise ConfigError("data.path", f"there is no folder {data.path}")
     clips, sha256s, skipped = _read_all(root, data)
     if len(clips) < 2:
-        raise ConfigError(
-            "data.path",
-            f"{data.path} holds {len(clips)} usable recordings; training and held-out set need "
-            f"one each ({len(skipped)} could not be used)",
-        )
+        raise too_few(data.path, len(clips), skipped)
     if data.units_file:
         clips, unknown = _labelled(clips, config)
         skipped += unknown
@@ -101,7 +95,7 @@ def _read_all(
         try:
             audio, sha256s[name] = _load(root / name, data.sample_rate_hz)
             clips[name] = Clip(audio, speaker)
-        except (soundfile.LibsndfileError, OSError, ValueError) as error:
+        except (UnusableError, OSError) as error:
             skipped.append((name, str(error)))
     return clips, sha256s, skipped
 
@@ -115,19 +109,8 @@ def _load(path: Path, rate_hz: int) -> tuple[Audio, str]:
 
 
 def _read(path: Path, rate_hz: int) -> Arrays:
-    """Return the file as mono at ``rate_hz``.
-
-    Raises:
-        ValueError: If it is too short, or holds a sample that is not finite.
-    """
-    channels_TC, source_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    if len(channels_TC) < _SHORTEST_S * source_hz:
-        raise ValueError(
-            f"is too short: {len(channels_TC)} samples, less than {1000 * _SHORTEST_S:g} ms"
-        )
-    mono: NDArray[np.float32] = channels_TC.mean(axis=1)
-    if not np.isfinite(mono).all():
-        raise ValueError("holds values that are not finite")
+    """Return the file as mono at ``rate_hz``, and the SHA-256 of its bytes."""
+    mono, source_hz = decode(path)
     if source_hz != rate_hz:
         common = math.gcd(source_hz, rate_hz)
         mono = resample_poly(mono, rate_hz // common, source_hz // common)

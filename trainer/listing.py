@@ -37,6 +37,21 @@ def speaker_of(path: str, pattern: str) -> str | None:
     return (found["speaker"] or None) if found else None
 
 
+def too_few(folder: str, usable: int, unusable: Sequence[tuple[str, str]]) -> ConfigError:
+    """Return the error for a folder with fewer than two usable recordings.
+
+    Args:
+        folder: As the user wrote it.
+        usable: How many there are.
+        unusable: (file, why) for the others.
+    """
+    message = f"{folder} holds {usable} usable recordings; training and held-out set need one each"
+    if not unusable:
+        return ConfigError("data.path", message)
+    name, reason = unusable[0]
+    return ConfigError("data.path", f"{message}; {name} {reason}")
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """Files of a folder, with relative paths in their order."""

@@ -83,6 +83,8 @@ def train_member(cfg: Config, run: Run, corpus: Corpus, state: Any | None) -> No
             check_finite(watched, step)
         if due(step, cfg.valid_every, cfg):
             log_validation(training)
+        if step == cfg.steps or (cfg.samples_every and step % cfg.samples_every == 0):
+            training.keep_samples()
         # Read after logging: what was just logged may be why the run is asked to stop.
         must_stop = agreed(run.should_stop, training.device)
         if must_stop or due(step, cfg.checkpoint_every, cfg) or step in run.checkpoint_steps:

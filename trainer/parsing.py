@@ -7,13 +7,13 @@ import difflib
 import math
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ablate.protocol import ConfigError
 from trainer.config import UNIT_S, Config
-from trainer.listing import AUDIO_SUFFIXES, is_audio, read_units, speaker_of
+from trainer.listing import AUDIO_SUFFIXES, is_audio, read_units, speaker_of, too_few
 from trainer.presets import PRESETS
 
 
@@ -319,10 +319,29 @@ def _check_folder(config: Config) -> None:
             "data.path", f"{config.data.path} holds no audio file ({', '.join(AUDIO_SUFFIXES)})"
         )
     pattern = config.data.speaker_pattern
-    if not any(speaker_of(name, pattern) for name in names):
+    spoken = sorted(name for name in names if speaker_of(name, pattern))
+    if not spoken:
         raise ConfigError(
             "data.speaker_pattern", f"{pattern!r} matches no file, for example not {min(names)}"
         )
+    _check_recordings(config.data.path, [folder / name for name in spoken])
+
+
+def _check_recordings(folder: str, paths: Sequence[Path]) -> None:
+    """Decode until two are found that can be used: the rest is read by the run."""
+    from trainer.decoding import UnusableError, decode  # noqa: PLC0415 - for folders alone
+
+    usable = 0
+    unusable: list[tuple[str, str]] = []
+    for path in paths:
+        try:
+            decode(path)
+            usable += 1
+        except UnusableError as error:
+            unusable.append((path.name, str(error)))
+        if usable == 2:
+            return
+    raise too_few(folder, usable, unusable)
 
 
 def _check_labels(config: Config) -> None:

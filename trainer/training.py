@@ -13,7 +13,7 @@ from ablate.protocol import Run
 from trainer.adversary import NO_CONTEST, Adversary, Contest
 from trainer.config import Config
 from trainer.corpus import Corpus
-from trainer.data import Batch, SegmentSampler, held_out
+from trainer.data import Batch, SegmentSampler, held_out, utterances
 from trainer.diagnostics import LevelTrend
 from trainer.feed import Feed
 from trainer.model import Codec, CodecOutput, ResidualQuantizer, build_codec
@@ -23,6 +23,7 @@ from trainer.objective import Objective, Terms
 from trainer.optimizer import Clipping, build_optimizer, load_moments, moments_by_name
 from trainer.parallel import share, wrapped
 from trainer.parsing import plain
+from trainer.samples import keep_samples
 
 _NOTABLE_RESTART = 0.05
 """Share of a codebook that must move at once to be an event: single codes move all the time."""
@@ -58,6 +59,7 @@ class Training:
         self.clipping = Clipping(config.optim.clip_norm)
         self.objective = Objective(config, self.codec, self.begin)
         self.held_out = tuple(b.to(self.device) for b in held_out(corpus.valid, config))
+        self._utterances = tuple(u.to(self.device) for u in utterances(corpus, config))
         watched = self.codec.tracked()
         self.pulled = {
             name: watched[name]
@@ -150,6 +152,21 @@ class Training:
         n_B = torch.randint(1, self.n_active + 1, size, generator=self.dropout)
         is_dropped_B = torch.rand(size, generator=self.dropout) < probability
         return share(torch.where(is_dropped_B, n_B, self.n_active)).to(self.device)
+
+    def keep_samples(self) -> None:
+        """Keep what the codec makes of a few held-out utterances, to be heard and seen."""
+
+        def convert(audio_BT: Tensor, voice_BT: Tensor) -> Tensor:
+            return self.codec(audio_BT, self.n_trained, voice_BT=voice_BT).audio_BT
+
+        keep_samples(
+            self._utterances,
+            lambda audio_BT: self.codec(audio_BT, self.n_trained).audio_BT,
+            convert if self.codec.speaker_encoder is not None else None,
+            step=self.step,
+            sample_rate_hz=self.config.data.sample_rate_hz,
+            run=self.run,
+        )
 
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs; plain values and tensors alone."""

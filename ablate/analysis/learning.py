@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -14,6 +15,10 @@ HEALTHY = 1e-3
 """Length of an optimizer step over that of the weights, where training goes well."""
 ABSURD = 0.03
 """Steps as long as this in most of the run leave nothing of what was learned."""
+PEAK = 0.05
+"""Steps as long as this can do so at once; that they did is seen in parts that hardly move now."""
+DEAD = 1e-4
+"""Shorter steps after such long ones have no gradient behind them."""
 IDLE = 1e-6
 """Steps as short as this in most of the run lead nowhere."""
 EXPLAINED = 0.25
@@ -33,32 +38,36 @@ def rate_too_high(views: Sequence[RunView]) -> Sign | None:
     def look(view: RunView) -> dict[str, float] | None:
         steps = _step_lengths(view)
         # The longest: where steps are too long, other parts are soon where no gradient is.
-        size = max(steps.values(), default=0.0)
-        if size < ABSURD:
+        size = max((middle(curve) or 0.0 for curve in steps.values()), default=0.0)
+        peak = max((max(curve) for curve in steps.values()), default=0.0)
+        dead = sum(curve[-1] < DEAD for curve in steps.values())
+        if size < ABSURD and (peak < PEAK or 2 * dead < len(steps)):
             return None
-        evidence = {f"train/update/{part}": value for part, value in steps.items()}
+        evidence = {f"train/update/{part}": max(curve) for part, curve in steps.items()}
         for key in ("train/optim/clip_fraction", "train/optim/lr"):
             if (value := view.recent(key)) is not None:
                 evidence[key] = value
-        return {**evidence, "longest step": size}
+        return {**evidence, "parts that hardly move any more": dead}
 
     if (found := seen(views, look)) is None:
         return None
     evidence, runs = found
-    size = evidence["longest step"]
     parts = [key for key in evidence if key.startswith("train/update/")]
     longest = max(parts, key=evidence.__getitem__)
+    size, dead = evidence[longest], round(evidence["parts that hardly move any more"])
     text = (
-        f"the learning rate is too high: a step moves weights by {number(size)} of their own "
+        f"the learning rate is too high: a step moves weights by up to {number(size)} of their own "
         f"length ({longest}; about {HEALTHY:g} is healthy)"
     )
     if (rate := evidence.get("train/optim/lr")) is not None:
         text += f" at train/optim/lr {number(rate)}"
     if (clipped := evidence.get("train/optim/clip_fraction")) is not None:
         text += f", train/optim/clip_fraction {number(clipped)}"
+    if dead:
+        text += f"; {dead} of {len(parts)} parts were driven to where they hardly move any more"
     if any(view.run.state == RunState.DIVERGED for view in views):
         text += ", and the loss diverged"
-    text += f"; a rate {number(size / HEALTHY, 1)} times lower would be usual"
+    text += f"; steps are {number(size / HEALTHY, 1)} times as long as is usual"
     return Sign(name="learning rate too high", sentence=text, evidence=evidence, runs=runs)
 
 
@@ -66,7 +75,8 @@ def rate_too_low(views: Sequence[RunView]) -> Sign | None:
     """Steps too short to lead anywhere, in most of the run."""
 
     def look(view: RunView) -> dict[str, float] | None:
-        size = max(_step_lengths(view).values(), default=0.0)
+        steps = _step_lengths(view)
+        size = max((middle(curve) or 0.0 for curve in steps.values()), default=0.0)
         return {"longest step": size} if 0 < size < IDLE else None
 
     if (found := seen(views, look)) is None:
@@ -79,16 +89,17 @@ def rate_too_low(views: Sequence[RunView]) -> Sign | None:
     return Sign(name="learning rate too low", sentence=text, evidence=evidence, runs=runs)
 
 
-def _step_lengths(view: RunView) -> dict[str, float]:
-    """Return part -> the median length of its steps; codes that are means move by another rule."""
-    found: dict[str, float] = {}
-    for part in view.data.names_in("train/update"):
-        if _is_of_codes(part):
-            continue
-        size = middle(view.history(f"train/update/{part}").values())
-        if size is not None and size > 0:
-            found[part] = size
-    return found
+def _step_lengths(view: RunView) -> dict[str, list[float]]:
+    """Return part -> the lengths of its steps.
+
+    A part that never moves says nothing of the rate, and codes that are means move by another rule.
+    """
+    curves = {
+        part: [v for v in view.history(f"train/update/{part}").values() if math.isfinite(v)]
+        for part in view.data.names_in("train/update")
+        if not _is_of_codes(part)
+    }
+    return {part: curve for part, curve in curves.items() if any(curve)}
 
 
 def part_still(views: Sequence[RunView]) -> Sign | None:

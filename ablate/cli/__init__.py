@@ -13,7 +13,19 @@ from importlib.metadata import PackageNotFoundError, distribution
 
 import typer
 
-from ablate.cli import compare, data, db, imports, inspect, mlflow, project, run, runs, study
+from ablate.cli import (
+    artifacts,
+    compare,
+    data,
+    db,
+    imports,
+    inspect,
+    mlflow,
+    project,
+    run,
+    runs,
+    study,
+)
 from ablate.cli.shared import Globals
 from ablate.errors import AblateError
 
@@ -33,7 +45,7 @@ app.add_typer(study.app, name="study")
 app.add_typer(db.app, name="db")
 app.add_typer(mlflow.app, name="mlflow")
 app.add_typer(imports.app, name="import")
-for module in (project, run, runs, compare, data, inspect):
+for module in (project, run, runs, compare, data, inspect, artifacts):
     module.register(app)
 
 

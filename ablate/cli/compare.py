@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from ablate.cli.shared import check_format, opened, say, terminal_width
+from ablate.cli.shared import check_format, opened, say, settings_of, terminal_width
 from ablate.errors import UsageError
+
+if TYPE_CHECKING:
+    from ablate.analysis.study_data import StudyData
+    from ablate.settings import Settings
+    from dashboards.samples import Samples
 
 _FORMATS = ("table", "md", "csv", "json", "ndjson", "html", "latex")
 
@@ -98,4 +104,18 @@ def write_report(
 
     with opened(context) as store:
         data = load(store, study, variants)
-        write(path, data, compare_variants(data))
+        write(path, data, compare_variants(data), _samples(data, settings_of(context)))
+
+
+def _samples(data: StudyData, settings: Settings) -> dict[str, Samples]:
+    """Return variant -> the newest samples of its first run that has any."""
+    from ablate.artifacts import artifacts_of, newest_samples
+    from dashboards.samples import Samples
+
+    found: dict[str, Samples] = {}
+    for name in data.names:
+        for run in data.runs_of(name):
+            if newest := newest_samples(artifacts_of(settings.run_dir(run.id))):
+                found[name] = Samples(label=run.label, step=newest[0], files=newest[1])
+                break
+    return found

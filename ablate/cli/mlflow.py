@@ -47,7 +47,9 @@ def sync(
             return
         copied = sync_now(store, settings, summarise, rebuild=rebuild)
         parked = sum(s.state == "parked" for s in standings(store, settings))
-    say(f"copied {copied.points} points of {copied.runs} runs to {shown_uri(settings)}")
+    what = f"{copied.points} points of {copied.runs} runs"
+    what += f" and {copied.files} files" if copied.files else ""
+    say(f"copied {what} to {shown_uri(settings)}")
     if parked:
         raise AblateError(f"MLflow refused {parked} items", hint="see why: ablate mlflow status")
 

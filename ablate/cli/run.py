@@ -38,6 +38,9 @@ def run(
     only: list[str] = typer.Option([], "--only", help="A phase or a run (repeatable)."),
     executor: str = typer.Option("local", "--executor", help="local or inline."),
     device: str = typer.Option("auto", "--device", help="auto, cpu, cuda or cuda:0,1."),
+    gpus_per_run: int = typer.Option(
+        1, "--gpus-per-run", min=1, help="GPUs that train one run together."
+    ),
     steps: int | None = typer.Option(None, "--steps", min=1, help="Pause every run at this step."),
     fail_fast: bool = typer.Option(False, "--fail-fast", help="Claim no more after a failure."),
     max_failures: int | None = typer.Option(
@@ -59,7 +62,7 @@ def run(
         only=tuple(only),
         workers=workers,
         executor=executor,
-        devices=parse_devices(device),
+        devices=parse_devices(device, gpus_per_run),
         steps=steps,
         max_failures=1 if fail_fast else max_failures,
     )

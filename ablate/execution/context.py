@@ -63,7 +63,7 @@ class RunContext:
         self._patiently = Patience(job.run_dir, warn, self._may_wait)
         self._guards = GuardWatch(job.guards)
         self._gates = GateWatch(job.gates)
-        self._machine = MachineMeter(job.system_metrics_s, job.gpu)
+        self._machine = MachineMeter(job.system_metrics_s, job.gpus)
         self._keys: tuple[str, ...] = ()
         """Those of the last step: most steps have the same ones, which were checked."""
         self._checked: set[str] = set()
@@ -89,6 +89,11 @@ class RunContext:
     def threads(self) -> int:
         """See `ablate.protocol.Run`."""
         return self._threads
+
+    @property
+    def processes(self) -> int:
+        """See `ablate.protocol.Run`."""
+        return max(1, len(self._job.gpus))
 
     @property
     def checkpoint_steps(self) -> frozenset[int]:

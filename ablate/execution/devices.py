@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ablate.errors import UsageError
 
@@ -16,6 +16,8 @@ class Devices:
 
     gpus: tuple[int, ...]
     """Indices as CUDA_VISIBLE_DEVICES takes them; empty for the CPU."""
+    per_run: int = 1
+    """How many of them train one run together."""
 
     @property
     def kind(self) -> str:
@@ -24,20 +26,35 @@ class Devices:
 
     @property
     def default_workers(self) -> int:
-        """One for each GPU, else one for each core."""
-        return len(self.gpus) or cores()
+        """One for each GPU, or for each group of them that shares a run; else for each core."""
+        return len(self.gpus) // self.per_run or cores()
 
-    def gpu_of(self, slot: int) -> int | None:
-        """Return the GPU of a worker slot; slots beyond the GPUs share them in turn."""
-        return self.gpus[slot % len(self.gpus)] if self.gpus else None
+    def gpus_of(self, slot: int) -> tuple[int, ...]:
+        """Return the GPUs of a worker slot; slots beyond the last share them in turn."""
+        if not self.gpus:
+            return ()
+        first = slot % (len(self.gpus) // self.per_run) * self.per_run
+        return self.gpus[first : first + self.per_run]
 
 
-def parse_devices(text: str) -> Devices:
+def parse_devices(text: str, per_run: int = 1) -> Devices:
     """Read ``auto``, ``cpu``, ``cuda`` or ``cuda:0,2``.
+
+    Args:
+        text: What was typed.
+        per_run: How many GPUs one run takes.
 
     Raises:
         UsageError: For another text, or a GPU that this machine does not have.
     """
+    found = _parse(text)
+    if per_run > max(1, len(found.gpus)):
+        have = f"there are {len(found.gpus)}" if found.gpus else "there is none"
+        raise UsageError(f"--gpus-per-run {per_run}: {have}", hint="give fewer, or leave it out")
+    return replace(found, per_run=per_run)
+
+
+def _parse(text: str) -> Devices:
     kind, _, indices = text.partition(":")
     if kind not in ("auto", "cpu", "cuda") or (indices and kind != "cuda"):
         raise UsageError(f"--device {text}: unknown", hint="write auto, cpu, cuda or cuda:0,1")

@@ -45,8 +45,8 @@ class Job:
     seed: int
     device: str
     """``cpu`` or ``cuda``."""
-    gpu: int | None
-    """The GPU this worker may see, None for no restriction."""
+    gpus: tuple[int, ...]
+    """The GPUs that train this run together; empty on the CPU."""
     threads: int
     guards: tuple[Guard, ...]
     gates: tuple[Gate, ...]
@@ -107,6 +107,7 @@ class Job:
             project=Path(values["project"]) if values["project"] else None,
             guards=tuple(_guard(**guard) for guard in values["guards"]),
             gates=tuple(_gate(**gate) for gate in values["gates"]),
+            gpus=tuple(values["gpus"]),
             resume_from=tuple(Checkpoint(**c) for c in values["resume_from"]),
             branch_from=_branch_point(**values["branch_from"]) if values["branch_from"] else None,
             branch_dir=Path(values["branch_dir"]) if values["branch_dir"] else None,

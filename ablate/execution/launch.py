@@ -159,7 +159,7 @@ class _Desk:
             config=dict(run.config),
             seed=run.seed,
             device=devices.kind,
-            gpu=devices.gpu_of(slot),
+            gpus=devices.gpus_of(slot),
             threads=self._threads,
             guards=self._specs[run.study].guard_rules,
             gates=self._specs[run.study].gate_rules,

@@ -13,26 +13,26 @@ import psutil
 
 
 class MachineMeter:
-    """Measures this process and the GPU that it was given.
+    """Measures this process and the GPUs that it was given.
 
     Args:
         every_s: Seconds between two measurements, 0 for none.
-        gpu: Its index, None on the CPU.
+        gpus: Their indices, none on the CPU.
     """
 
-    def __init__(self, every_s: float, gpu: int | None) -> None:
+    def __init__(self, every_s: float, gpus: tuple[int, ...]) -> None:
         self._every_s = every_s
-        self._gpu = gpu
+        self._gpus = gpus
         self.due = 0.0 if every_s else math.inf
         """Unix seconds before which there is nothing to read."""
         self._process: psutil.Process | None = None
-        self._handle: Any = None
+        self._handles: list[Any] = []
 
     def read(self, now: float) -> dict[str, float]:
         """Return ``system/...`` -> value; nothing the first time, which begins to count.
 
         Processor percents count from the last measurement: 100 is one core. Memory and use of a
-        GPU are those of all its processes.
+        GPU are those of all its processes; of several, memory is their sum and use their mean.
 
         Args:
             now: Unix seconds.
@@ -49,18 +49,20 @@ class MachineMeter:
         }
 
     def _gpu_values(self) -> dict[str, float]:
-        if self._gpu is None or importlib.util.find_spec("pynvml") is None:
+        if not self._gpus or importlib.util.find_spec("pynvml") is None:
             return {}
         import pynvml
 
         try:
-            if self._handle is None:
+            if not self._handles:
                 pynvml.nvmlInit()
-                self._handle = pynvml.nvmlDeviceGetHandleByIndex(self._gpu)
+                self._handles = [pynvml.nvmlDeviceGetHandleByIndex(gpu) for gpu in self._gpus]
+            use = [float(pynvml.nvmlDeviceGetUtilizationRates(h).gpu) for h in self._handles]
+            memory = [float(pynvml.nvmlDeviceGetMemoryInfo(h).used) for h in self._handles]
             return {
-                "system/gpu_percent": float(pynvml.nvmlDeviceGetUtilizationRates(self._handle).gpu),
-                "system/gpu_memory_bytes": float(pynvml.nvmlDeviceGetMemoryInfo(self._handle).used),
+                "system/gpu_percent": sum(use) / len(use),
+                "system/gpu_memory_bytes": sum(memory),
             }
         except pynvml.NVMLError:
-            self._gpu = None  # this driver does not tell: ask no more
+            self._gpus = ()  # this driver does not tell: ask no more
             return {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,8 +25,11 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 
-from ablate.domain import Study
+from ablate.artifacts import Artifact
+from ablate.domain import Run, Study
 from ablate.errors import MirrorDeniedError, MirrorError
+from ablate.mirrors.copied_files import CopiedFiles
+from ablate.mirrors.mlflow_files import put_file
 from ablate.mirrors.mlflow_run import RunCopy, active_runs
 from ablate.mirrors.mlflow_summary import put_note, put_summaries
 from ablate.mirrors.names import masked
@@ -64,6 +67,8 @@ class MlflowMirror:
         artifacts: Folder for MLflow's artifacts, None where the server has its own.
         limits: How much of a run is copied.
         parked: What was refused.
+        kept_by: Returns the files that a run, by its id, has kept.
+        copied_files: Which of them are in MLflow.
         summarise: Returns what a study's comparison says, None when there is nothing yet.
     """
 
@@ -75,6 +80,8 @@ class MlflowMirror:
         artifacts: Path | None,
         limits: Limits,
         parked: ParkedItems,
+        kept_by: Callable[[str], tuple[Artifact, ...]],
+        copied_files: CopiedFiles,
         summarise: Callable[[str], StudySummary | None],
     ) -> None:
         self._client = MlflowClient(tracking_uri=uri)
@@ -82,10 +89,14 @@ class MlflowMirror:
         self._artifacts = artifacts
         self._limits = limits
         self._parked = parked
+        self._kept_by = kept_by
+        self._copied_files = copied_files
         self._summarise = summarise
         self._experiments: dict[str, str] = {}
         self._aside: frozenset[tuple[str, str]] = frozenset()
         self._ended: set[str] = set()
+        self._whole: set[tuple[str, int]] = set()
+        """Runs, with their attempts, that will keep no more files, and whose files were copied."""
         self._stumbled = "", ""
 
     def sync(self, store: Store, copied: Copied, *, is_asked: bool, rebuild: bool = False) -> None:
@@ -126,6 +137,7 @@ class MlflowMirror:
             cursor = cursors.get(run.id)
             if copy.is_behind(cursor) and (study.name, run.id) not in self._aside:
                 self._copy_run(copy, cursor, copied)
+        self._copy_files(store, study, {run.id: run for run in runs}, copied)
         if runs and (is_asked or study.name in self._ended):
             self._bring_summary_up_to_date(store, study)
 
@@ -140,6 +152,25 @@ class MlflowMirror:
         self._stumbled = "", ""
         if run.state.is_finished:
             self._ended.add(study.name)
+
+    def _copy_files(
+        self, store: Store, study: Study, runs: Mapping[str, Run], copied: Copied
+    ) -> None:
+        """Copy the files that are not there yet, of the runs that are; each is an item."""
+        for cursor in store.mirror_cursors(self._cursors_of(study)):
+            run = runs.get(cursor.run_id)
+            if run is None or (run.id, run.attempts) in self._whole:
+                continue
+            missing = self._copied_files.missing(cursor.remote_id, self._kept_by(run.id))
+            for artifact in missing:
+                what = f"{run.id}/{artifact.name}"
+                if (study.name, what) not in self._aside:
+                    with self._parking(study, what, f"{run.label} {artifact.name}"):
+                        put_file(self._client, cursor.remote_id, artifact)
+                        self._copied_files.add(cursor.remote_id, artifact)
+                        copied.files += 1
+            if run.state.is_finished and not missing:
+                self._whole.add((run.id, run.attempts))
 
     def _bring_summary_up_to_date(self, store: Store, study: Study) -> None:
         summary = self._summarise(study.name)

@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from ablate.artifacts import artifacts_of
 from ablate.errors import MirrorDeniedError, MirrorError, UsageError
+from ablate.mirrors.copied_files import CopiedFiles
 from ablate.mirrors.names import masked
 from ablate.mirrors.parked import ParkedItems
 from ablate.mirrors.records import Copied, Limits, StudySummary
@@ -56,8 +58,11 @@ def mirror_name(settings: Settings) -> str:
 
 def parked_path(settings: Settings) -> Path:
     """Return the file of what this server has refused."""
-    digest = hashlib.sha256(mirror_name(settings).encode()).hexdigest()[:8]
-    return mirror_dir(settings) / f"parked-{digest}.json"
+    return mirror_dir(settings) / f"parked-{_digest(settings)}.json"
+
+
+def _digest(settings: Settings) -> str:
+    return hashlib.sha256(mirror_name(settings).encode()).hexdigest()[:8]
 
 
 @contextmanager
@@ -143,12 +148,12 @@ def _insist(
     """Sync, and try again after a failure, longer each time, as long as there is hope."""
     waits = list(_RETRIES_S)
     while True:
-        before = copied.points
+        before = copied.points, copied.files
         try:
             mirror.sync(store, copied, is_asked=is_asked, rebuild=rebuild)
         except MirrorError as error:
             rebuild = False  # it has begun: what was copied since needs no second copy
-            if copied.points > before:
+            if (copied.points, copied.files) > before:
                 waits = list(_RETRIES_S)
             if not waits or isinstance(error, MirrorDeniedError):
                 raise
@@ -199,6 +204,8 @@ def _mirror(store: Store, settings: Settings, summarise: Summarise) -> MlflowMir
         artifacts=None if settings.mlflow_uri else mirror_dir(settings) / "artifacts",
         limits=Limits(max_keys=settings.mlflow_max_keys, max_points=settings.mlflow_max_points),
         parked=ParkedItems(parked_path(settings)),
+        kept_by=lambda run_id: artifacts_of(settings.run_dir(run_id)),
+        copied_files=CopiedFiles(mirror_dir(settings) / f"files-{_digest(settings)}"),
         summarise=lambda study: summarise(store, study),
     )
 

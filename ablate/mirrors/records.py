@@ -42,6 +42,7 @@ class Copied:
 
     runs: int = 0
     points: int = 0
+    files: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +51,7 @@ class Parked:
 
     study: str
     what: str
-    """A run's id, ``summaries``, ``note`` or ``experiment``."""
+    """A run's id, a run's id with the name of a file, ``summaries``, ``note`` or ``experiment``."""
     label: str
     """What a user calls it."""
     reason: str

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ablate.artifacts import Artifact
 from ablate.domain import Json, Plan, Run, RunState, Study, Variant
 from ablate.identity import canonical_json, flatten
 from ablate.planning.diff import PlanDiff
@@ -190,6 +191,26 @@ def waiting_lines(runs: Sequence[Run]) -> list[str]:
     lines = [f"{run.label} {run.waits_for}" for run in runs if run.waits_for]
     more = len(lines) - _LISTED
     return [*lines[:_LISTED], f"... and {more} more"] if more > 0 else lines
+
+
+def artifacts_table(artifacts: Sequence[Artifact]) -> Table:
+    """Return a row for each kept file."""
+    columns = (
+        Column("name", is_fixed=True),
+        Column("bytes", is_number=True),
+        Column("attempt", is_number=True),
+        Column("path"),
+    )
+    rows = tuple(
+        (
+            Cell(artifact.name),
+            _number(artifact.path.stat().st_size),
+            _number(artifact.attempt),
+            Cell(str(artifact.path)),
+        )
+        for artifact in artifacts
+    )
+    return Table("", columns, rows)
 
 
 def _number(value: int | None) -> Cell:

@@ -95,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
                 if not fault.is_unanswered:
                     self._answer(status, answer)
 
-    do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815 - names of the base class
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - names of the base class
 
     def _ask(self, body: bytes) -> tuple[int, bytes]:
         with closing(http.client.HTTPConnection("127.0.0.1", self.proxy.target)) as connection:

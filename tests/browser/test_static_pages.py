@@ -7,7 +7,8 @@ import pytest
 from ablate.analysis.comparison import compare
 from dashboards.compare_page import compare_page
 from dashboards.report import write_report
-from tests.factories import make_scale_fix
+from tests.factories import HEALTHY, make_scale_fix
+from tests.unit.dashboards.test_samples import make_samples
 from tests.unit.render.test_comparison import hostile_data
 
 pytestmark = pytest.mark.browser
@@ -72,6 +73,23 @@ def test_page_does_not_scroll_sideways(browser, tmp_path, width):
 
     overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert page.evaluate(overflow) <= 0
+    page.close()
+
+
+def test_samples_load_and_play(browser, tmp_path):
+    data = make_scale_fix(phases={"phase_fixed": HEALTHY})
+    samples = {"phase_fixed": make_samples(tmp_path / "samples", utterances=1, seconds=0.5)}
+    write_report(tmp_path / "report.html", data, compare(data), samples)
+
+    page, complaints, requests = opened(browser, tmp_path / "report.html")
+
+    assert (complaints, requests) == ([], [])
+    page.wait_for_function("() => [...document.querySelectorAll('audio')].every(a => a.duration)")
+    lengths = page.evaluate("[...document.querySelectorAll('audio')].map(a => a.duration)")
+    assert lengths == pytest.approx([0.5] * 3, abs=0.01)
+    assert page.evaluate("document.querySelector('.clip img').naturalWidth") == 1
+    page.evaluate("const a = document.querySelector('audio'); a.muted = true; a.play()")
+    page.wait_for_function("() => document.querySelector('audio').currentTime > 0.1")
     page.close()
 
 

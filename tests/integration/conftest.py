@@ -117,7 +117,8 @@ class Project:
 
 def environment() -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("ABLATE_", "MLFLOW_"))}
-    quiet = {"ABLATE_MLFLOW": "0", "ABLATE_SYSTEM_METRICS_S": "0"}
+    # Below a device nothing can be written: no cache, and none of the user's own.
+    quiet = {"ABLATE_MLFLOW": "0", "ABLATE_SYSTEM_METRICS_S": "0", "ABLATE_CACHE_DIR": os.devnull}
     return kept | quiet | {"NO_COLOR": "1", "COLUMNS": "200"}
 
 

@@ -98,6 +98,13 @@ phases:
         ("data.source: folder", ["data.path"]),
         ("{data.source: folder, data.path: gone}", ["data.path", "gone"]),
         ("{data.source: folder, data.path: studies}", ["data.path", "studies"]),
+        ("losses.l1.weight: .nan", ["losses.l1.weight", "must be finite, not nan"]),
+        ("losses.l1.weight: -.inf", ["losses.l1.weight", "must be finite, not -inf"]),
+        ("data.segment_s: 0.3001", ["data.segment_s", "total stride 80", "write 0.3"]),
+        ("quantizer.prenorm: time", ["quantizer.prenorm", "model.causal is true"]),
+        ("data.units_file: u.txt", ["data.units_file", "data.source: folder"]),
+        ("data.speaker_pattern: '_([a-z]+'", ["data.speaker_pattern", "no regular expression"]),
+        ("data.speaker_pattern: '_([a-z]+)_'", ["data.speaker_pattern", "no group `speaker`"]),
     ],
 )
 def test_config_that_the_trainer_refuses_is_reported_before_launch(

@@ -52,6 +52,8 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Project:
             feed(store, claim, start=None, logs=logs, events=(event,))
             ending = Ending(state=AttemptState.SUCCEEDED, reason="why 🎛️ \x1b[31m")
             store.finish(claim, ending)
+            kept = f".ablate/runs/{claim.run.id}/attempt-1/artifacts/odd 🎛️.wav"
+            project.write(kept, "")
     return project
 
 
@@ -71,6 +73,7 @@ COMMANDS: dict[str, list[str]] = {
     "doctor": ["doctor"],
     "mlflow status": ["mlflow", "status"],
     "inspect": ["inspect", "odd.ckpt"],
+    "artifacts": ["artifacts", "calm-s0"],
     "export": ["export", "odd🎛️"],
     "sql": ["sql", "select key, step, value, kind, 9e999, x'00ff' from run_metrics"],
 }

@@ -129,8 +129,8 @@ def _work(job_file: Path) -> int:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    if job.gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(job.gpu)
+    if job.gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, job.gpus))
     try:
         run_job(job, warn=lambda text: _show(terminal, f"{job.label}: {text}"))
     except BaseException:

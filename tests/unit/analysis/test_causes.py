@@ -92,9 +92,22 @@ def test_a_rate_far_too_high_comes_before_what_it_brings_about():
     found = causes(keys, states={("base", 1): RunState.DIVERGED})
 
     assert names(found) == ["learning rate too high", "codes explain little"]
-    assert "0.2 of their own length (train/update/encoder;" in found[0].sentence
+    assert "up to 0.2 of their own length (train/update/encoder;" in found[0].sentence
     assert "train/optim/lr 0.1, train/optim/clip_fraction 1" in found[0].sentence
     assert found[0].evidence["train/update/encoder"] == pytest.approx(0.2)
+
+
+def test_first_steps_that_left_most_parts_without_a_gradient_were_too_long():
+    keys = {
+        "train/update/encoder": [0.1, 0.1, *[1e-7] * 9],
+        "train/update/decoder": [0.1, 0.1, *[0.0] * 9],
+        "train/update/out_proj": [0.2, 0.2, *[0.01] * 9],
+    }
+
+    (cause,) = causes(keys)
+
+    assert cause.name == "learning rate too high"
+    assert "2 of 3 parts were driven to where they hardly move any more" in cause.sentence
 
 
 def test_a_usual_step_length_is_no_cause_even_if_it_was_long_at_first():

@@ -17,9 +17,28 @@ from ablate.execution.runners import is_known_dead, this_runner
 def test_slots_share_gpus_in_turn() -> None:
     devices = Devices((0, 2))
 
-    assert [devices.gpu_of(slot) for slot in range(4)] == [0, 2, 0, 2]
+    assert [devices.gpus_of(slot) for slot in range(4)] == [(0,), (2,), (0,), (2,)]
     assert devices.default_workers == 2
-    assert Devices(()).gpu_of(3) is None
+    assert Devices(()).gpus_of(3) == ()
+
+
+def test_gpus_of_one_run_belong_together() -> None:
+    devices = Devices((0, 2, 3, 5, 7), per_run=2)
+
+    assert devices.default_workers == 2
+    assert [devices.gpus_of(slot) for slot in range(3)] == [(0, 2), (3, 5), (0, 2)]
+
+
+def test_more_gpus_for_a_run_than_there_are_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_smi(tmp_path, monkeypatch)
+
+    assert parse_devices("cuda", 2) == Devices((0, 1), per_run=2)
+    with pytest.raises(UsageError, match="--gpus-per-run 3: there are 2"):
+        parse_devices("auto", 3)
+    with pytest.raises(UsageError, match="--gpus-per-run 2: there is none"):
+        parse_devices("cpu", 2)
 
 
 @pytest.mark.parametrize("text", ["gpu", "cpu:0", "cuda:x", "cuda:9", ""])

@@ -1,0 +1,86 @@
+"""Sounds and pictures of a run in its report."""
+
+import re
+import wave
+
+import pytest
+
+from ablate.analysis.comparison import compare
+from ablate.artifacts import Artifact
+from dashboards.report import report_html, write_report
+from dashboards.samples import Samples, samples_part
+from tests.factories import HEALTHY, make_scale_fix
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c63f8cf"
+    "c0f01f0005000180a0c0d5ae0000000049454e44ae426082"
+)
+
+
+def make_wav(path, seconds=0.1):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(bytes(2 * int(16000 * seconds)))
+
+
+def make_samples(folder, utterances=2, seconds=0.1):
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for index in range(utterances):
+        for what in ("output", "original", "conversion"):
+            make_wav(folder / f"u{index}-{what}.wav", seconds)
+            files.append(folder / f"u{index}-{what}.wav")
+        (folder / f"u{index}.png").write_bytes(PNG)
+        files.append(folder / f"u{index}.png")
+    (folder / "manifest.json").write_text("{}")
+    files.append(folder / "manifest.json")
+    made = tuple(Artifact(f"samples/step-000000700/{f.name}", f, 1) for f in files)
+    return Samples(label="phase_fixed-s0", step=700, files=made)
+
+
+def test_what_belongs_to_an_utterance_stands_together_original_first(tmp_path):
+    part = samples_part(make_samples(tmp_path), max_bytes=10**6)
+
+    assert part.title == "Samples of phase_fixed-s0 at step 700"
+    assert [clip.title for clip in part.clips] == ["u0", "u1"]
+    assert [s.label for s in part.clips[0].sounds] == ["original", "output", "conversion"]
+    assert all(s.uri.startswith("data:audio/wav;base64,UklGR") for s in part.clips[0].sounds)
+    assert part.clips[0].picture.startswith("data:image/png;base64,iVBOR")
+    assert part.paragraphs == ()
+
+
+@pytest.mark.parametrize(("max_bytes", "shown"), [(10**6, 3), (20_000, 2), (100, 0)])
+def test_what_would_make_the_page_too_large_is_left_out_and_told(tmp_path, max_bytes, shown):
+    part = samples_part(make_samples(tmp_path, utterances=3), max_bytes=max_bytes)
+
+    assert len(part.clips) == shown
+    assert bool(part.paragraphs) == (shown < 3)
+    if part.paragraphs:
+        assert part.paragraphs[0].startswith(f"{3 - shown} of 3 utterances are left out")
+        assert "ablate artifacts phase_fixed-s0 -o FOLDER" in part.paragraphs[0]
+
+
+def test_report_holds_the_samples_and_its_policy_allows_them_alone(tmp_path):
+    data = make_scale_fix(phases={"phase_fixed": HEALTHY})
+    samples = {"phase_fixed": make_samples(tmp_path)}
+
+    page = report_html(data, compare(data), samples)
+
+    assert page.count("<audio controls") == 6
+    assert page.count("<img src=") == 2
+    assert "media-src data:;" in page
+    assert all(uri.startswith("data:") for uri in re.findall(r' src="([^"]+)"', page))
+    assert "<audio controls" not in report_html(data, compare(data))
+
+
+def test_a_markdown_report_has_no_samples(tmp_path):
+    data = make_scale_fix(phases={"phase_fixed": HEALTHY})
+
+    write_report(
+        tmp_path / "r.md", data, compare(data), {"phase_fixed": make_samples(tmp_path / "s")}
+    )
+
+    assert "data:audio" not in (tmp_path / "r.md").read_text(encoding="utf-8")
