@@ -219,13 +219,15 @@ class RunContext:
     def _branch(self, branch: BranchPoint) -> Any:
         """Return the state of another run, and begin behind it with guards and gates of our own."""
         step = branch.checkpoint.step
-        assert self._job.branch_dir is not None
+        folder = self._job.branch_dir
+        assert folder is not None
         try:
-            loaded = load_checkpoint(self._job.branch_dir, branch.checkpoint)
+            loaded = load_checkpoint(folder, branch.checkpoint)
         except CheckpointError as error:
-            kept = ", ".join(map(str, steps_on_disk(self._job.branch_dir))) or "none"
+            fault = error if (folder / branch.checkpoint.path).exists() else "its file is gone"
+            left = ", ".join(map(str, steps_on_disk(folder))) or "none"
             raise BranchError(
-                f"{branch.label} cannot be used (checkpoints left there: {kept}): {error}"
+                f"{branch.label} cannot be used: {fault}; steps with a checkpoint there: {left}"
             ) from error
         self._begin(step, None)
         self._gates.restore(NOTHING_SEEN, step)
