@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ablate.analysis.study_data import StudyData, read_step
-from ablate.analysis.windows import Window, mean, trend_windows, value_at, window_mean
-from ablate.rules import DEFAULT_RULE
+from ablate.analysis.windows import Window, trend_windows, value_at, window_mean
+from ablate.rules import DEFAULT_RULE, mean
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ablate.analysis.student_t import t_quantile, t_tail
-from ablate.analysis.windows import mean
-from ablate.rules import Goal
+from ablate.rules import Goal, mean
 
 CONFIDENCE = 0.95
 POWER = 0.8

@@ -9,13 +9,12 @@ from ablate.analysis.study_data import StudyData, read_step
 from ablate.analysis.windows import (
     Window,
     initial_value,
-    mean,
     relative_change,
     trend_windows,
     value_at,
     window_mean,
 )
-from ablate.rules import DEFAULT_RULE, Status, Target
+from ablate.rules import DEFAULT_RULE, Status, Target, mean
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

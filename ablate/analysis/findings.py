@@ -14,7 +14,8 @@ from ablate.analysis.onset import Miss, misses_of
 from ablate.analysis.sentences import sentences_for
 from ablate.analysis.silence import SilentLoss, silent_losses
 from ablate.analysis.study_data import StudyData, read_step
-from ablate.analysis.windows import Window, mean
+from ablate.analysis.windows import Window
+from ablate.rules import mean
 
 _JUMPING = ("train/loss/", "train/audio/", "train/rvq/", "train/norm/", "valid/")
 """Where a jump is worth a line; rates and timings jump by design."""

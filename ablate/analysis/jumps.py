@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ablate.analysis.study_data import RunCurve, StudyData
-from ablate.analysis.windows import mean
 from ablate.analysis.wording import number
 from ablate.domain import Event, Json
+from ablate.rules import mean
 
 POINTS = 5
 """Points compared on each side of an event."""

@@ -9,10 +9,10 @@ from ablate.analysis.judged import JudgedRun, most
 from ablate.analysis.jumps import guard_of
 from ablate.analysis.onset import Miss, misses_of
 from ablate.analysis.study_data import StudyData
-from ablate.analysis.windows import initial_value, mean, relative_change
+from ablate.analysis.windows import initial_value, relative_change
 from ablate.analysis.wording import listed, number, of_runs, percent, span, spread
 from ablate.domain import Event, RunState
-from ablate.rules import Status, Target
+from ablate.rules import Status, Target, mean
 
 Reason = tuple[tuple[int, float, int], str]
 """Sort key (severity, minus the share of runs, order of mention), sentence."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ablate.analysis.study_data import RunCurve, StudyData
-from ablate.analysis.windows import mean, value_at
-from ablate.rules import DEFAULT_RULE
+from ablate.analysis.windows import value_at
+from ablate.rules import DEFAULT_RULE, mean
 
 CLOSE = 0.05
 """Within this fraction of its silent value a loss sits there."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from ablate.analysis.contrasts import Contrast, mean_interval, paired_contrast, with_holm
 from ablate.analysis.drift import worst
 from ablate.analysis.study_data import MetricSpec, StudyData, read_step
-from ablate.analysis.windows import RunValue, initial_value, mean, relative_change, value_at
+from ablate.analysis.windows import RunValue, initial_value, relative_change, value_at
 from ablate.domain import Kind, Run
-from ablate.rules import Goal, Status, Target
+from ablate.rules import Goal, Status, Target, mean
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

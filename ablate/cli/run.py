@@ -140,6 +140,8 @@ def _work(store: Store, settings: Settings, request: Request, waiting: Sequence[
 
     total = len(waiting)
     say(f"{total} runs on {request.slots} workers ({request.devices.kind}); Ctrl-C pauses them")
+    for line in waiting_lines(waiting):
+        say(line)
     received: list[int] = []
     with mirroring(settings, is_wanted=settings.mlflow), _progress(total) as observer:
         summary = run_studies(store, settings, request, observer, on_signal=received.append)

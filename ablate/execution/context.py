@@ -105,6 +105,11 @@ class RunContext:
         """See `ablate.protocol.Run`."""
         if self._last_step >= self._gates.next_step:
             self._pass_gates(self._last_step)
+        return self.is_stopping
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the trainer has reason to stop already; judges nothing and writes nothing."""
         limit = self._job.step_limit
         return self._stop is not None or (limit is not None and self._last_step >= limit)
 
@@ -117,7 +122,7 @@ class RunContext:
         is_done = isinstance(steps, int) and self._last_step >= steps
         if self._stop is not None and not (is_done and self._stop.state is AttemptState.PAUSED):
             return self._stop
-        if self.should_stop and not is_done:
+        if self.is_stopping and not is_done:
             return Ending(state=AttemptState.PAUSED, reason=f"paused at step {self._last_step}")
         return Ending(state=AttemptState.SUCCEEDED)
 
@@ -214,13 +219,15 @@ class RunContext:
     def _branch(self, branch: BranchPoint) -> Any:
         """Return the state of another run, and begin behind it with guards and gates of our own."""
         step = branch.checkpoint.step
-        assert self._job.branch_dir is not None
+        folder = self._job.branch_dir
+        assert folder is not None
         try:
-            loaded = load_checkpoint(self._job.branch_dir, branch.checkpoint)
+            loaded = load_checkpoint(folder, branch.checkpoint)
         except CheckpointError as error:
-            kept = ", ".join(map(str, steps_on_disk(self._job.branch_dir))) or "none"
+            fault = error if (folder / branch.checkpoint.path).exists() else "its file is gone"
+            left = ", ".join(map(str, steps_on_disk(folder))) or "none"
             raise BranchError(
-                f"{branch.label} cannot be used (checkpoints left there: {kept}): {error}"
+                f"{branch.label} cannot be used: {fault}; steps with a checkpoint there: {left}"
             ) from error
         self._begin(step, None)
         self._gates.restore(NOTHING_SEEN, step)

@@ -63,7 +63,7 @@ def _train(job: Job, context: RunContext) -> Ending:
         _save_points(context)
         return Ending(state=AttemptState.DIVERGED, reason=str(error))
     except Exception as error:
-        if context.should_stop and is_full(error):
+        if context.is_stopping and is_full(error):
             return Ending(state=AttemptState.PAUSED, reason="asked to stop while its disk was full")
         _save_points(context)
         return Ending(

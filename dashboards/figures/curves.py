@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.analysis.jumps import events_of
 from ablate.analysis.study_data import RunCurve, StudyData
-from ablate.analysis.windows import mean
+from ablate.rules import mean
 from dashboards.theme import INK, MUTED, SILENT, TARGET, Look, axis, label, layout
 
 if TYPE_CHECKING:

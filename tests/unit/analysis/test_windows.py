@@ -6,14 +6,13 @@ from hypothesis import strategies as st
 
 from ablate.analysis.windows import (
     initial_value,
-    mean,
     relative_change,
     trend_windows,
     value_at,
     window_mean,
 )
 from ablate.domain import Kind
-from ablate.rules import MetricRule
+from ablate.rules import MetricRule, mean
 from tests.factories import make_curve
 
 

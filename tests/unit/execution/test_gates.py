@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -99,6 +100,18 @@ def test_all_that_is_logged_at_the_step_counts_in_any_order(tmp_path: Path, aske
             assert getattr(attempt.context, asked) is not None
 
     assert judged(attempt) == [(10, {KEY: 0.075, "v/b": 9.0}, {KEY: "good", "v/b": "good"})]
+
+
+def test_values_on_a_device_count_at_the_gate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ablate.execution.tensors.is_on_device", lambda _: True)
+    attempt = Attempt(tmp_path, gates=(gate(10),))
+    attempt.context.log({KEY: torch.tensor(0.075)}, 9)
+    attempt.context.log({KEY: torch.tensor(0.5)}, 10)
+
+    assert attempt.context.should_stop
+    assert judged(attempt) == [(10, {KEY: 0.5}, {KEY: "critical"})]
 
 
 def test_a_gate_between_logged_steps_is_judged_by_what_was_before_it(tmp_path: Path) -> None:

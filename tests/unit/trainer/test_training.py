@@ -221,8 +221,11 @@ def test_restarts_are_events_when_many_codes_move() -> None:
     assert max(moved) >= 7
 
 
-def test_checkpoints_come_at_their_interval_and_at_the_end() -> None:
-    assert run_for({"checkpoint_every": 4}).saved_steps == [4, 6]
+def test_checkpoints_come_at_their_interval_where_others_branch_off_and_at_the_end() -> None:
+    run = MemoryRun(seed=3)
+    run.checkpoint_steps = frozenset({3})
+
+    assert run_for({"checkpoint_every": 4}, run).saved_steps == [3, 4, 6]
 
 
 def test_finished_run_resumed_does_nothing() -> None:
