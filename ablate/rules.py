@@ -218,7 +218,9 @@ class Condition:
     @property
     def text(self) -> str:
         """As it is written."""
-        return f"{self.key} {self.operator} {self.threshold:g}"
+        short = f"{self.threshold:g}"
+        exact = short if float(short) == self.threshold else repr(self.threshold)
+        return f"{self.key} {self.operator} {exact}"
 
     def holds(self, value: float) -> bool:
         """Return whether ``value`` satisfies the condition. NaN satisfies none."""

@@ -93,3 +93,13 @@ def test_guard_with_several_conditions_wants_all_of_them() -> None:
 def test_guard_that_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(RuleError, match="join several with 'and'"):
         Guard.parse("g", text, do="flag")
+
+
+@pytest.mark.parametrize("threshold", ["0.12345678", "1e-09", "0.1", "123456789.5", "-3"])
+def test_guard_keeps_its_threshold_to_the_last_digit(threshold: str) -> None:
+    guard = Guard.parse("g", f"train/audio/rms < {threshold}", do="flag")
+
+    again = Guard.parse("g", guard.when, do="flag")
+
+    (condition,) = again.conditions
+    assert condition.threshold == float(threshold)
