@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from ablate.analysis.run_view import RunView, middle
+from ablate.analysis.run_view import LOW, RunView, middle
 from ablate.analysis.signs import Sign, seen
 from ablate.analysis.wording import listed, number, percent, rough
 
@@ -52,14 +52,18 @@ _LACKS = " is weaker by"
 def _weak_terms(view: RunView) -> dict[str, float] | None:
     """Return force, lack and share of the terms that are too weak to hold the level.
 
-    There is none where another term holds it, well or badly.
+    There is none where another term holds it, well or badly, or where a term that is there for
+    more than the level pulls louder than they do.
     """
     if not view.is_too_quiet:
         return None
     records = _quiet(view)
     fall, quiet = _fall(records), [forces for _, forces in records]
     louder = _louder(quiet)
-    if any(_is_balanced(quiet, name) for name in louder):
+    strongest = max(_names(quiet), key=lambda name: _typical(quiet, name), default="")
+    if strongest not in louder or any(_is_balanced(quiet, name) for name in louder):
+        return None
+    if (_share(view, strongest) or 0.0) >= SMALL:
         return None
     found: dict[str, float] = {}
     for name in louder:
@@ -76,7 +80,9 @@ def pulled_quieter(views: Sequence[RunView]) -> Sign | None:
     """Terms that together pull the output quieter although it is too quiet already."""
 
     def look(view: RunView) -> dict[str, float] | None:
-        quiet = _quiet(view) if view.is_too_quiet else []
+        # Near its level an output is pulled both ways, and healthy runs come to it from below.
+        is_far = view.is_too_quiet and (view.level or 0.0) < LOW
+        quiet = _quiet(view) if is_far else []
         late = [_direction(forces) for _, forces in quiet[len(quiet) // 2 :]]
         if not (fall := _fall(quiet)) or (middle(late) or 0.0) > DOWN:
             return None

@@ -47,11 +47,12 @@ def twin_of(data: StudyData, variant: str, at_step: int) -> Twin | None:
 
 def _compare(data: StudyData, other: str, variant: str, at_step: int) -> Twin | None:
     changes = changes_between(data, other, variant)
-    theirs = {run.seed: run for run in data.runs_of(other)}
+    # A run that has not begun says nothing yet.
+    theirs = {run.seed: run for run in data.runs_of(other) if run.step}
     pairs = [
         (theirs[run.seed], run)
         for run in data.runs_of(variant)
-        if run.seed in theirs and run.id != theirs[run.seed].id
+        if run.step and run.seed in theirs and run.id != theirs[run.seed].id
     ]
     if not changes or not pairs:
         return None

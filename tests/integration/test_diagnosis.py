@@ -15,7 +15,7 @@ STUDY = """
 study: faults
 question: Is the planted fault named first?
 trainer: bundled
-base: {steps: 300, preset: base}
+base: {steps: 400, preset: base}
 phases:
   base: {baseline: true}
   anchor:

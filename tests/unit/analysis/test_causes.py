@@ -205,6 +205,19 @@ def test_a_variant_that_differs_in_the_weak_term_alone_and_holds_its_level_is_pr
     assert "held, which has losses.anchor.weight 0.001 -> 1 and is the same" in proven[0].sentence
 
 
+def test_where_a_term_for_more_than_the_level_pulls_louder_none_is_blamed_for_being_weak():
+    keys = level(1.2, 0.9, 0.6) | {
+        "train/force/l1": [-0.9] * 33,
+        "train/force/sc": [0.02] * 33,
+        "train/force/frame": [0.004] * 33,
+        "train/weighted/sc": [1.0] * 33,
+        "train/weighted/frame": [0.01] * 33,
+        "train/loss/total": [2.0] * 33,
+    }
+
+    assert names(causes(keys, steps=320)) == ["terms pull quieter"]
+
+
 def test_a_term_that_found_its_balance_is_not_weak():
     keys = level(1.2, 0.6, 0.4) | {
         "train/force/l1": [-0.4] * 33,
@@ -226,11 +239,12 @@ def test_a_quiet_output_that_comes_back_is_not_diagnosed():
 
 
 def test_a_target_says_what_is_too_quiet():
-    keys = level(0.9, 0.75) | {"train/force/l1": [-0.1] * 22}
+    keys = level(0.9, 0.75)
+    keys |= {"train/force/l1": [-0.1] * 22, "train/force/anchor": [0.001] * 22}
     target = {"targets": {"train/audio/rms": "0.075 +-20%"}}
 
     assert causes(keys, steps=210) == ()
-    assert names(causes(keys, steps=210, spec=target)) == ["terms pull quieter"]
+    assert names(causes(keys, steps=210, spec=target)) == ["level term too weak"]
 
 
 def test_a_level_made_of_a_constant_is_told_from_sound():
