@@ -18,8 +18,9 @@ from torch import Tensor
 _WINDOW_S = 0.032
 _RANGE_DB = 80.0
 """From the loudest point of all panels down to black."""
-_PANEL = (880, 190)
+_PANEL = (720, 150)
 _LEFT, _RIGHT, _TOP, _GAP, _BOTTOM = 64, 92, 40, 34, 46
+_SHADES = 112
 _INK, _PAPER, _GRAY = (20, 20, 20), (255, 255, 255), (120, 120, 120)
 _COLOURS = np.array(
     [(0, 0, 8), (44, 18, 92), (128, 34, 116), (208, 66, 78), (247, 146, 40), (252, 250, 200)]
@@ -69,7 +70,17 @@ def draw(title: str, sounds: Mapping[str, Tensor], sample_rate_hz: int) -> Image
         _colour_bar(image, pen, top, scale)
         top += height
     _time_axis(pen, top, scale)
-    return image
+    # A report holds many: with as many shades as anybody tells apart it is a quarter as large.
+    return image.quantize(palette=_palette(), dither=Image.Dither.NONE)
+
+
+def _palette() -> Image.Image:
+    """Return shades of the scale, and of gray for the text."""
+    shades = _coloured(np.linspace(0, 1, _SHADES))
+    grays = np.linspace(20, 255, 16).round().astype(np.uint8)[:, None].repeat(3, axis=1)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(np.concatenate([shades, grays]).tobytes())
+    return palette
 
 
 def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -118,7 +118,7 @@ def test_lost_level_is_dark_beside_the_original(gain: float, brightness: float) 
 def test_pictures_can_be_drawn_at_any_rate(rate_hz: int) -> None:
     content = keep(rate_hz=rate_hz)[f"{FOLDER}/1-ann.png"]
 
-    assert Image.open(io.BytesIO(content)).size == (1036, 758)
+    assert Image.open(io.BytesIO(content)).size == (876, 638)
 
 
 def test_picture_of_silence_alone_can_be_drawn() -> None:
