@@ -21,7 +21,7 @@ class MemoryRun:
         checkpoint: Bytes of an earlier `MemoryRun`'s last checkpoint to resume from.
     """
 
-    device = "cpu"
+    device: str = "cpu"
     threads = 1
     checkpoint_steps: frozenset[int] = frozenset()
     processes = 1
