@@ -19,6 +19,8 @@ from ablate.rules import mean
 
 _JUMPING = ("train/loss/", "train/audio/", "train/rvq/", "train/norm/", "valid/")
 """Where a jump is worth a line; rates and timings jump by design."""
+_ECHOES = ("/level", "/level_slope", "/silence", "/rms_ac")
+"""What jumps whenever the level does, which has its own line."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +76,8 @@ def _findings(data: StudyData, variant: str, step: int) -> Findings:
     rvq = [f"train/rvq/{name}" for name in data.names_in("train/rvq")]
     silence = _silent_rows([x for run, at in read for x in silent_losses(data, run, at)])
     budget, forces = budget_of(data, variant, step), forces_of(data, variant, step)
-    jumps = jumps_of(data, variant, [k for k in data.keys if k.startswith(_JUMPING)], step)
+    jumping = [k for k in data.keys if k.startswith(_JUMPING) and not k.endswith(_ECHOES)]
+    jumps = jumps_of(data, variant, jumping, step)
     return Findings(
         variant=variant,
         windows=windows,

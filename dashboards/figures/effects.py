@@ -51,7 +51,7 @@ def effects_info(comparison: Comparison, metric: Metric) -> EffectsInfo | None:
     wanted = {
         "min": "left is better",
         "max": "right is better",
-        "target": "of the distances to the target; left is better",
+        "target": "in distance to target; left is better",
         None: "",
     }[metric.goal]
     return EffectsInfo(
