@@ -17,7 +17,8 @@ from common import Row, arguments, fresh, medians, report, scratch
 
 QUIET = {"valid_every": 10**6, "checkpoint_every": 10**6}
 """Apart from the last step, which is outside of what is measured."""
-PRESETS: Mapping[str, Mapping[str, Any]] = {
+Presets = Mapping[str, Mapping[str, Any]]
+PRESETS: Presets = {
     "base": {"preset": "base"},
     "pre_output (phase1)": {"preset": "pre_output"},
     "pre_output (phase_a)": {
@@ -29,7 +30,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "losses.rms_band.weight": 0.05,
     },
 }
-WATCHING: Mapping[str, Mapping[str, Any]] = {
+WATCHING: Presets = {
     "nothing": {"log_every": 10**6, "diagnostics_every": 10**6},
     "records": {"diagnostics_every": 10**6},
     "records and diagnostics": {},
@@ -155,36 +156,49 @@ def _kind(name: str) -> str:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=("speed", "watching", "profile"))
+    parser.add_argument("--preset", choices=PRESETS, action="append", help="some of them")
     parser.add_argument("--steps", type=int, default=220)
     parser.add_argument("--turns", type=int, default=3)
     asked = arguments(parser)
+    presets = {name: PRESETS[name] for name in asked.preset or PRESETS}
+    tables = {"speed": speed, "watching": watching, "profile": profiles}
     with scratch() as folder:
-        rows: list[Row] = []
-        for (name, preset), gan in itertools.product(PRESETS.items(), ({}, GAN)):
-            steps = asked.steps // 2 if gan else asked.steps
-            speeds = [
-                {
-                    "steps/CPU-s": fresh(
-                        steps_per_cpu_s, {**preset, **gan}, steps, True, folder=folder
-                    )
-                }
-                for _ in range(asked.turns)
-            ]
-            rows.append({"": name + (", GAN" if gan else ""), **medians(speeds)})
-        report("Speed on one thread, logging as it ships", rows, asked.json)
+        for name, table in tables.items():
+            if asked.only in (None, name):
+                title, rows = table(presets, asked.steps, asked.turns, folder)
+                report(title, rows, asked.json)
 
-        turns: dict[str, list[Row]] = {name: [] for name in PRESETS}
-        for _, (name, preset) in itertools.product(range(asked.turns), PRESETS.items()):
-            turns[name].append(watched(preset, asked.steps, folder))
-        watching = [{"": name, **medians(found)} for name, found in turns.items()]
-        report("What watching adds to a step, per cent", watching, asked.json)
 
-        shares = [
-            {"": kind, **{name: 100 * share}}
-            for name in ("base", "pre_output (phase_a)")
-            for kind, share in fresh(profile, PRESETS[name], 60, folder=folder)
+def speed(presets: Presets, steps: int, turns: int, folder: Path) -> tuple[str, list[Row]]:
+    """Return how fast each preset is."""
+    rows: list[Row] = []
+    for (name, preset), gan in itertools.product(presets.items(), ({}, GAN)):
+        asked = ({**preset, **gan}, steps // 2 if gan else steps, True)
+        found = [
+            {"steps/CPU-s": fresh(steps_per_cpu_s, *asked, folder=folder)} for _ in range(turns)
         ]
-        report("Where a step goes, per cent of CPU time", _joined(shares), asked.json)
+        rows.append({"": name + (", GAN" if gan else ""), **medians(found)})
+    return "Speed on one thread, logging as it ships", rows
+
+
+def watching(presets: Presets, steps: int, turns: int, folder: Path) -> tuple[str, list[Row]]:
+    """Return what more and more watching adds."""
+    found: dict[str, list[Row]] = {name: [] for name in presets}
+    for _, (name, preset) in itertools.product(range(turns), presets.items()):
+        found[name].append(watched(preset, steps, folder))
+    rows = [{"": name, **medians(rows)} for name, rows in found.items()]
+    return "What watching adds to a step, per cent", rows
+
+
+def profiles(presets: Presets, steps: int, turns: int, folder: Path) -> tuple[str, list[Row]]:
+    """Return where the CPU time of a step goes."""
+    del turns
+    rows: dict[str, dict[str, Any]] = {}
+    for name, preset in presets.items():
+        for kind, share in fresh(profile, preset, min(steps, 60), folder=folder):
+            rows.setdefault(kind, {"": kind})[name] = 100 * share
+    return "Where a step goes, per cent of CPU time", list(rows.values())
 
 
 def watched(preset: Mapping[str, Any], steps: int, folder: Path) -> Row:
@@ -200,13 +214,6 @@ def watched(preset: Mapping[str, Any], steps: int, folder: Path) -> Row:
         "diagnostics every 50 steps": 100 * (records / both - 1),
         "writing the log": 100 * (both / logged - 1),
     }
-
-
-def _joined(rows: list[dict[str, Any]]) -> list[Row]:
-    joined: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        joined.setdefault(row[""], {}).update(row)
-    return list(joined.values())
 
 
 if __name__ == "__main__":
