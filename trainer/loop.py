@@ -99,7 +99,6 @@ def begin_or_resume(training: Training, corpus: Corpus, state: Any | None) -> No
     run = training.run
     if state is not None:
         training.restore(state)
-        run.event("resumed", training.step)
     for name, reason in corpus.skipped:
         run.event("file_skipped", training.step, file=name, reason=reason)
     clips = {"train_clips": len(corpus.train), "valid_clips": len(corpus.valid)}

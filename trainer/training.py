@@ -21,7 +21,7 @@ from trainer.model.layers import rms
 from trainer.movement import Start
 from trainer.objective import Objective, Terms
 from trainer.optimizer import Clipping, build_optimizer, load_moments, moments_by_name
-from trainer.parallel import share, wrapped
+from trainer.parallel import follow_first, share, wrapped
 from trainer.parsing import plain
 from trainer.samples import keep_samples
 
@@ -107,6 +107,8 @@ class Training:
         with torch.no_grad():
             latents = self.codec.latents(batch_BT)
         quantizer.fit(latents, first=known, n_active=self.n_active, generator=generator)
+        # Each member of a group may have looked at its own items.
+        follow_first(quantizer.codes())
 
     def contest(self, output_BT: Tensor, target_BT: Tensor) -> Contest:
         """Let codec and discriminators meet in the coming step, where there are any."""
@@ -212,7 +214,7 @@ class Training:
             self.adversary.restore(state["adversary"])
         torch.set_rng_state(state["torch"])
         fresh = sorted(set(own) - set(fitting))
-        if any(name.startswith("quantizer.") for name in fresh):
+        if any(name.endswith(".codes_VD") for name in fresh):
             self._fit_new_codebooks(self.feed.peek().audio_BT, known=0)
         self.begin.restore(state["begin"], self.codec)
         left = sorted(set(state["codec"]) - set(fitting))

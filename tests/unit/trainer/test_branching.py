@@ -64,6 +64,20 @@ def test_other_kind_of_codes_is_fitted_anew() -> None:
     assert child.last("train/rvq/explained_variance") > 0.5
 
 
+def test_codes_that_fit_are_taken_though_their_affine_is_new() -> None:
+    fitted = {**FITTED, "quantizer.ste": "consistent", "optim.freeze": ["quantizer"]}
+    parent = run_for({**PARENT, **fitted})
+    affine = {**PRE_OUTPUT, **CHILD, **fitted, "quantizer.post_affine": True}
+    child = run_for(affine, MemoryRun(seed=3, checkpoint=parent.checkpoint))
+
+    found = adapted(child)
+    assert found is not None
+    assert "quantizer.books.0.post_scale" in found["fresh"]
+    assert "quantizer.books.0.codes_VD" not in found["fresh"]
+    # Frozen after the parent's fit: they are the parent's to the bit.
+    assert child.last("train/change/codebook_q0") == 0
+
+
 def test_discriminators_may_join() -> None:
     _, child = branched(GAN)
 

@@ -107,7 +107,6 @@ def test_stopped_and_resumed_run_equals_one_never_stopped(name: str) -> None:
     assert first.saved_steps == [4]
     assert second.saved_steps == [6]
     assert second.weights_sha256() == whole.weights_sha256()
-    assert ("resumed", 4, {}) in second.events
     for key, curve in whole.curves.items():
         if not key.startswith("train/perf/"):
             joined = {**first.curves.get(key, {}), **second.curves.get(key, {})}
