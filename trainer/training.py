@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -175,7 +176,7 @@ class Training:
         balancer = self.objective.balancer
         return {
             "step": self.step,
-            "config": plain(self.config),
+            "config": json.dumps(plain(self.config)),
             "codec": self.codec.state_dict(),
             "optimizer": moments_by_name(self.optimizer, self.codec),
             "feed": self.feed.state(),
@@ -197,7 +198,7 @@ class Training:
         """
         self.step = state["step"]
         weights = dict(state["codec"])
-        if self._has_other_codes(state["config"]):
+        if self._has_other_codes(json.loads(state["config"])):
             weights = {n: w for n, w in weights.items() if not n.startswith("quantizer.")}
         own = self.codec.state_dict()
         fitting = {n: w for n, w in weights.items() if n in own and own[n].shape == w.shape}

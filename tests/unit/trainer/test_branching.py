@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from typing import Any
 
 import pytest
@@ -88,9 +90,8 @@ def test_discriminators_may_join() -> None:
 def test_checkpoint_says_which_config_made_it() -> None:
     run = run_for(PARENT)
     assert run.checkpoint is not None
-    import io
-
     state = torch.load(io.BytesIO(run.checkpoint), weights_only=True)
 
-    assert state["config"]["quantizer"]["codebook_size"] == 16
-    assert state["config"]["steps"] == 4
+    config = json.loads(state["config"])
+    assert config["quantizer"]["codebook_size"] == 16
+    assert config["steps"] == 4
