@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ablate.protocol import ConfigError
+from trainer.config import UNIT_S
 
 AUDIO_SUFFIXES = (".flac", ".ogg", ".wav")
 """What `data.source: folder` reads."""
-UNITS_PER_S = 50
+UNITS_PER_S = round(1 / UNIT_S)
 """Rate of a units file."""
 
 

@@ -5,7 +5,7 @@ Shapes: `B` batch, `T` samples, `U` content units, `F` frames of 20 ms.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -63,6 +63,9 @@ class Objective:
         self.balancer = Balancer(config.balancer) if config.balancer.enabled else None
         self._held = _held_parameters(codec, config.losses.norm_reg.parameters)
         self._start = start
+        if config.losses.norm_reg.weight and not self._held:
+            names = ", ".join(config.losses.norm_reg.parameters)
+            raise ConfigError("losses.norm_reg.parameters", f"this codec has no {names}")
         weights = {name: getattr(config.losses, name).weight for name in REGISTRY}
         self._weights = {name: w for name, w in weights.items() if w and name not in ADVERSARIAL}
 
@@ -81,16 +84,13 @@ class Objective:
             adversarial: Name -> (weight, value) of the discriminators' terms.
         """
         output, target = Signal(made.audio_BT), Signal(batch.audio_BT)
-        inner = self._inner(made, batch)
-        # A term whose input this codec does not have, as units without a head, does not exist.
-        names = [name for name in self._weights if name in AUDIO_LOSSES or name in inner]
-        raw = {
+        raw = self._inner(made, batch, self._weights)
+        raw |= {
             name: AUDIO_LOSSES[name](output, target, self.settings)
+            for name in self._weights
             if name in AUDIO_LOSSES
-            else inner[name]
-            for name in names
         }
-        weights: dict[str, float | Tensor] = {name: self._weights[name] for name in names}
+        weights: dict[str, float | Tensor] = {name: self._weights[name] for name in raw}
         for name, (weight, value) in adversarial.items():
             weights[name], raw[name] = weight, value
         if self.balancer is not None and torch.is_grad_enabled():
@@ -98,17 +98,19 @@ class Objective:
         total = torch.stack([weights[name] * value for name, value in raw.items()]).sum()
         return Terms(raw, weights, total, output, target)
 
-    def _inner(self, made: CodecOutput, batch: Batch) -> dict[str, Tensor]:
-        """Return the losses that look at the codec instead of its output."""
-        initial = {name: self._start.norm(name) for name in self._held}
-        found = {
-            "norm_reg": norm_reg({name: p.norm() for name, p in self._held.items()}, initial),
-            "commitment": made.quantized.commitment,
-            "codebook": made.quantized.codebook,
-        }
-        if made.content_logits_BUF is not None and batch.units_BT is not None:
-            found["content_ce"] = content_ce(made.content_logits_BUF, batch.units_BT)
-        return found
+    def _inner(self, made: CodecOutput, batch: Batch, names: Collection[str]) -> dict[str, Tensor]:
+        """Return those of the named losses that look at the codec instead of its output.
+
+        One whose input this codec does not have, as units without a head, does not exist.
+        """
+        found = {"commitment": made.quantized.commitment, "codebook": made.quantized.codebook}
+        if "norm_reg" in names and self._held:
+            initial = {name: self._start.norm(name) for name in self._held}
+            found["norm_reg"] = norm_reg({n: p.norm() for n, p in self._held.items()}, initial)
+        logits_BUF, units_BT = made.content_logits_BUF, batch.units_BT
+        if "content_ce" in names and logits_BUF is not None and units_BT is not None:
+            found["content_ce"] = content_ce(logits_BUF, units_BT)
+        return {name: value for name, value in found.items() if name in names}
 
     @torch.no_grad()
     def report(self, terms: Terms, made: CodecOutput, batch: Batch) -> dict[str, Tensor]:
@@ -122,7 +124,7 @@ class Objective:
         silent = measure(target.silence(), target, self.settings)
         raw = {
             **measure(output, target, self.settings, skip=frozenset(terms.raw)),
-            **self._inner(made, batch),
+            **self._inner(made, batch, REGISTRY),
             **terms.raw,
         }
         raw = {name: value.detach() for name, value in raw.items()}

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-HOP_S = 0.02
-"""From frame to frame; a frame's window is centred on its hop."""
+from trainer.config import UNIT_S
+
 THRESHOLDS = (0.05, 0.1, 0.15)
 """Below which the normalised difference counts as a period. Source: arXiv:2401.03078, 2.3."""
 N_FEATURES = 3 * len(THRESHOLDS) + 1
@@ -150,7 +150,7 @@ def _window_samples(sample_rate_hz: int) -> tuple[int, int]:
 
 def _frames(audio_BT: Tensor, sample_rate_hz: int, size: int) -> Tensor:
     """Return windows of ``size`` samples centred on each hop, ``(B, N, size)``, zeros outside."""
-    hop = round(HOP_S * sample_rate_hz)
+    hop = round(UNIT_S * sample_rate_hz)
     count = -(-audio_BT.shape[1] // hop)
     before = (size - hop) // 2
     after = (count - 1) * hop + size - before - audio_BT.shape[1]
@@ -169,7 +169,7 @@ def _vertex(values_BNL: Tensor, index_BN: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _mean_square(audio_BT: Tensor, sample_rate_hz: int) -> Tensor:
-    hop = round(HOP_S * sample_rate_hz)
+    hop = round(UNIT_S * sample_rate_hz)
     return _frames(audio_BT, sample_rate_hz, hop).square().mean(dim=2)
 
 

@@ -53,7 +53,23 @@ class Signal:
 
     def silence(self) -> Signal:
         """Return an all-zero signal of the same shape."""
-        return Signal(torch.zeros_like(self.audio_BT))
+        return _Silence(self)
+
+
+class _Silence(Signal):
+    """An all-zero signal, whose spectra need no transform."""
+
+    def __init__(self, like: Signal) -> None:
+        super().__init__(torch.zeros_like(like.audio_BT))
+        self._like = like
+
+    def magnitudes(self, n_fft: int) -> Tensor:
+        """Return what an STFT of zeros gives: the floor."""
+        return torch.full_like(self._like.magnitudes(n_fft), MAGNITUDE_FLOOR)
+
+    def detached(self) -> Signal:
+        """Return itself: nothing here has a gradient."""
+        return self
 
 
 def _kept(store: dict[_Key, Tensor], key: _Key, compute: Callable[[], Tensor]) -> Tensor:

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from trainer.cache import Arrays, cached
+from trainer.config import UNIT_S
 from trainer.corpus import Clip, Corpus
 from trainer.model.kmeans import kmeans, nearest
 from trainer.signals import mel_filters
 
-_HOP_S = 0.02
 _WINDOW_S = 0.032
 _MELS = 40
 _FLOOR = 1e-4
@@ -39,7 +39,7 @@ def with_units(corpus: Corpus, n_units: int, rate_hz: int) -> Corpus:
     Source: Hsu et al. 2021, arXiv:2106.07447, whose first labels are k-means clusters of MFCC.
     """
     clips = (*corpus.train, *corpus.valid)
-    hop = round(_HOP_S * rate_hz)
+    hop = round(UNIT_S * rate_hz)
     key = (corpus.digest, [clip.speaker for clip in clips], len(corpus.train), n_units, rate_hz)
     units_N = cached("units", key, lambda: _label(clips, len(corpus.train), n_units, rate_hz))
     counts = [-(-len(clip) // hop) for clip in clips]
@@ -64,7 +64,7 @@ def _label(clips: Sequence[Clip], n_train: int, n_units: int, rate_hz: int) -> A
 
 def _log_mel(clip: Clip, rate_hz: int) -> Tensor:
     """Return one frame for each hop, the last one begun included, ``(N, M)``, in nepers."""
-    hop, size = round(_HOP_S * rate_hz), round(_WINDOW_S * rate_hz) // 2 * 2
+    hop, size = round(UNIT_S * rate_hz), round(_WINDOW_S * rate_hz) // 2 * 2
     count = -(-len(clip) // hop)
     # A frame is centred on its hop.
     before = (size - hop) // 2

@@ -215,3 +215,14 @@ def test_norm_reg_is_the_squared_change_of_both_norms() -> None:
     found = norm_reg(norms, {"out_proj_weight": 0.6, "final_conv_weight": 2.0})
 
     assert float(found) == pytest.approx(0.01 + 1.0)
+
+
+def test_silence_is_measured_as_an_output_of_zeros_is() -> None:
+    target = Signal(torch.tensor(speechlike(1), dtype=torch.float32))
+
+    short = measure(target.silence(), target, SETTINGS)
+    long = measure(Signal(torch.zeros_like(target.audio_BT)), target, SETTINGS)
+
+    assert {n: float(v) for n, v in short.items()} == pytest.approx(
+        {n: float(v) for n, v in long.items()}, rel=1e-6
+    )

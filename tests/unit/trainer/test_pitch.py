@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainer.pitch import HOP_S, N_FEATURES, THRESHOLDS, pitch_errors, prosody, yin
+from trainer.config import UNIT_S
+from trainer.pitch import N_FEATURES, THRESHOLDS, pitch_errors, prosody, yin
 
 PITCHES_HZ = (80.0, 97.0, 123.4, 150.0, 188.8, 251.0, 333.3, 400.0)
 RATE_HZ = 16000
@@ -60,7 +61,7 @@ def test_glide_is_followed() -> None:
 
     (found,) = yin(audio.unsqueeze(0), RATE_HZ, (0.15,))
 
-    centres = ((torch.arange(50) + 0.5) * HOP_S * RATE_HZ).long()
+    centres = ((torch.arange(50) + 0.5) * UNIT_S * RATE_HZ).long()
     ratio = found.log_f0_BN[0].exp() / hz_T[centres]
     assert ratio[3:-3] == pytest.approx(1, rel=0.01)
 

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import torch
 
-from ablate.protocol import Diverged
+from ablate.protocol import ConfigError, Diverged
 from tests.trainer_run import MemoryRun
 from trainer.config import OptimConfig
 from trainer.loop import train
@@ -151,6 +151,14 @@ def test_every_loss_is_logged_from_the_untrained_model_on() -> None:
         assert sorted(run.curves[f"valid/silent/{name}"]) == [0, 4, 6]
     assert sorted(run.curves["train/force/l1"]) == [3, 6]
     assert sorted(run.curves["train/optim/grad_norm"]) == [2, 4, 6]
+
+
+def test_norm_that_this_codec_lacks_is_left_out_and_refused_where_it_counts() -> None:
+    lacking = {"losses.norm_reg.parameters": ["final_conv_weight"]}
+
+    assert "train/loss/norm_reg" not in run_for({**lacking, "steps": 1}).curves
+    with pytest.raises(ConfigError, match="this codec has no final_conv_weight"):
+        run_for({**lacking, "losses.norm_reg.weight": 0.1})
 
 
 def test_weighted_terms_add_up_to_the_total() -> None:
