@@ -26,7 +26,9 @@ def inspect(
     context: typer.Context,
     where: str = typer.Argument(help=f"Of which checkpoint: {_WHERE}"),
     against: str | None = typer.Option(None, "--against", help=f"Compare with it: {_WHERE}"),
-    tensor: list[str] = typer.Option([], "--tensor", help="A name or pattern (repeatable)."),
+    tensor: list[str] = typer.Option(
+        [], "--tensor", help="A part of a name, or a pattern (repeatable)."
+    ),
     form: str = typer.Option("table", "--format", help=LIST_FORMATS),
 ) -> None:
     """Show every tensor of a checkpoint, or how two checkpoints differ; no code in it is run."""
@@ -49,7 +51,10 @@ def inspect(
 
 
 def _is_wanted(name: str, patterns: list[str]) -> bool:
-    return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    """Whether a pattern fits the whole name, or is a part of it between dots."""
+    return not patterns or any(
+        fnmatch.fnmatchcase(name, pattern) or f".{pattern}." in f".{name}." for pattern in patterns
+    )
 
 
 def _check_found(is_found: bool, snapshot: Snapshot, patterns: list[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from ablate.cli.shared import LIST_FORMATS, say, settings_of, show
+from ablate.cli.shared import LIST_FORMATS, say, settings_of, show, typed_command
 
 
 def register(app: typer.Typer) -> None:
@@ -84,7 +84,7 @@ def demo(context: typer.Context) -> None:
     show_comparison(context, _DEMO_PHASES, study="scale-fix")
     say(f"report    {report}")
     say(f"database  {settings.db_url}")
-    look = "" if settings.mlflow_uri else "; look with: ablate mlflow ui"
+    look = "" if settings.mlflow_uri else f"; look with: {typed_command()} mlflow ui"
     say(f"mirror    {shown_uri(settings)}{look}")
 
 

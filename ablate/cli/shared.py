@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -45,6 +48,13 @@ def opened(context: typer.Context, *, write: bool = False) -> Generator[Store]:
         yield store
     finally:
         store.close()
+
+
+def typed_command() -> str:
+    """Return how this command is called from here: by its name only where that finds it."""
+    found, path = shutil.which("ablate"), Path(sys.argv[0])
+    is_by_name = path.name != "ablate" or (found is not None and path.samefile(found))
+    return "ablate" if is_by_name else os.path.relpath(path)
 
 
 def say(text: str) -> None:

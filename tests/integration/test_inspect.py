@@ -39,6 +39,13 @@ def test_two_steps_of_a_run_and_two_runs_are_set_side_by_side(calm: Project) -> 
     assert [r["remark"] for r in runs["rows"]] == ["equal", "equal"]
 
 
+def test_a_part_of_a_name_selects_all_that_have_it(calm: Project) -> None:
+    rows = inspect(calm, "slow-s0", "--tensor", "rng")["rows"]
+
+    assert [row["name"] for row in rows] == ["rng.0", "rng.1"]
+    assert "nothing in" in calm.ablate("inspect", "slow-s0", "--tensor", "rn", code=3)
+
+
 def test_a_file_can_be_named_instead_of_a_run(calm: Project) -> None:
     path = next(iter(calm.folder.glob(".ablate/runs/*/attempt-1/checkpoints/*200.ckpt")))
     name = path.relative_to(calm.folder).as_posix()
