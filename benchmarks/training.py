@@ -30,28 +30,15 @@ PRESETS: Presets = {
         "losses.rms_band.weight": 0.05,
     },
 }
-WATCHING: Presets = {
-    "nothing": {"log_every": 10**6, "diagnostics_every": 10**6},
-    "records": {"diagnostics_every": 10**6},
-    "records and diagnostics": {},
-}
 GAN = {"discriminator.enabled": True}
 WARM = 20
 
 
-def steps_per_cpu_s(overrides: Mapping[str, Any], steps: int, spool: bool) -> float:
-    """Return the steps a CPU second, from step `WARM` to the one before the last.
-
-    Args:
-        overrides: Of the config.
-        steps: In all.
-        spool: Whether what is logged goes through a real run, or nowhere.
-    """
+def steps_per_cpu_s(overrides: Mapping[str, Any], steps: int) -> float:
+    """Return the steps a CPU second of a run that logs, from step `WARM` to the one before last."""
     from trainer import loop
-    from trainer.parsing import resolve
     from trainer.training import Training
 
-    config = resolve({"data.valid_s": 1.2, **QUIET, **overrides, "steps": steps})
     marks: dict[int, float] = {}
     update = Training.update
 
@@ -61,8 +48,49 @@ def steps_per_cpu_s(overrides: Mapping[str, Any], steps: int, spool: bool) -> fl
 
     Training.update = timed_update  # type: ignore[method-assign]
     with scratch() as folder:
-        loop.train(config, _run(folder) if spool else _Nowhere())
+        loop.train(_config(overrides, steps), _run(folder))
     return (steps - 1 - WARM) / (marks[steps - 1] - marks[WARM])
+
+
+def watching_shares(overrides: Mapping[str, Any], steps: int) -> dict[str, float]:
+    """Return what part of a run's CPU time is spent inside what only watches it, in per cent.
+
+    Counted inside one process: the difference of two runs is lost in their noise.
+    """
+    from ablate.execution.context import RunContext
+    from trainer import diagnostics, loop, movement
+
+    spent: dict[str, float] = dict.fromkeys(("records", "diagnostics", "writing the log"), 0.0)
+
+    def counted(place: Any, name: str, what: str) -> None:
+        inner = getattr(place, name)
+
+        def timed(*given: Any, **named: Any) -> Any:
+            begin = time.process_time()
+            try:
+                return inner(*given, **named)
+            finally:
+                spent[what] += time.process_time() - begin
+
+        setattr(place, name, timed)
+
+    counted(loop, "describe", "records")
+    counted(diagnostics, "pulls", "diagnostics")
+    counted(movement.StepSize, "__init__", "diagnostics")
+    counted(movement.StepSize, "read", "diagnostics")
+    counted(RunContext, "log", "writing the log")
+    with scratch() as folder:
+        run = _run(folder)
+        begin = time.process_time()
+        loop.train(_config(overrides, steps), run)
+        whole = time.process_time() - begin
+    return {what: 100 * seconds / (whole - sum(spent.values())) for what, seconds in spent.items()}
+
+
+def _config(overrides: Mapping[str, Any], steps: int) -> dict[str, Any]:
+    from trainer.parsing import resolve
+
+    return resolve({"data.valid_s": 1.2, **QUIET, **overrides, "steps": steps})
 
 
 class _Nowhere:
@@ -123,10 +151,9 @@ def profile(overrides: Mapping[str, Any], steps: int) -> list[tuple[str, float]]
     from torch.profiler import profile as profiling
 
     from trainer import loop
-    from trainer.parsing import resolve
 
     torch.set_num_threads(1)
-    config = resolve({"data.valid_s": 1.2, **QUIET, **overrides, "steps": steps})
+    config = _config(overrides, steps)
     with profiling(activities=[ProfilerActivity.CPU]) as found:
         loop.train(config, _Nowhere())  # type: ignore[arg-type]
     kinds: dict[str, float] = {}
@@ -174,7 +201,7 @@ def speed(presets: Presets, steps: int, turns: int, folder: Path) -> tuple[str, 
     """Return how fast each preset is."""
     rows: list[Row] = []
     for (name, preset), gan in itertools.product(presets.items(), ({}, GAN)):
-        asked = ({**preset, **gan}, steps // 2 if gan else steps, True)
+        asked = ({**preset, **gan}, steps // 2 if gan else steps)
         found = [
             {"steps/CPU-s": fresh(steps_per_cpu_s, *asked, folder=folder)} for _ in range(turns)
         ]
@@ -183,12 +210,12 @@ def speed(presets: Presets, steps: int, turns: int, folder: Path) -> tuple[str, 
 
 
 def watching(presets: Presets, steps: int, turns: int, folder: Path) -> tuple[str, list[Row]]:
-    """Return what more and more watching adds."""
-    found: dict[str, list[Row]] = {name: [] for name in presets}
-    for _, (name, preset) in itertools.product(range(turns), presets.items()):
-        found[name].append(watched(preset, steps, folder))
-    rows = [{"": name, **medians(rows)} for name, rows in found.items()]
-    return "What watching adds to a step, per cent", rows
+    """Return what watching adds to each preset."""
+    rows: list[Row] = []
+    for name, preset in presets.items():
+        found = [fresh(watching_shares, preset, steps, folder=folder) for _ in range(turns)]
+        rows.append({"": name, **medians(found)})
+    return "What watching adds to a step, per cent of the rest", rows
 
 
 def profiles(presets: Presets, steps: int, turns: int, folder: Path) -> tuple[str, list[Row]]:
@@ -199,21 +226,6 @@ def profiles(presets: Presets, steps: int, turns: int, folder: Path) -> tuple[st
         for kind, share in fresh(profile, preset, min(steps, 60), folder=folder):
             rows.setdefault(kind, {"": kind})[name] = 100 * share
     return "Where a step goes, per cent of CPU time", list(rows.values())
-
-
-def watched(preset: Mapping[str, Any], steps: int, folder: Path) -> Row:
-    """Return one turn of watching more and more, each relative to the one before."""
-    speed = {
-        name: fresh(steps_per_cpu_s, {**preset, **extra}, steps, False, folder=folder)
-        for name, extra in WATCHING.items()
-    }
-    logged = fresh(steps_per_cpu_s, preset, steps, True, folder=folder)
-    nothing, records, both = speed.values()
-    return {
-        "records every 10 steps": 100 * (nothing / records - 1),
-        "diagnostics every 50 steps": 100 * (records / both - 1),
-        "writing the log": 100 * (both / logged - 1),
-    }
 
 
 if __name__ == "__main__":
