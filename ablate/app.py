@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.domain import Plan
-from ablate.errors import NotFoundError, UsageError
+from ablate.errors import NotFoundError, TrainerError, UsageError
 from ablate.importing import keep_imported
 from ablate.planning.diff import PlanDiff, diff_plans
 from ablate.planning.document import Document, parse_document, read_document
 from ablate.planning.flags import StudyFlags, apply_flags
+from ablate.planning.notes import plan_notes
 from ablate.planning.plan import make_plan
+from ablate.planning.spec import StudySpec
 from ablate.planning.study_file import check_study
 from ablate.planning.templates import find_study, project_file, templates
 from ablate.planning.trainers import load_trainer
+from ablate.protocol import Trainer
 from ablate.settings import Settings
 from ablate.store import open_store
 
@@ -30,8 +33,10 @@ class Creation:
     source: str
     """The study file, as shown to the user."""
     is_new: bool
+    notes: tuple[str, ...] = ()
+    """What its author should know before training, a sentence each."""
     text: str | None = None
-    """The file to be written first, for a study defined by flags."""
+    """The file to be written first: of a study defined by flags, or that of the template."""
 
 
 def plan_creation(
@@ -61,11 +66,17 @@ def plan_creation(
     text = None
     if is_by_flags:
         text = apply_flags(document, check_study(document), name, flags)
-        document = parse_document(text, name=f"studies/{name}.yaml")
-    plan = _plan(settings, document, name)
+        document = parse_document(text, name=f"studies/{name}.yaml as these flags would write it")
+    elif source in templates().values() and not project_file(settings.project, name).exists():
+        text = source.read_text(encoding="utf-8")  # studies are files: the user's own to change
+    spec, trainer = _read(settings, document, name)
+    with chdir(settings.project):  # relative paths in a study are relative to its project
+        plan = make_plan(spec, trainer, document)
+    notes = plan_notes(spec, plan, trainer, settings.project)
     old = _stored_plan(settings, name)
     plan = keep_imported(plan, old)
     return Creation(
+        notes=notes,
         plan=plan,
         diff=diff_plans(old, plan),
         source=_shown_source(document, source),
@@ -80,7 +91,8 @@ def _shown_source(document: Document, path: Path) -> str:
     return document.name
 
 
-def _plan(settings: Settings, document: Document, name: str) -> Plan:
+def _read(settings: Settings, document: Document, name: str) -> tuple[StudySpec, Trainer]:
+    """Return the study that a document defines, and its trainer."""
     spec = check_study(document)
     if spec.study != name:
         raise document.error(
@@ -90,11 +102,9 @@ def _plan(settings: Settings, document: Document, name: str) -> Plan:
             hint=f"run: ablate study create {spec.study} -f {document.name}",
         )
     try:
-        trainer = load_trainer(spec.trainer, settings.project)
-    except NotFoundError as error:
+        return spec, load_trainer(spec.trainer, settings.project)
+    except (NotFoundError, TrainerError) as error:
         raise document.error(error.message, ("trainer",), at_value=True, hint=error.hint) from error
-    with chdir(settings.project):  # relative paths in a study are relative to its project
-        return make_plan(spec, trainer, document)
 
 
 def _stored_plan(settings: Settings, name: str) -> Plan | None:

@@ -23,6 +23,8 @@ def upgrade(context: typer.Context) -> None:
     url = settings_of(context).db_url
     upgrade_schema(url)
     say(f"the database is at revision {check_schema(url).revision}")
+    for line in _audited(context)[0]:
+        say(line)
 
 
 @app.command()
@@ -43,7 +45,10 @@ def downgrade(
 
 @app.command()
 def check(context: typer.Context) -> None:
-    """Say which schema the database has, and whether it is whole. Writes nothing."""
+    """Say which schema it has, whether it is whole, and whether runs are what they are called.
+
+    Writes nothing.
+    """
     from ablate.render.schema import status_lines
     from ablate.store.migrate import check as check_schema
 
@@ -52,6 +57,24 @@ def check(context: typer.Context) -> None:
     if not status.is_good:
         hint = "restore a backup" if status.damage else "run: ablate db upgrade"
         raise StoreError("the database needs attention, as shown", hint=hint)
+    lines, is_good = _audited(context)
+    print("\n".join(lines))
+    if not is_good:
+        raise StoreError(
+            "some runs were trained with another config than their variant has, as shown",
+            hint="train them anew: ablate study create STUDY --update, ablate retry --fresh RUN...",
+        )
+
+
+def _audited(context: typer.Context) -> tuple[list[str], bool]:
+    """Return what holding runs against their identities found, and whether all is right."""
+    from ablate.auditing import audit
+    from ablate.cli.shared import opened
+    from ablate.render.schema import audit_lines
+
+    with opened(context) as store:
+        found = audit(store, settings_of(context))
+    return audit_lines(found), not found.mislabelled
 
 
 @app.command()

@@ -63,6 +63,8 @@ def _describe(creation: Creation) -> None:
     show(variants_table(creation.plan), "table", "study.show")
     for line in diff_lines(creation.diff, is_new=creation.is_new):
         say(line)
+    for note in creation.notes:
+        say(f"note: {note}")
 
 
 def _tell_done(creation: Creation) -> None:
@@ -72,6 +74,8 @@ def _tell_done(creation: Creation) -> None:
     else:
         verb = "created" if creation.is_new else "updated"
         say(f"{verb} the study '{plan.study}' from {creation.source}")
+        if creation.text is not None:
+            say(f"its file is studies/{plan.study}.yaml; change it, then create the study again")
     say(f"next: ablate run {plan.study}")
 
 

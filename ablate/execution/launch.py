@@ -8,7 +8,8 @@ from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from ablate.domain import IMPORTED, Claim, RunState, Study
+from ablate.domain import IMPORTED, Claim, Run, RunState, Study
+from ablate.errors import TrainerError
 from ablate.execution.devices import Devices, cores
 from ablate.execution.executors.base import Executor
 from ablate.execution.executors.inline import InlineExecutor
@@ -17,6 +18,7 @@ from ablate.execution.job import Job
 from ablate.execution.progress import Observer, ProgressMeter
 from ablate.execution.runners import this_runner
 from ablate.execution.scheduler import Scheduler, SchedulerOptions, Summary
+from ablate.planning.plan import is_labelled_right
 from ablate.planning.spec import StudySpec
 from ablate.planning.trainers import load_trainer
 from ablate.protocol import Trainer
@@ -84,6 +86,10 @@ def run_studies(
     desk = _Desk(settings, request, studies)
     if not desk.has_work(store):
         return Summary()
+    for study in studies:
+        for run in store.runs(study.name):
+            if run.state is RunState.QUEUED:
+                desk.check(run)
     with desk.executor() as executor:
         scheduler = Scheduler(
             store,
@@ -112,6 +118,7 @@ class _Desk:
     def __init__(self, settings: Settings, request: Request, studies: Sequence[Study]) -> None:
         self._settings = settings
         self._request = request
+        self._studies = {study.name: study for study in studies}
         self._specs = {s.name: StudySpec.model_validate(s.plan.spec) for s in studies}
         names = {spec.trainer for spec in self._specs.values()}
         self._trainers: dict[str, Trainer] = {
@@ -126,6 +133,27 @@ class _Desk:
             for name in self._specs
             for run in store.runs(name)
         )
+
+    def check(self, run: Run) -> None:
+        """Refuse to train a run under an identity that is not that of its config.
+
+        Raises:
+            TrainerError: If its trainer is of another version, or its config is another.
+        """
+        study, trainer = self._studies[run.study], self._trainers[run.trainer]
+        again = f"run: ablate study create {run.study} --update"
+        if trainer.version != study.plan.trainer_version:
+            planned = study.plan.trainer_version
+            raise TrainerError(
+                f"the study '{run.study}' was planned for version {planned} of its trainer, "
+                f"which is version {trainer.version} now",
+                hint=again,
+            )
+        if not is_labelled_right(run, study, self._specs[run.study], trainer):
+            raise TrainerError(
+                f"the config of {run.label} is not the one that its identity stands for",
+                hint=f"run: ablate retry --fresh {run.label}" if run.attempts else again,
+            )
 
     @contextmanager
     def executor(self) -> Generator[Executor]:
@@ -148,6 +176,7 @@ class _Desk:
     def job(self, claim: Claim, slot: int) -> Job:
         """Return the job of a claim for a worker slot, which decides its GPU."""
         run, branch = claim.run, claim.branch_from
+        self.check(run)
         devices = self._request.devices
         return Job(
             attempt_id=claim.attempt_id,

@@ -12,6 +12,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ablate.domain import Json
 from ablate.errors import UsageError, did_you_mean
 from ablate.planning.document import Document, parse_scalar, parse_values, round_trip_yaml
+from ablate.planning.dotted import SettingError, Settings, leaves
 from ablate.planning.spec import StudySpec
 
 _SAYS_NOTHING = ("weight", "enabled")
@@ -93,16 +94,49 @@ def apply_flags(document: Document, spec: StudySpec, name: str, flags: StudyFlag
     if flags.factors:
         _replace_factors(root, spec, flags)
     if flags.design:
-        root.setdefault("design", CommentedMap())["kind"] = flags.design
+        kept = root.get("design")
+        root["design"] = kept if isinstance(kept, CommentedMap) else CommentedMap()
+        root["design"]["kind"] = flags.design
     if flags.seeds is not None:
         root["seeds"] = flags.seeds
     if flags.settings:
-        base = root.setdefault("base", CommentedMap())
-        for key, value in flags.settings.items():
-            base[key] = value
+        _set_all(root, flags.settings)
     stream = io.StringIO()
     round_trip_yaml().dump(root, stream)
     return stream.getvalue()
+
+
+def _set_all(root: CommentedMap, settings: Mapping[str, Json]) -> None:
+    """Put settings into the base of the file, by the rule of `ablate.planning.dotted`.
+
+    What the file spells nested stays nested, so that its comments are kept.
+    """
+    base = root.setdefault("base", CommentedMap())
+    try:
+        wanted = Settings().apply(base).apply(settings)
+    except SettingError as error:
+        raise UsageError(f"--set: {error.message}") from error
+    for key, value, _ in leaves(settings):
+        _set_in(base, key, value)
+    if not _says(base, wanted):  # as null where a mapping was
+        root["base"] = CommentedMap(wanted.values)
+
+
+def _set_in(node: CommentedMap, key: str, value: Json) -> None:
+    parts = key.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        inner = node.get(".".join(parts[:length]))
+        if isinstance(inner, CommentedMap) and inner:
+            _set_in(inner, ".".join(parts[length:]), value)
+            return
+    node[key] = value
+
+
+def _says(base: CommentedMap, wanted: Settings) -> bool:
+    try:
+        return Settings().apply(base).values == wanted.values
+    except SettingError:
+        return False
 
 
 def _replace_factors(root: CommentedMap, spec: StudySpec, flags: StudyFlags) -> None:
@@ -113,7 +147,7 @@ def _replace_factors(root: CommentedMap, spec: StudySpec, flags: StudyFlags) -> 
     if spec.phases:
         start = _start(spec)
         root["phases"] = CommentedMap(
-            {start: _flow({"baseline": True, "set": _inherited(spec, start)})}
+            {start: _flow({"baseline": True, "set": _write_inherited(root, spec, start)})}
         )
         root["design"]["from"] = start
     names = factor_names(list(flags.factors))
@@ -134,15 +168,25 @@ def _start(spec: StudySpec) -> str:
     return start
 
 
-def _inherited(spec: StudySpec, name: str) -> CommentedMap:
-    settings: dict[str, Any] = {}
+def _write_inherited(root: CommentedMap, spec: StudySpec, name: str) -> CommentedMap:
+    """Return all that a phase and its ancestors set, as one mapping of dotted keys.
+
+    Where this cannot be said over the base, as when an ancestor sets null and a child a key below
+    it, the base of the file says it all.
+    """
+    lineage: list[str] = []
     phase: str | None = name
-    seen: set[str] = set()
-    while phase is not None and phase not in seen:
-        seen.add(phase)
-        settings = {**spec.phases[phase].set, **settings}
+    while phase in spec.phases and phase not in lineage:
+        lineage.append(phase)
         phase = spec.phases[phase].parent
-    return CommentedMap(settings)
+    own, full = Settings(), Settings().apply(spec.base)
+    for ancestor in reversed(lineage):
+        own.apply(spec.phases[ancestor].set)
+        full.apply(spec.phases[ancestor].set)
+    if Settings().apply(spec.base).apply(own.values).values == full.values:
+        return CommentedMap(own.values)
+    root["base"] = CommentedMap(full.values)
+    return CommentedMap()
 
 
 def _flow(values: Mapping[str, Any]) -> CommentedMap:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,9 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ablate.designs import DESIGNS
-from ablate.domain import Config, Json, Origin, Plan, Variant
+from ablate.domain import Config, Json, Origin, Plan, Run, Study, Variant
 from ablate.errors import StudyFileError, UsageError, did_you_mean
 from ablate.identity import identity
+from ablate.planning.dotted import Place, SettingError, Settings, leaves
 from ablate.planning.spec import FactorSpec, PhaseSpec, Start, StudySpec
 from ablate.protocol import ConfigError, Trainer
 
@@ -19,14 +21,12 @@ IMPLICIT_PHASE = "base"
 """The phase of a study that has factors alone: its base config as it stands."""
 MAX_RUNS = 10_000
 
-_Path = tuple[str | int, ...]
-
 
 class Places(Protocol):
     """Makes an error that points at a key of the study file."""
 
     def error(
-        self, message: str, path: _Path = (), *, at_value: bool = False, hint: str | None = None
+        self, message: str, path: Place = (), *, at_value: bool = False, hint: str | None = None
     ) -> StudyFileError:
         """Return the error."""
         ...
@@ -37,13 +37,11 @@ class _Draft:
     """A variant before its config is resolved."""
 
     name: str
-    settings: Mapping[str, Json]
-    origins: Mapping[str, _Path]
-    """Dotted key -> where in the study file its value was set."""
+    settings: Settings
     factors: Mapping[str, str]
     is_phase: bool
     start: Start | None = None
-    start_path: _Path = ()
+    start_path: Place = ()
     """Where in the study file its start was set."""
 
 
@@ -65,18 +63,20 @@ def make_plan(spec: StudySpec, trainer: Trainer, places: Places) -> Plan:
     drafts = [_draft_phase(spec, phases, name, places) for name in phases]
     drafts += _draft_design(spec, drafts, baseline, places)
     _refuse_too_many(spec, len(drafts), places)
+    spec = _without_idle_gates(spec, drafts, trainer, places)
     made: dict[str, Variant] = {}
     for draft in _parents_first(drafts, places):
         made[draft.name] = _resolve(draft, spec, trainer, places, made)
-    variants = _distinct([made[draft.name] for draft in drafts], baseline)
-    _refuse_idle_gates(spec, variants, places)
+    variants = [made[draft.name] for draft in drafts]
+    if not spec.phases and spec.design.kind == "grid":
+        variants, baseline = _cells_alone(variants)
     return Plan(
         study=spec.study,
         question=spec.question,
         trainer=spec.trainer,
         trainer_version=trainer.version,
         spec=spec.to_json(),
-        variants=variants,
+        variants=_distinct(variants, baseline),
         seeds=spec.seed_list,
     )
 
@@ -95,16 +95,21 @@ def _baseline_name(phases: Mapping[str, PhaseSpec], places: Places) -> str:
 def _draft_phase(
     spec: StudySpec, phases: Mapping[str, PhaseSpec], name: str, places: Places
 ) -> _Draft:
-    settings: dict[str, Json] = dict(spec.base)
-    origins: dict[str, _Path] = {key: ("base", key) for key in spec.base}
+    settings = Settings()
     start, start_path = None, ()
+    _apply(settings, spec.base, ("base",), places)
     for ancestor in _lineage(phases, name, places):
-        for key, value in phases[ancestor].set.items():
-            settings[key] = value
-            origins[key] = ("phases", ancestor, "set", key)
+        _apply(settings, phases[ancestor].set, ("phases", ancestor, "set"), places)
         if phases[ancestor].start:
             start, start_path = phases[ancestor].start, ("phases", ancestor, "start_at")
-    return _Draft(name, settings, origins, {}, True, start, start_path)
+    return _Draft(name, settings, {}, True, start, start_path)
+
+
+def _apply(settings: Settings, layer: Mapping[str, Json], place: Place, places: Places) -> None:
+    try:
+        settings.apply(layer, place)
+    except SettingError as error:
+        raise places.error(error.message, error.place) from error
 
 
 def _lineage(phases: Mapping[str, PhaseSpec], name: str, places: Places) -> list[str]:
@@ -148,23 +153,35 @@ def _draft_design(
     count = math.prod(len(f.levels) for f in spec.factors.values()) if spec.factors else 0
     if spec.design.kind == "grid":
         _refuse_too_many(spec, count, places)
+        _refuse_common_keys(spec.factors, places)
     labels = {name: list(factor.settings()) for name, factor in spec.factors.items()}
     combinations = DESIGNS[spec.design.kind](labels)
-    return [_draft_levels(parents[start], spec.factors, chosen) for chosen in combinations]
+    return [_draft_levels(parents[start], spec.factors, chosen, places) for chosen in combinations]
+
+
+def _refuse_common_keys(factors: Mapping[str, FactorSpec], places: Places) -> None:
+    """Refuse two factors that set one key: in a combination the second would undo the first."""
+    owner: dict[str, str] = {}
+    for name, factor in factors.items():
+        keys = {key for level in factor.settings().values() for key, _, _ in leaves(level)}
+        for key in sorted(keys):
+            for other, of in owner.items():
+                if f"{other}.".startswith(f"{key}.") or f"{key}.".startswith(f"{other}."):
+                    message = f"the factors '{of}' and '{name}' both set '{max(key, other)}'"
+                    raise places.error(message, ("factors", name))
+        owner |= dict.fromkeys(keys, name)
 
 
 def _draft_levels(
-    parent: _Draft, factors: Mapping[str, FactorSpec], chosen: Mapping[str, str]
+    parent: _Draft, factors: Mapping[str, FactorSpec], chosen: Mapping[str, str], places: Places
 ) -> _Draft:
-    settings = dict(parent.settings)
-    origins = dict(parent.origins)
+    settings = parent.settings.copy()
     for factor, label in chosen.items():
-        for key, value in factors[factor].settings()[label].items():
-            settings[key] = value
-            named = isinstance(factors[factor].levels, dict)
-            origins[key] = ("factors", factor, *(("levels", label, key) if named else ("key",)))
+        named = isinstance(factors[factor].levels, dict)
+        place = ("factors", factor, *(("levels", label) if named else ("key",)))
+        _apply(settings, factors[factor].settings()[label], place, places)
     name = ",".join(f"{factor}={label}" for factor, label in chosen.items())
-    return _Draft(name, settings, origins, dict(chosen), False, parent.start, parent.start_path)
+    return _Draft(name, settings, dict(chosen), False, parent.start, parent.start_path)
 
 
 def _refuse_too_many(spec: StudySpec, variants: int, places: Places) -> None:
@@ -177,20 +194,36 @@ def _refuse_too_many(spec: StudySpec, variants: int, places: Places) -> None:
         )
 
 
-def _refuse_idle_gates(spec: StudySpec, variants: Sequence[Variant], places: Places) -> None:
-    """Refuse gates at which nothing could ever be judged."""
+def _cells_alone(variants: list[Variant]) -> tuple[list[Variant], str]:
+    """Return the cells of a grid without phases, and which is the baseline.
+
+    The base config is a phase only where it is one of the cells; else the first cell is the one
+    that the others are compared with.
+    """
+    base, *cells = variants
+    if any(cell.identity == base.identity for cell in cells):
+        return variants, base.name
+    return cells, cells[0].name
+
+
+def _without_idle_gates(
+    spec: StudySpec, drafts: Sequence[_Draft], trainer: Trainer, places: Places
+) -> StudySpec:
+    """Return the study without the gates that lie behind the end of every run."""
     if spec.gates and not spec.targets:
         raise places.error(
             "gates judge targets, and the study has none", ("gates",), hint="add 'targets:'"
         )
-    ends = [variant.config.get("steps") for variant in variants]
+    ends = [draft.settings.values.get("steps") for draft in drafts] if spec.gates else []
+    if None in ends:
+        ends = [_config(draft, trainer, places).get("steps") for draft in drafts]
     known = [steps for steps in ends if isinstance(steps, int)]
-    for index, gate in enumerate(spec.gate_rules):
-        if len(known) == len(ends) and gate.step > max(known):
-            raise places.error(
-                f"no run reaches the gate at step {gate.step}; the longest has {max(known)} steps",
-                ("gates", index),
-            )
+    if not ends or len(known) < len(ends):
+        return spec
+    kept = [
+        gate for gate in spec.gates if (gate if isinstance(gate, int) else gate.at) <= max(known)
+    ]
+    return spec.model_copy(update={"gates": kept})
 
 
 def _parents_first(drafts: Sequence[_Draft], places: Places) -> list[_Draft]:
@@ -220,31 +253,46 @@ def _depth(draft: _Draft, phases: Mapping[str, _Draft], places: Places) -> int:
 def _resolve(
     draft: _Draft, spec: StudySpec, trainer: Trainer, places: Places, made: Mapping[str, Variant]
 ) -> Variant:
-    try:
-        config = trainer.resolve(draft.settings)
-        origin = _origin(draft, config, places, made)
-        digest = identity(
-            config,
-            trainer=spec.trainer,
-            version=trainer.version,
-            not_identity=trainer.not_identity,
-            absent_means=trainer.absent_means,
-            guards=spec.guard_rules,
-            gates=spec.gate_rules,
-            start_at=origin,
-        )
-    except ConfigError as error:
-        path = draft.origins.get(error.key) or _nearest(draft, error.key)
-        message = f"{error.key}: {error.message} (in '{draft.name}')"
-        raise places.error(message, path, hint=error.hint) from error
+    config = _config(draft, trainer, places)
+    origin = _origin(draft, config, places, made)
     return Variant(
         name=draft.name,
-        identity=digest,
+        identity=identity_of(config, spec, trainer, origin),
         config=config,
         factors=draft.factors,
         is_phase=draft.is_phase,
         start_at=origin,
     )
+
+
+def _config(draft: _Draft, trainer: Trainer, places: Places) -> Config:
+    try:
+        # A trainer may keep what it returns: what is stored shares nothing with it.
+        return copy.deepcopy(trainer.resolve(draft.settings.values))
+    except ConfigError as error:
+        path = draft.settings.places.get(error.key) or _nearest(draft, error.key)
+        message = f"{error.key}: {error.message} (in '{draft.name}')"
+        raise places.error(message, path, hint=error.hint) from error
+
+
+def identity_of(config: Config, spec: StudySpec, trainer: Trainer, start_at: Origin | None) -> str:
+    """Return the identity of a resolved config in a study; see `ablate.identity`."""
+    return identity(
+        config,
+        trainer=spec.trainer,
+        version=trainer.version,
+        not_identity=trainer.not_identity,
+        absent_means=trainer.absent_means,
+        guards=spec.guard_rules,
+        gates=spec.gate_rules,
+        start_at=start_at,
+    )
+
+
+def is_labelled_right(run: Run, study: Study, spec: StudySpec, trainer: Trainer) -> bool:
+    """Whether a run's identity is that of the config with which it trains."""
+    start_at = next((v.start_at for v in study.plan.variants if v.identity == run.identity), None)
+    return identity_of(run.config, spec, trainer, start_at) == run.identity
 
 
 def _origin(
@@ -268,9 +316,9 @@ def _origin(
     return Origin(variant=parent.name, identity=parent.identity, step=step)
 
 
-def _nearest(draft: _Draft, key: str) -> _Path:
+def _nearest(draft: _Draft, key: str) -> Place:
     """Return the place of a setting above or below ``key``, else of the phase."""
-    for set_key, path in draft.origins.items():
+    for set_key, path in draft.settings.places.items():
         if key.startswith(f"{set_key}.") or set_key.startswith(f"{key}."):
             return path
     return ("phases", draft.name)
@@ -285,8 +333,12 @@ def _distinct(variants: list[Variant], baseline: str) -> tuple[Variant, ...]:
     levels: dict[str, dict[str, Json]] = {}
     for variant in variants:
         levels.setdefault(variant.identity, {}).update(variant.factors)
+    kept = [variant for variant in variants if variant.is_phase or variant.identity not in phases]
     return tuple(
-        replace(v, factors=levels[v.identity], is_baseline=v.name == baseline) if v.is_phase else v
-        for v in variants
-        if v.is_phase or v.identity not in phases
+        replace(
+            variant,
+            factors=levels[variant.identity] if variant.is_phase else variant.factors,
+            is_baseline=variant.name == baseline,
+        )
+        for variant in kept
     )

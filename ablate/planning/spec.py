@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from functools import partial
@@ -37,6 +36,8 @@ def _check_name(name: str) -> str:
         raise ValueError(
             "a name has no blanks, no leading - and none of / \\ @ , : * ? [ ] \" ' < > |"
         )
+    if not name.isprintable():
+        raise ValueError("a name has no control characters and no lone surrogates")
     if len(name) > 100:
         raise ValueError("a name has at most 100 characters")
     return name
@@ -49,13 +50,11 @@ def _check_key(key: str) -> str:
 
 
 def _check_json(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"a config value must be finite, not {value}")
     try:
-        json.dumps(value)
-    except TypeError as error:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
         raise ValueError(
-            "a config value is a number, a text, true, false, null or a list"
+            "a config value is a finite number, a text, true, false, null, a list or a mapping"
         ) from error
     return value
 
@@ -196,7 +195,7 @@ class GateSpec(BaseModel):
 
 
 class BudgetSpec(BaseModel):
-    """What the study may cost."""
+    """What the study may cost. Refused in study files until something acts on it."""
 
     model_config = _STRICT
 
@@ -205,6 +204,10 @@ class BudgetSpec(BaseModel):
 
 def _expand_metric(value: Any) -> Any:
     return {"goal": value} if isinstance(value, str) else value
+
+
+def _expand_design(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
 
 
 class StudySpec(BaseModel):
@@ -220,7 +223,10 @@ class StudySpec(BaseModel):
     """Dotted config keys that every variant starts from."""
     phases: dict[Name, PhaseSpec] = Field(default_factory=dict)
     factors: dict[Name, FactorSpec] = Field(default_factory=dict)
-    design: DesignSpec = Field(default_factory=DesignSpec)
+    design: Annotated[DesignSpec, BeforeValidator(_expand_design)] = Field(
+        default_factory=DesignSpec
+    )
+    """How levels are combined; ``design: grid`` is short for its kind."""
     seeds: Annotated[int, Field(ge=1, le=1000)] | list[Annotated[int, Field(ge=0, lt=2**31)]] = 1
     """How many seeds, counted from 0, or the seeds themselves."""
     metrics: dict[MetricKey, Annotated[MetricSpec, BeforeValidator(_expand_metric)]] = Field(

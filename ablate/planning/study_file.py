@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from ablate.planning.spec import (
     PhaseSpec,
     StudySpec,
 )
+from ablate.text import text_fault
 
 
 def read_study(path: Path) -> tuple[StudySpec, Document]:
@@ -38,10 +40,17 @@ def check_study(document: Document) -> StudySpec:
     Raises:
         StudyFileError: At the first fault, with its line and column.
     """
+    _refuse_unstorable(document, document.data, [])
     try:
         spec = StudySpec.model_validate(document.data)
     except ValidationError as error:
         raise _first_fault(document, error) from error
+    if spec.budget is not None:
+        raise document.error(
+            "nothing acts on a budget yet, so a study cannot promise one",
+            ("budget",),
+            hint="remove it; seeds, steps and gates bound what a study costs",
+        )
     if not spec.phases and not spec.factors:
         raise document.error(
             "the study has neither phases nor factors, so there is nothing to compare",
@@ -49,6 +58,26 @@ def check_study(document: Document) -> StudySpec:
             hint="add 'phases:' or 'factors:'; see: ablate study templates",
         )
     return spec
+
+
+def _refuse_unstorable(document: Document, node: Any, path: list[str | int]) -> None:
+    """Refuse what neither a database nor JSON can hold, and keys that are no text."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if not isinstance(key, str):
+                message = f"the key {key!r} is no text"
+                raise document.error(message, [*path, key], hint=f"quote it: '{key}'")
+            if fault := text_fault(key):
+                raise document.error(f"{key!a} {fault}", [*path, key])
+            _refuse_unstorable(document, value, [*path, key])
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            _refuse_unstorable(document, value, [*path, index])
+    elif isinstance(node, str) and (fault := text_fault(node)):
+        raise document.error(f"{node!a} {fault}", path, at_value=True)
+    elif isinstance(node, float) and not math.isfinite(node):
+        message = f"a number in a study file must be finite, not {node}"
+        raise document.error(message, path, at_value=True)
 
 
 _MODEL_OF = {

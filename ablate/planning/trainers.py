@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ablate.errors import NotFoundError, TrainerError, did_you_mean
+from ablate.planning.declared import Schema, read_declarations
+from ablate.planning.dotted import Settings
+from ablate.planning.source import Sources
 from ablate.protocol import Trainer
 
 GROUP = "ablate.trainers"
@@ -18,24 +20,27 @@ GROUP = "ablate.trainers"
 
 @dataclass(frozen=True, slots=True)
 class UserTrainer:
-    """A user's ``module:function``: any config is taken as it is given."""
+    """A user's ``module:function``, as its module describes itself."""
 
     train: str
     version: str = "undeclared"
     preload: tuple[str, ...] = ()
+    """What its modules import from others."""
     not_identity: frozenset[str] = frozenset()
     absent_means: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    schema: Schema | None = None
+    """The keys of its config; None where it declares none and takes whatever it is given."""
+    code_version: str | None = None
+    """What its module declares in place of digests of its code."""
 
     def resolve(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the overrides with dotted keys nested."""
-        nested: dict[str, Any] = {}
-        for key, value in overrides.items():
-            *parents, leaf = key.split(".")
-            node = nested
-            for parent in parents:
-                node = node.setdefault(parent, {})
-            node[leaf] = value
-        return nested
+        """Return the overrides with dotted keys nested, and the defaults that are declared.
+
+        Raises:
+            ConfigError: For a key or a value that the declared keys do not allow.
+        """
+        values = self.schema.filled(overrides) if self.schema else overrides
+        return Settings().apply(values).nested()
 
 
 def registered_trainers() -> dict[str, EntryPoint]:
@@ -67,18 +72,18 @@ def load_trainer(name: str, project: Path) -> Trainer:
 
 
 def _user_trainer(name: str, project: Path) -> UserTrainer:
-    module = name.partition(":")[0]
-    add_project(project)
-    try:
-        found = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        found = None
-    if found is None:
-        raise NotFoundError(
-            f"there is no module '{module}' for the trainer '{name}'",
-            hint=f"it is looked for in {project} first",
-        )
-    return UserTrainer(train=name)
+    module_name, _, function = name.partition(":")
+    sources = Sources(project)
+    module = sources.module(module_name)
+    declared = read_declarations(sources, module, function)
+    return UserTrainer(
+        train=name,
+        preload=sources.libraries(module_name),
+        not_identity=declared.not_identity,
+        absent_means=declared.absent_means,
+        schema=declared.schema,
+        code_version=declared.version,
+    )
 
 
 def add_project(project: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ablate.auditing import Audit
 from ablate.store.migrate import SchemaStatus
 
 _SHOWN = 5
@@ -29,3 +30,19 @@ def schema_line(status: SchemaStatus) -> str:
 def _findings(word: str, found: tuple[str, ...]) -> list[str]:
     more = [f"{word}: and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
     return [f"{word}: {text}" for text in found[:_SHOWN]] + more
+
+
+def audit_lines(audit: Audit) -> list[str]:
+    """Return which runs are not what they are called, and what could not be looked at."""
+    wrong = [f"{m.run.study}/{m.run.label}: " + _why(m.differences) for m in audit.mislabelled]
+    lines = _findings("not what it is called", tuple(wrong))
+    if not wrong:
+        lines.append(f"configs: {audit.checked} runs were looked at, each is what it is called")
+    return lines + [f"not looked at: {text}" for text in audit.unknown]
+
+
+def _why(differences: tuple[str, ...]) -> str:
+    if not differences:
+        return "its config is not the one that its identity stands for"
+    more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
+    return "; ".join(differences[:3]) + more

@@ -80,7 +80,13 @@ def _differences(variant: Variant, base: Mapping[str, Json]) -> str:
         for key in own
         if key not in base or canonical_json(own[key]) != canonical_json(base[key])
     ]
-    return "  ".join(changed) or "-"
+    unset = [f"{key} unset" for key in base if key not in own and not _is_beside(key, own)]
+    return "  ".join(changed + unset) or "-"
+
+
+def _is_beside(key: str, own: Mapping[str, Json]) -> bool:
+    """Whether a key above or below is set, which says what became of this one."""
+    return any(f"{other}.".startswith(f"{key}.") or key.startswith(f"{other}.") for other in own)
 
 
 def _value(value: Json) -> str:
@@ -95,6 +101,7 @@ def diff_lines(diff: PlanDiff, *, is_new: bool) -> list[str]:
     lines += _listed("added      ", diff.added_runs)
     lines += _listed("orphaned   ", diff.orphaned_runs)
     lines += _listed("redefined  ", diff.redefined)
+    lines += _listed("settings   ", diff.retuned)
     lines += _listed("rules      ", diff.rules)
     return lines
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, Table, bindparam, insert, select, tex
 from ablate.domain import Plan, RunState, Variant
 from ablate.errors import UsageError
 from ablate.store.clock import db_now
-from ablate.store.models import RunRow, StudyRow, StudyRunRow, VariantRow
+from ablate.store.models import AttemptRow, RunRow, StudyRow, StudyRunRow, VariantRow
 from ablate.store.queries import chunks, plan_text, unknown_study
 from ablate.store.text import check_name, to_json
 
@@ -124,6 +124,7 @@ def _put_runs(connection: Connection, plan: Plan) -> dict[tuple[str, int], str]:
         ids[identity, seed] = secrets.token_hex(8)
     rows: list[dict[str, Any]] = []
     configs = {identity: to_json(variant.config) for identity, variant in identities.items()}
+    _retune(connection, configs)
     # A run's parent has to be there before it.
     for identity, seed in sorted(missing, key=lambda cell: _depth(cell[0], identities)):
         start_at = identities[identity].start_at
@@ -144,6 +145,21 @@ def _put_runs(connection: Connection, plan: Plan) -> dict[tuple[str, int], str]:
     if rows:
         connection.execute(insert(RunRow).values(created_at=db_now()), rows)
     return ids
+
+
+def _retune(connection: Connection, configs: Mapping[str, str]) -> None:
+    """Give runs that never began the config that their variant has now."""
+    table = _table(RunRow)
+    began = select(AttemptRow.id).where(AttemptRow.run_id == table.c.id)
+    change = (
+        update(table)
+        .where(table.c.identity == bindparam("of_identity"), table.c.config != bindparam("new"))
+        .where(~began.exists())
+        .values(config=bindparam("new"))
+    )
+    rows = [{"of_identity": identity, "new": config} for identity, config in configs.items()]
+    if rows:
+        connection.execute(change, rows)
 
 
 def _depth(identity: str, variants: Mapping[str, Variant]) -> int:

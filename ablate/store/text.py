@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from ablate.domain import Json, Kind
 from ablate.errors import UsageError
+from ablate.text import text_fault
 
 MAX_NAME_BYTES = 1024
 """UTF-8 bytes of a name or metric key. PostgreSQL indexes hold at most 2704."""
@@ -24,13 +25,9 @@ def name_fault(name: str) -> str | None:
     """Return why a name or metric key cannot be stored, or None when it can."""
     if not name:
         return "is empty"
-    if "\0" in name:
-        return "contains a NUL character"
-    try:
-        length = len(name.encode())
-    except UnicodeEncodeError:
-        return "contains a lone surrogate, which is not text"
-    if length > MAX_NAME_BYTES:
+    if fault := text_fault(name):
+        return fault
+    if (length := len(name.encode())) > MAX_NAME_BYTES:
         return f"takes {length} bytes, the limit is {MAX_NAME_BYTES}"
     return None
 
@@ -68,20 +65,12 @@ def to_json(value: Json) -> str:
         text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise UsageError(f"value cannot be stored as JSON: {error}") from error
-    return text if _is_text(text) else json.dumps(_plain(value), allow_nan=False)
+    return json.dumps(_plain(value), allow_nan=False) if text_fault(text) else text
 
 
 def from_json(text: str | bytes) -> Any:
     """Return what `to_json` was given."""
     return json.loads(text, object_hook=_restore)
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _plain(value: Json) -> Json:

@@ -142,10 +142,6 @@ def test_mistyped_factor_key_is_refused_at_its_key(project: Project) -> None:
     ("text", "messages"),
     [
         (
-            STUDY + "gates: [100, {at: 300, do: stop}]\n",
-            ["no run reaches the gate at step 300; the longest has 200 steps", "toy.yaml:12:14"],
-        ),
-        (
             STUDY.replace("targets:", "# targets:") + "gates: [100]\n",
             ["gates judge targets, and the study has none", "toy.yaml:12:1", "add 'targets:'"],
         ),

@@ -267,3 +267,33 @@ def test_start_that_no_checkpoint_can_serve_is_refused_at_its_place(
     assert caught.value.source is not None
     assert message in caught.value.message
     assert hint is None or hint in (caught.value.hint or "")
+
+
+GRID = "study: g\nfactors:\n  lr: {key: lr, levels: [1, 2]}\n  wd: {key: wd, levels: [0, 3]}\n"
+
+
+def test_a_grid_without_phases_is_its_cells_and_the_first_is_the_baseline() -> None:
+    plan = planned(GRID + "design: grid\n")
+
+    assert names(plan) == ["lr=1,wd=0", "lr=1,wd=3", "lr=2,wd=0", "lr=2,wd=3"]
+    assert plan.baseline.name == "lr=1,wd=0"
+    assert plan == planned(GRID + "design: {kind: grid}\n")
+
+
+def test_the_base_stands_for_the_cell_that_it_is() -> None:
+    plan = planned(GRID + "design: grid\nbase: {lr: 2, wd: 0}\n")
+
+    assert names(plan) == ["base", "lr=1,wd=0", "lr=1,wd=3", "lr=2,wd=3"]
+    assert plan.baseline.factors == {"lr": "2", "wd": "0"}
+
+
+def test_gates_behind_every_end_fall_away_and_change_no_identity() -> None:
+    gated = STUDY + 'targets: {a/b: ">= 1"}\ngates: [500, {at: 2500, do: stop}, 3000]\n'
+
+    plan = planned(gated)
+    short = planned(gated.replace("steps: 2500", "steps: 60"))
+
+    assert plan.spec["gates"] == [500, {"at": 2500, "do": "stop"}]
+    assert short.spec["gates"] == []
+    no_gates = planned(STUDY.replace("steps: 2500", "steps: 60") + 'targets: {a/b: ">= 1"}\n')
+    assert [v.identity for v in short.variants] == [v.identity for v in no_gates.variants]

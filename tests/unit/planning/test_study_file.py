@@ -36,7 +36,12 @@ BROKEN = {
     "study: a\nphases: {p: {form: q}}\n": (2, 14, "unknown key 'form'", "did you mean 'from'?"),
     "study: a\nphases: {p: {baseline: 1}}\n": (2, 24, "should be true or false, not 1", None),
     "study: a\nphases: {p: {set: {x: .nan}}}\n": (2, 23, "must be finite, not nan", None),
-    "study: a\nphases: {p: {set: {d: 2001-01-01}}}\n": (2, 23, "a config value is a number", None),
+    "study: a\nphases: {p: {set: {d: 2001-01-01}}}\n": (
+        2,
+        23,
+        "a config value is a finite number",
+        None,
+    ),
     GOOD + "phasess: {}\n": (4, 1, "unknown key 'phasess'", "did you mean 'phases'?"),
     GOOD + "seeds: two\n": (4, 8, "should be a whole number, not 'two'", None),
     GOOD + "seeds: 2.5\n": (4, 8, "should be a whole number, not 2.5", None),
@@ -70,6 +75,16 @@ BROKEN = {
     GOOD + "factors: {f: {key: a, levels: {x: {a: 1}}}}\n": (4, 14, "remove 'key'", None),
     GOOD + "design: {kid: grid}\n": (4, 10, "unknown key 'kid'", "'kind'"),
     GOOD + "budget: {gpu_hours: -1}\n": (4, 21, "greater than 0", None),
+    GOOD + "budget: {gpu_hours: 12}\n": (4, 1, "nothing acts on a budget yet", "remove it"),
+    "study: a\nphases: {p: {set: {x: {y: .inf}}}}\n": (2, 27, "must be finite, not inf", None),
+    "study: a\nphases: {p: {set: {x: [1, .nan]}}}\n": (2, 27, "must be finite, not nan", None),
+    "study: a\nphases: {p: {set: {w: {0: 1}}}}\n": (2, 24, "the key 0 is no text", "quote it: '0'"),
+    'study: "a\\ud800"\nphases: {p: {}}\n': (1, 8, "lone surrogate", None),
+    'study: a\nquestion: "\\ud800"\nphases: {p: {}}\n': (2, 11, "lone surrogate", None),
+    'study: a\nphases: {"p\\udfff": {}}\n': (2, 10, "lone surrogate", None),
+    'study: a\nphases: {p: {set: {"k\\ud800": 1}}}\n': (2, 20, "lone surrogate", None),
+    'study: a\nphases: {p: {set: {k: ["\\udc00"]}}}\n': (2, 24, "lone surrogate", None),
+    'study: a\nphases: {"p\\e": {}}\n': (2, 10, "no control characters", None),
 }
 
 

@@ -1,0 +1,81 @@
+"""What a study's author should know of its plan, though nothing is wrong with it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from ablate.domain import Plan, Variant
+from ablate.errors import did_you_mean
+from ablate.identity import flatten
+from ablate.planning.source import Sources
+from ablate.planning.spec import StudySpec
+from ablate.planning.unread import reading_of
+from ablate.protocol import Trainer
+
+_LISTED = 8
+
+
+def plan_notes(spec: StudySpec, plan: Plan, trainer: Trainer, project: Path) -> tuple[str, ...]:
+    """Return a sentence for each thing that an author would want to know before training.
+
+    Args:
+        spec: The study as its file says it.
+        plan: What was made of it.
+        trainer: Of the study.
+        project: Where the modules of a trainer of the user's own are.
+    """
+    return (
+        *_idle_gates(spec, plan),
+        *_twins(plan.variants),
+        *_never_logged(spec, trainer),
+        *(_unread(plan, project) if ":" in plan.trainer else ()),
+    )
+
+
+def _idle_gates(spec: StudySpec, plan: Plan) -> list[str]:
+    kept = {gate.step for gate in StudySpec.model_validate(plan.spec).gate_rules}
+    idle = [str(gate.step) for gate in spec.gate_rules if gate.step not in kept]
+    if not idle:
+        return []
+    longest = max(variant.config["steps"] for variant in plan.variants)
+    return [f"no gate at {', '.join(idle)}: the longest run has {longest} steps"]
+
+
+def _twins(variants: Sequence[Variant]) -> list[str]:
+    """Name the variants whose config is that of an earlier one."""
+    first: dict[str, str] = {}
+    notes: list[str] = []
+    for variant in variants:
+        earlier = first.setdefault(variant.identity, variant.name)
+        if earlier != variant.name:
+            notes.append(f"{variant.name} changes nothing: its config is that of {earlier}")
+    return notes
+
+
+def _never_logged(spec: StudySpec, trainer: Trainer) -> list[str]:
+    """Name the declared metrics that the trainer says it never logs."""
+    patterns: Sequence[str] = getattr(trainer, "metrics", ())
+    named = [*spec.metrics, *spec.targets, *(key for g in spec.guard_rules for key in g.keys)]
+    notes: list[str] = []
+    for key in dict.fromkeys(named) if patterns else ():
+        if not any(fnmatchcase(key, pattern) for pattern in patterns):
+            hint = did_you_mean(key, [p for p in patterns if "*" not in p])
+            near = f"; {hint}" if hint and hint.startswith("did") else ""
+            notes.append(f"the trainer '{spec.trainer}' never logs {key}{near}")
+    return notes
+
+
+def _unread(plan: Plan, project: Path) -> list[str]:
+    """Name the config keys that nothing in the trainer's code reads."""
+    module = plan.trainer.partition(":")[0]
+    reading = reading_of(Sources(project).reached_from(module))
+    keys = dict.fromkeys(key for variant in plan.variants for key in flatten(variant.config))
+    unread = [key for key in keys if not reading.reads(key)]
+    if not unread:
+        return []
+    shown = ", ".join(unread[:_LISTED]) + (", ..." if len(unread) > _LISTED else "")
+    hint = did_you_mean(unread[0].rpartition(".")[2], reading.words)
+    near = f"; {hint}" if hint and hint.startswith("did") else ""
+    return [f"nothing in {module} reads the config key {shown}{near}"]
