@@ -1,16 +1,7 @@
 """From the names of other tools to metric keys ``split/group/name`` and names of variants.
 
-The rule, which does not depend on what else is in a source:
-
-1. ``--map NAME=KEY`` counts first; ``*`` on both sides stands for the same text.
-2. Blanks become ``_``; empty parts between slashes go.
-3. Three parts or more are kept as they are.
-4. Of two parts one may be a split (``val/loss``, ``Loss/train``): ``valid/scalar/loss``. Otherwise
-   the two are group and name: ``import/losses/l1``.
-5. A single name may begin with a split and ``_``, ``-`` or ``.``: ``train_loss`` is
-   ``train/scalar/loss``. Any other is ``import/scalar/NAME``.
-
-Splits are ``train``, ``training``; ``val``, ``valid``, ``validation``, ``dev``, ``eval``; ``test``.
+``--map NAME=KEY`` counts first; ``*`` on both sides stands for the same text. Any other name becomes
+a key by the rule of `ablate.keys`.
 """
 
 from __future__ import annotations
@@ -20,39 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ablate.errors import UsageError
+from ablate.keys import default_key
 
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "valid",
-    "valid": "valid",
-    "validation": "valid",
-    "dev": "valid",
-    "eval": "valid",
-    "test": "test",
-}
 ROLES = frozenset({"step", "time", "run", "variant", "seed", "key", "value", "kind"})
 """What a column can be beside a metric."""
 LEFT_OUT = "-"
-
-
-def default_key(name: str) -> str:
-    """Return the metric key for another tool's name, by the rule above."""
-    parts = [part for part in re.sub(r"\s+", "_", name.strip()).split("/") if part]
-    if len(parts) >= 3:
-        return "/".join(parts)
-    if len(parts) == 2:
-        first, second = parts
-        if first.lower() in SPLITS:
-            return f"{SPLITS[first.lower()]}/scalar/{second}"
-        if second.lower() in SPLITS:
-            return f"{SPLITS[second.lower()]}/scalar/{first}"
-        return f"import/{first}/{second}"
-    alone = parts[0] if parts else "unnamed"
-    found = re.fullmatch(r"([A-Za-z]+)[_.-](.+)", alone)
-    if found and found[1].lower() in SPLITS:
-        return f"{SPLITS[found[1].lower()]}/scalar/{found[2]}"
-    return f"import/scalar/{alone}"
 
 
 @dataclass(frozen=True, slots=True)

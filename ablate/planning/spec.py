@@ -20,10 +20,8 @@ from pydantic import (
     model_validator,
 )
 
+from ablate.keys import metric_key
 from ablate.rules import DEFAULT_RULE, Demand, Gate, Guard, MetricRule, RuleError, Target
-
-KEY_PATTERN = r"[^/\s]+(/[^/\s]+)+"
-"""``split/group/name``: parts without blanks, joined by slashes."""
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
@@ -44,9 +42,9 @@ def _check_name(name: str) -> str:
 
 
 def _check_key(key: str) -> str:
-    if not re.fullmatch(KEY_PATTERN, key):
+    if not key.strip(" /"):
         raise ValueError(f"'{key}' is not a metric key; write split/group/name, as train/audio/rms")
-    return key
+    return metric_key(key)
 
 
 def _check_json(value: Any) -> Any:

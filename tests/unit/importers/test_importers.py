@@ -12,7 +12,8 @@ from ablate.domain import AttemptState
 from ablate.errors import NotFoundError, UsageError
 from ablate.importers import csv, jsonl, tensorboard, wandb
 from ablate.importers.base import Reading, Request
-from ablate.importers.names import KeyMap, default_key, split_seed, variant_name
+from ablate.importers.names import KeyMap, split_seed, variant_name
+from ablate.keys import default_key
 from tests.unit.importers.logs import (
     VERSION,
     event,

@@ -60,7 +60,7 @@ BROKEN = {
     GOOD + "gates: [{at: 5, to: 9}]\n": (4, 17, "unknown key 'to'", None),
     GOOD + "targets: {train/audio/rms: 0.075+}\n": (4, 28, "cannot read the target '0.075+'", None),
     GOOD + "targets: {train/audio/rms: 8}\n": (4, 28, "should be text, not 8", None),
-    GOOD + "targets: {rms: '>= 8'}\n": (4, 11, "'rms' is not a metric key", None),
+    GOOD + "targets: {' /': '>= 8'}\n": (4, 11, "' /' is not a metric key", None),
     GOOD + "metrics: {a/b: mini}\n": (4, 16, "should be 'min', 'max' or 'target'", None),
     GOOD + "metrics: {a/b: {goal: min, rull: last}}\n": (4, 28, "unknown key 'rull'", "'rule'"),
     GOOD + "metrics: {a/b: {goal: min, rule: lst}}\n": (4, 34, "cannot read the rule 'lst'", None),
