@@ -70,11 +70,24 @@ class Run(Protocol):
         """Whether to save, then return, at the next step boundary. Reading it costs nothing."""
         ...
 
-    def seed(self, stream: str) -> int:
-        """Return the seed of a named random stream, in ``[0, 2**63)``.
+    @property
+    def dir(self) -> Path:
+        """A folder for the run's own files, made when it is first asked for.
+
+        No other run writes there; all attempts of this run do, so that a resumed one finds what it
+        left. The current folder is the project's, which all runs share.
+        """
+        ...
+
+    def seed(self, stream: str | None = None, *, bits: int = 63) -> int:
+        """Return the run's seed, or that of a named random stream in ``[0, 2**bits)``.
 
         Streams are independent of each other, so that switching one part off does not shift the
         others' draws. The same run always gets the same number for the same name.
+
+        Args:
+            stream: The name of a stream; None for the seed as the study gives it.
+            bits: Of a stream's seed, 1 to 63. Some libraries take 32.
         """
         ...
 
@@ -82,11 +95,14 @@ class Run(Protocol):
         """Record the values of one step. Safe against SIGKILL once this returned (CPU numbers).
 
         Args:
-            metrics: ``split/group/name`` -> number, numpy scalar or tensor of one number. Stored as
-                a double; one that a double does not hold exactly, as an integer beyond 2^53, is
-                rounded to the nearest, and an event ``rounded`` says so once for its key.
+            metrics: Name -> number, numpy scalar or tensor of one number. A name that is no
+                ``split/group/name`` becomes one, as in imports: ``val_loss`` is
+                ``valid/scalar/loss``. Stored as a double; one that a double does not hold exactly,
+                as an integer beyond 2^53, is rounded to the nearest, and an event ``rounded`` says
+                so once for its key.
             step: How many steps have been trained; 0 is the untrained model. A key may be logged
-                again at the same step; the last value counts.
+                again at the same step; the last value counts. What a guard or a gate has stopped
+                keeps nothing that lies behind its step.
 
         Raises:
             TypeError: If a value is not a number; it names the key.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import re
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -32,12 +31,14 @@ from ablate.execution.machine import MachineMeter
 from ablate.execution.numbers import check_step, exact_float
 from ablate.execution.patience import Patience, say
 from ablate.execution.tensors import DeviceLog, is_device_number
+from ablate.keys import metric_key
 from ablate.store.base import Ending
 from ablate.store.spool import SpoolWriter
 from ablate.store.text import name_fault
 
-_KEY = re.compile(r"[^/\s]+(/[^/\s]+)+")
 _MAX_KEY_LENGTH = 250
+_UNHEARD_S = 30.0
+"""After so long it is told that a trainer has not looked whether it should stop."""
 _MAX_INT = 2**63
 _FLOATS = {float}
 
@@ -64,9 +65,13 @@ class RunContext:
         self._guards = GuardWatch(job.guards)
         self._gates = GateWatch(job.gates)
         self._machine = MachineMeter(job.system_metrics_s, job.gpus)
+        self._warn = warn
         self._keys: tuple[str, ...] = ()
         """Those of the last step: most steps have the same ones, which were checked."""
-        self._checked: set[str] = set()
+        self._renamed = False
+        """Whether a name of the last step is not its metric key."""
+        self._key_of: dict[str, str] = {}
+        """Name as logged -> metric key, for those that were checked."""
         self._rounded: set[str] = set()
         """Keys of which it was told that a double does not hold them exactly."""
         self._on_device = DeviceLog(self._write_any)
@@ -75,6 +80,12 @@ class RunContext:
         self._has_started = False
         self._last_step = -1
         self._stop: Ending | None = None
+        self._cut = _MAX_INT
+        """Behind this step nothing is kept: a guard or a gate has stopped the run there."""
+        self._was_told = False
+        """Whether the trainer has read that it should stop."""
+        self._unheard_since: float | None = None
+        """When it was asked to stop, until it looks or that is told."""
         self._threads = job.threads
         if job.resume_from:
             # Another number of threads adds in another order: keep to the one it began with.
@@ -105,6 +116,8 @@ class RunContext:
         """See `ablate.protocol.Run`."""
         if self._last_step >= self._gates.next_step:
             self._pass_gates(self._last_step)
+        if self.is_stopping:
+            self._was_told, self._unheard_since = True, None
         return self.is_stopping
 
     @property
@@ -115,29 +128,45 @@ class RunContext:
 
     @property
     def ending(self) -> Ending:
-        """How the attempt ends if the trainer returns now."""
+        """How the attempt ends if the trainer returns now.
+
+        A trainer that was never told to stop has trained to its end, whatever was asked meanwhile.
+        """
         self.flush()
         self._pass_gates(self._last_step)
+        if self._stop is not None and self._stop.state is AttemptState.STOPPED:
+            return self._stop
         steps = self._job.config.get("steps")
         is_done = isinstance(steps, int) and self._last_step >= steps
-        if self._stop is not None and not (is_done and self._stop.state is AttemptState.PAUSED):
-            return self._stop
-        if self.is_stopping and not is_done:
-            return Ending(state=AttemptState.PAUSED, reason=f"paused at step {self._last_step}")
-        return Ending(state=AttemptState.SUCCEEDED)
+        if not self.is_stopping or not self._was_told or is_done:
+            return Ending(state=AttemptState.SUCCEEDED)
+        reason = self._stop.reason if self._stop else f"paused at step {self._last_step}"
+        return Ending(state=AttemptState.PAUSED, reason=reason)
 
     def flush(self) -> None:
         """Write what is still on a device; waits for it."""
         self._on_device.flush()
 
     def request_stop(self, reason: str) -> None:
-        """Ask the trainer to save and return; safe in a signal handler, as it sets a value."""
-        self._stop = self._stop or Ending(state=AttemptState.PAUSED, reason=reason)
+        """Ask the trainer to save and return; safe in a signal handler, as it sets values."""
+        if self._stop is None:
+            self._stop = Ending(state=AttemptState.PAUSED, reason=reason)
+            self._unheard_since = time.time()
 
-    def seed(self, stream: str) -> int:
+    @property
+    def dir(self) -> Path:
         """See `ablate.protocol.Run`."""
+        self._job.files_dir.mkdir(parents=True, exist_ok=True)
+        return self._job.files_dir
+
+    def seed(self, stream: str | None = None, *, bits: int = 63) -> int:
+        """See `ablate.protocol.Run`."""
+        if not 1 <= bits <= 63:
+            raise ValueError(f"a seed has 1 to 63 bits, not {bits}")
+        if stream is None:
+            return self._job.seed
         digest = hashlib.sha256(f"{self._job.seed}/{stream}".encode()).digest()
-        return int.from_bytes(digest[:8], "big") >> 1
+        return int.from_bytes(digest[:8], "big") >> (64 - bits)
 
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
         """See `ablate.protocol.Run`."""
@@ -149,6 +178,8 @@ class RunContext:
         keys = tuple(metrics)
         if keys != self._keys:
             self._check_keys(keys)
+        if self._renamed:
+            metrics = {self._key_of[name]: value for name, value in metrics.items()}
         if step > self._gates.next_step:
             self._pass_gates(step - 1)
         now = time.time()
@@ -160,6 +191,8 @@ class RunContext:
             self._last_step = step
         if now >= self._machine.due:
             self._measure(step, now)
+        if self._unheard_since is not None and now >= self._unheard_since + _UNHEARD_S:
+            self._tell_unheard()
         self._on_step()
 
     def event(self, name: str, step: int, **data: Any) -> None:
@@ -298,25 +331,40 @@ class RunContext:
             self._tell("rounded", step, key=key, given=given, stored=found[key])
         return found
 
-    def _check_keys(self, keys: tuple[str, ...]) -> None:
-        for key in keys:
-            if key not in self._checked:
-                self._check_key(key)
-                self._checked.add(key)
-        self._keys = keys
+    def _check_keys(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            if name not in self._key_of:
+                self._key_of[name] = self._check_key(name)
+        keys = [self._key_of[name] for name in names]
+        if len(set(keys)) < len(keys):
+            twice = next(key for key in keys if keys.count(key) > 1)
+            both = " and ".join(f"'{n}'" for n in names if self._key_of[n] == twice)
+            raise ValueError(f"{both} are one metric, {twice}; give one of them another name")
+        self._keys, self._renamed = names, tuple(keys) != names
 
-    def _check_key(self, key: str) -> None:
-        if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance] - trainers
-            raise TypeError(f"metric key {key!r} is {type(key).__name__}, not text")
-        if not _KEY.fullmatch(key) or len(key) > _MAX_KEY_LENGTH:
+    def _check_key(self, name: str) -> str:
+        """Return the metric key of a name; see `ablate.keys`."""
+        if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - trainers
+            raise TypeError(f"metric key {name!r} is {type(name).__name__}, not text")
+        if not name.strip(" /") or len(name) > _MAX_KEY_LENGTH:
             raise ValueError(
-                f"'{key}' is not a metric key: write split/group/name without blanks, "
+                f"'{name}' is not a metric key: write split/group/name, "
                 f"at most {_MAX_KEY_LENGTH} characters"
             )
-        if fault := name_fault(key):
-            raise ValueError(f"metric key {key!a} {fault}")
+        if fault := name_fault(name):
+            raise ValueError(f"metric key {name!a} {fault}")
+        return metric_key(name)
+
+    def _tell_unheard(self) -> None:
+        self._unheard_since = None
+        self._warn(
+            f"asked to stop {_UNHEARD_S:.0f} s ago, but its trainer has not looked at"
+            " run.should_stop; it trains on, Ctrl-C again ends it now"
+        )
 
     def _write(self, step: int, now: float, values: Mapping[str, float]) -> None:
+        if step > self._cut:
+            return
         try:
             self._spool.points(step, now, values)
         except StoreUnavailableError:
@@ -345,7 +393,12 @@ class RunContext:
         )
         if guard.do == "stop":
             reason = f"guard {guard.name} at step {step}: {held}"
-            self._stop = Ending(state=AttemptState.STOPPED, reason=reason)
+            self._end_at(step, reason)
+
+    def _end_at(self, step: int, reason: str) -> None:
+        """Stop the run at a step; what comes behind it, from a device too, is not kept."""
+        self._stop = Ending(state=AttemptState.STOPPED, reason=reason)
+        self._cut = min(self._cut, step)
 
     def _pass_gates(self, step: int) -> None:
         """Judge what lies up to a step that is over."""
@@ -361,7 +414,7 @@ class RunContext:
             "gate_judged", gate.step, do=gate.do, values=dict(judged.values), statuses=statuses
         )
         if gate.do == "stop" and judged.failure:
-            self._stop = Ending(state=AttemptState.STOPPED, reason=judged.failure)
+            self._end_at(gate.step, judged.failure)
 
     def _environment(self) -> dict[str, Any]:
         """What may change the bits of a resumed run."""

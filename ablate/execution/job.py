@@ -28,6 +28,11 @@ def log_path(run_dir: Path, attempt: int) -> Path:
     return attempt_path(run_dir, attempt) / "log.txt"
 
 
+def files_path(run_dir: Path) -> Path:
+    """Return the folder that belongs to the run's trainer; its attempts share it."""
+    return run_dir / "files"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """One attempt, ready to be executed anywhere that sees the run's folder."""
@@ -77,6 +82,11 @@ class Job:
     def log(self) -> Path:
         """See `log_path`."""
         return log_path(self.run_dir, self.attempt)
+
+    @property
+    def files_dir(self) -> Path:
+        """See `files_path`."""
+        return files_path(self.run_dir)
 
     def write(self) -> Path:
         """Make the attempt's folder and write the job into it.

@@ -32,6 +32,10 @@ _MAX_DEATHS = 3
 """A run whose process died so often without a word is failed, not tried again."""
 
 
+_MAX_ALIKE = 3
+"""A study whose runs failed so often for one reason, before a first point, gets no more."""
+
+
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
@@ -66,8 +70,10 @@ class _Active:
         self.reader = SpoolReader(spool)
         self.meter = meter
         self.ending: Ending | None = None
+        self.has_points = claim.run.step is not None
 
     def take(self, batch: SpoolBatch) -> None:
+        self.has_points = self.has_points or bool(batch.logs)
         self.meter.take(batch)
         self.ending = batch.ending or self.ending
 
@@ -107,6 +113,8 @@ class Scheduler:
         self._options = options
         self._observer = observer
         self._active: dict[int, _Active] = {}
+        self._stillborn: Counter[tuple[str, str]] = Counter()
+        """(study, reason) -> runs that failed before their first point."""
         self._slot_of: dict[int, int] = {}
         self._wanted = options.wanted
         self._final: dict[str, RunState] = {}
@@ -258,10 +266,23 @@ class Scheduler:
         if not self._finish(active.claim, ending):
             return
         self._final[run.id] = ending.state.run_state
+        if ending.state is AttemptState.FAILED and not active.has_points:
+            self._note_stillborn(run.study, ending.reason or "")
         if ending.state is AttemptState.PAUSED:
             excluded = self._wanted.excluded_runs | {run.id}
             self._wanted = replace(self._wanted, excluded_runs=excluded)
         self._observer.ended(run, ending)
+
+    def _note_stillborn(self, study: str, reason: str) -> None:
+        """Stop a study whose runs all fail alike at once: the next would fail alike too."""
+        self._stillborn[study, reason] += 1
+        if self._stillborn[study, reason] == _MAX_ALIKE:
+            excluded = self._wanted.excluded_studies | {study}
+            self._wanted = replace(self._wanted, excluded_studies=excluded)
+            self._observer.noted(
+                f"{_MAX_ALIKE} runs of {study} failed alike before their first point: {reason};"
+                " no more of it is started"
+            )
 
     def _death(self, run_id: str, exit_code: int) -> Ending:
         """Return the ending of a process that left none."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+import inspect
+import os
 import signal
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from types import FrameType
-from typing import Any
+from typing import Any, get_type_hints
 
 from ablate.domain import AttemptState
 from ablate.execution.context import RunContext
@@ -43,8 +46,26 @@ def run_job(
         def on_sigterm(_number: int, _frame: FrameType | None) -> None:
             context.request_stop("asked to stop")
 
+        _leave_children_alone()
         signal.signal(signal.SIGTERM, on_sigterm)
         context.end(_train(job, context))
+
+
+@cache
+def _leave_children_alone() -> None:
+    """Have processes that a trainer forks end by SIGTERM, as they would without us.
+
+    They inherit a handler that asks this process to stop, and so would outlive `Process.terminate`.
+    """
+    os.register_at_fork(after_in_child=_reset_signals)
+
+
+def _reset_signals() -> None:
+    defaults = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    for number, default in defaults.items():
+        handler = signal.getsignal(number)
+        if getattr(handler, "__module__", "").startswith("ablate."):
+            signal.signal(number, default)
 
 
 def _open_spool(job: Job, on_step: Callable[[], None], warn: Callable[[str], None]) -> SpoolWriter:
@@ -58,11 +79,16 @@ def _open_spool(job: Job, on_step: Callable[[], None], warn: Callable[[str], Non
 
 def _train(job: Job, context: RunContext) -> Ending:
     try:
-        _load(job)(job.config, context)
+        train = _load(job)
+        train(_as_annotated(train, job.config), context)
     except Diverged as error:
         _save_points(context)
         return Ending(state=AttemptState.DIVERGED, reason=str(error))
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise  # of the command that trains in its own process
+    except BaseException as error:
+        if isinstance(error, SystemExit) and error.code in (None, 0):
+            return context.ending
         if context.is_stopping and is_full(error):
             return Ending(state=AttemptState.PAUSED, reason="asked to stop while its disk was full")
         _save_points(context)
@@ -87,6 +113,35 @@ def _load(job: Job) -> Callable[[Any, RunContext], None]:
     return getattr(importlib.import_module(module), function)
 
 
-def _one_line(error: Exception) -> str:
+def _as_annotated(train: Callable[..., Any], config: dict[str, Any]) -> Any:
+    """Return the config as what the trainer's first parameter is annotated with.
+
+    A dataclass or a pydantic model is made of it; anything else gets the mapping.
+    """
+    try:
+        parameters = list(inspect.signature(train).parameters)
+        model: Any = get_type_hints(train).get(parameters[0]) if parameters else None
+    except (TypeError, ValueError, NameError):
+        return config
+    if hasattr(model, "model_validate"):
+        return model.model_validate(config)
+    return _made(model, config) if dataclasses.is_dataclass(model) else config
+
+
+def _made(model: Any, values: Mapping[str, Any]) -> Any:
+    hints = get_type_hints(model)
+    return model(
+        **{
+            name: _made(hints[name], value)
+            if isinstance(value, Mapping) and dataclasses.is_dataclass(hints.get(name))
+            else value
+            for name, value in values.items()
+        }
+    )
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, SystemExit) and isinstance(error.code, str):
+        return " ".join(error.code.split())[:500]  # what `sys.exit("no data")` says
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__

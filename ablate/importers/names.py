@@ -1,7 +1,7 @@
 """From the names of other tools to metric keys ``split/group/name`` and names of variants.
 
-``--map NAME=KEY`` counts first; ``*`` on both sides stands for the same text. Any other name becomes
-a key by the rule of `ablate.keys`.
+``--map NAME=KEY`` counts first; ``*`` on both sides stands for the same text. Any other name
+becomes a key by the rule of `ablate.keys`.
 """
 
 from __future__ import annotations

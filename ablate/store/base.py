@@ -192,6 +192,7 @@ class ClaimFilter:
     below_step: int | None = None
     """Only runs whose newest checkpoint, or the one they begin from, is before this step."""
     excluded_runs: frozenset[str] = field(default=frozenset())
+    excluded_studies: frozenset[str] = field(default=frozenset())
 
 
 MIN_OUTLINE = 16

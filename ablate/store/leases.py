@@ -66,6 +66,8 @@ def _select_queued(wanted: ClaimFilter) -> AnySelect:
     )
     if wanted.studies:
         query = query.where(StudyRow.name.in_(sorted(wanted.studies)))
+    if wanted.excluded_studies:
+        query = query.where(StudyRow.name.not_in(sorted(wanted.excluded_studies)))
     if wanted.only:
         only = sorted(wanted.only)
         query = query.join(VariantRow, VariantRow.id == StudyRunRow.variant_id)

@@ -93,6 +93,8 @@ class _ForkServer:
             os.setpgid(0, 0)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            # The server ignores it, and what is ignored stays so in all that a trainer starts.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             self._owner.close()
             os.close(self._wake_read)
             os.close(self._wake_write)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +100,8 @@ def test_numbers_that_are_not_finite_are_kept(tmp_path: Path) -> None:
         ("a/b", None, TypeError, "a/b: None is NoneType"),
         ("a/b", 1j, TypeError, "a/b: 1j is complex"),
         ("a/b", 2**63, ValueError, "a/b: the integer 9223372036854775808 is outside"),
-        ("a b/c", 1.0, ValueError, "'a b/c' is not a metric key"),
-        ("loss", 1.0, ValueError, "'loss' is not a metric key"),
+        (" / ", 1.0, ValueError, "' / ' is not a metric key"),
+        ("", 1.0, ValueError, "'' is not a metric key"),
         ("a/" + "b" * 250, 1.0, ValueError, "at most 250 characters"),
     ],
 )
@@ -271,6 +272,85 @@ def test_limit_pauses_unless_the_run_is_done(tmp_path: Path) -> None:
     assert paused.should_stop
     assert paused.ending.state is AttemptState.PAUSED
     assert done.ending.state is AttemptState.SUCCEEDED
+
+
+def test_names_become_keys_by_the_rule_of_imports(tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path)
+
+    for step in range(2):
+        attempt.context.log({"loss": 1.0 + step, "val_loss": 2, "a/b": 3, "Acc Top": 4}, step)
+
+    assert attempt.curve("import/scalar/loss") == [(0, 1.0), (1, 2.0)]
+    assert attempt.read().logs[0].keys == (
+        "import/scalar/loss",
+        "valid/scalar/loss",
+        "a/b",
+        "import/scalar/Acc_Top",
+    )
+    with pytest.raises(ValueError, match="'val_loss' and 'valid/scalar/loss' are one metric"):
+        attempt.context.log({"val_loss": 1.0, "valid/scalar/loss": 2.0}, 3)
+
+
+def test_a_trainer_that_never_looks_has_trained_to_its_end(tmp_path: Path) -> None:
+    warned: list[str] = []
+    job = make_job(tmp_path, step_limit=5)
+    job.write()
+    spool = SpoolWriter(job.spool, attempt_id=1)
+    context = RunContext(job, spool, on_step=lambda: None, warn=warned.append)
+    context.request_stop("asked to stop")
+    context.log({"a/b": 1.0}, 7)
+    assert warned == []
+
+    context._unheard_since = time.time() - 31  # pyright: ignore[reportPrivateUsage]
+    context.log({"a/b": 1.0}, 8)
+    context.log({"a/b": 1.0}, 9)
+
+    assert [text[:26] for text in warned] == ["asked to stop 30 s ago, bu"]
+    assert context.ending.state is AttemptState.SUCCEEDED
+    assert context.should_stop
+    assert context.ending.state is AttemptState.PAUSED
+
+
+def test_a_guard_that_stops_keeps_nothing_behind_its_step(tmp_path: Path) -> None:
+    attempt = Attempt(tmp_path, guards=(Guard.parse("g", "a/b > 2", do="stop"),))
+
+    for step in range(6):
+        attempt.context.log({"a/b": float(step)}, step)
+        attempt.context.log({"a/c": float(step)}, step)
+
+    assert attempt.curve("a/b") == [(step, float(step)) for step in range(4)]
+    assert attempt.curve("a/c") == [(step, float(step)) for step in range(4)]
+    ending = attempt.context.ending
+    assert ending.state is AttemptState.STOPPED
+    assert ending.reason == "guard g at step 3: a/b > 2 since step 3"
+
+
+def test_device_points_behind_a_stop_are_dropped(tmp_path: Path, device_tensors: None) -> None:
+    attempt = Attempt(tmp_path, guards=(Guard.parse("g", "a/b > 2", do="stop"),))
+
+    for step in range(6):
+        attempt.context.log({"a/b": torch.tensor(float(step))}, step)
+    attempt.context.flush()
+
+    assert attempt.curve("a/b") == [(step, float(step)) for step in range(4)]
+
+
+def test_plain_seed_and_short_streams(tmp_path: Path) -> None:
+    context = Attempt(tmp_path, seed=7).context
+
+    assert context.seed() == 7
+    assert context.seed("init") >> 31 == context.seed("init", bits=32)
+    assert 0 <= context.seed("data", bits=1) <= 1
+    with pytest.raises(ValueError, match="1 to 63 bits"):
+        context.seed("init", bits=64)
+
+
+def test_each_run_has_a_folder_that_its_attempts_share(tmp_path: Path) -> None:
+    first, second = (Attempt(tmp_path / "run", attempt=number).context for number in (1, 2))
+    (first.dir / "ckpt.pt").write_text("x")
+
+    assert (second.dir / "ckpt.pt").read_text() == "x"
+    assert Attempt(tmp_path / "other").context.dir != first.dir
 
 
 def test_artifact_is_copied(tmp_path: Path) -> None:

@@ -1,0 +1,159 @@
+"""Trainers with habits of their own: how they end, fork, name, and fail."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.integration.conftest import Project
+
+STUDY = """
+study: own
+trainer: mine:train
+base: {steps: 5}
+phases:
+  a: {}
+  b: {set: {x: 1}}
+seeds: 3
+"""
+
+
+LOGS_ONCE = "def train(config, run):\n    run.log({'loss': 1.0}, 1)\n"
+
+
+def made(project: Project, body: str, study: str = STUDY) -> Project:
+    text = "import os, sys, time, signal, multiprocessing\n" + body
+    project.write("mine.py", text)
+    project.write("studies/own.yaml", study)
+    project.ablate("study", "create", "own")
+    return project
+
+
+def states(project: Project) -> list[tuple]:
+    return project.rows("SELECT state, reason, count(*) FROM runs GROUP BY 1, 2 ORDER BY 1, 2")
+
+
+def attempts(project: Project) -> int:
+    ((count,),) = project.rows("SELECT count(*) FROM attempts")
+    return count
+
+
+@pytest.mark.parametrize("code", ["0", "", "None"])
+def test_exit_without_a_fault_is_an_end(project: Project, code: str) -> None:
+    made(
+        project, f"def train(config, run):\n    run.log({{'loss': 1.0}}, 1)\n    sys.exit({code})\n"
+    )
+
+    project.ablate("run", "own")
+
+    assert states(project) == [("succeeded", None, 6)]
+    assert attempts(project) == 6
+
+
+def test_exit_with_a_message_fails_once_with_it(project: Project) -> None:
+    made(project, f"{LOGS_ONCE}    sys.exit('no data in ./data')\n")
+
+    project.ablate("run", "own", code=1)
+
+    assert states(project) == [("failed", "no data in ./data", 6)]
+    assert attempts(project) == 6
+
+
+@pytest.mark.parametrize("executor", ["local", "inline"])
+def test_three_equal_failures_before_a_first_point_stop_the_study(
+    project: Project, executor: str
+) -> None:
+    made(project, "def train(config, run):\n    raise KeyError('data')\n")
+
+    told = project.ablate("run", "own", "--workers", "1", "--executor", executor, code=1)
+
+    assert "3 runs of own failed alike before their first point: KeyError: 'data'" in told
+    assert states(project) == [("failed", "KeyError: 'data'", 3), ("queued", None, 3)]
+
+
+def test_each_run_has_a_folder_of_its_own(project: Project) -> None:
+    body = """
+def train(config, run):
+    path = run.dir / "out" / "ckpt.txt"
+    path.parent.mkdir()
+    path.write_text(str(run.seed()))
+    time.sleep(0.2)
+    run.log({"read": float(path.read_text())}, 5)
+"""
+    made(project, body)
+
+    project.ablate("run", "own", "--workers", "2")
+
+    query = "SELECT seed, value FROM run_metrics WHERE key = 'import/scalar/read' ORDER BY 1"
+    assert project.rows(query) == [(seed, float(seed)) for seed in (0, 0, 1, 1, 2, 2)]
+
+
+def test_children_that_are_terminated_end(project: Project) -> None:
+    body = """
+def sleep(seconds):
+    time.sleep(seconds)
+
+def train(config, run):
+    context = multiprocessing.get_context("fork")
+    child = context.Process(target=sleep, args=(60,))
+    child.start()
+    time.sleep(0.2)
+    began = time.time()
+    child.terminate()
+    child.join(20)
+    with context.Pool(2) as pool:
+        pool.map(sleep, [0, 0])
+    run.log({"took": time.time() - began, "code": child.exitcode}, 5)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+"""
+    made(project, body, STUDY.replace("seeds: 3", "seeds: 1"))
+
+    project.ablate("run", "own")
+
+    rows = project.rows("SELECT key, value FROM run_metrics ORDER BY key, value")
+    assert [value for key, value in rows if key.endswith("code")] == [-signal.SIGTERM] * 2
+    assert all(value < 10 for key, value in rows if key.endswith("took"))
+
+
+def test_a_trainer_that_never_looks_ends_as_finished(project: Project) -> None:
+    body = """
+def train(config, run):
+    for step in range(1, 21):
+        run.log({"loss": 1.0}, step)
+        time.sleep(0.1)
+"""
+    made(project, body, STUDY.replace("seeds: 3", "seeds: 1"))
+    process = project.start("run", "own", "--workers", "2")
+    project.wait_for(lambda: len(project.rows("SELECT * FROM points LIMIT 5")) >= 2)
+
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+
+    assert states(project) == [("succeeded", None, 2)]
+    assert project.rows("SELECT max(step), count(*) FROM run_metrics") == [(20, 40)]
+
+
+def test_annotated_config_is_what_the_trainer_gets(project: Project) -> None:
+    body = """
+from dataclasses import dataclass, field
+
+@dataclass
+class Optim:
+    lr: float = 0.5
+
+@dataclass
+class Options:
+    steps: int
+    x: int = 0
+    optim: Optim = field(default_factory=Optim)
+
+def train(config: Options, run):
+    run.log({"lr": config.optim.lr + config.x}, config.steps)
+"""
+    made(project, body, STUDY.replace("seeds: 3", "seeds: 1"))
+
+    project.ablate("run", "own")
+
+    query = "SELECT variant, step, value FROM run_metrics ORDER BY 1"
+    assert project.rows(query) == [("a", 5, 0.5), ("b", 5, 1.5)]
