@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.domain import Plan
-from ablate.errors import NotFoundError, TrainerError, UsageError
+from ablate.domain import Plan, Study
+from ablate.errors import AblateError, NotFoundError, TrainerError, UsageError
 from ablate.importing import keep_imported
 from ablate.planning.diff import PlanDiff, diff_plans
 from ablate.planning.document import Document, parse_document, read_document
@@ -22,6 +23,7 @@ from ablate.planning.trainers import load_trainer
 from ablate.protocol import Trainer
 from ablate.settings import Settings
 from ablate.store import open_store
+from ablate.store.base import StudySource
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +37,8 @@ class Creation:
     is_new: bool
     notes: tuple[str, ...] = ()
     """What its author should know before training, a sentence each."""
+    path: Path
+    """The study file; where ``text`` is given, it is written there first."""
     text: str | None = None
     """The file to be written first: of a study defined by flags, or that of the template."""
 
@@ -80,6 +84,7 @@ def plan_creation(
         plan=plan,
         diff=diff_plans(old, plan),
         source=_shown_source(document, source),
+        path=source if text is None else project_file(settings.project, name),
         is_new=old is None,
         text=text,
     )
@@ -136,13 +141,52 @@ def create(settings: Settings, creation: Creation, *, force: bool = False) -> No
     try:
         store = open_store(settings.db_url)
         try:
-            store.apply_plan(creation.plan)
+            store.apply_plan(creation.plan, source=_source(settings, creation.path))
         finally:
             store.close()
     except BaseException:
         if written is not None:
             written.unlink(missing_ok=True)
         raise
+
+
+def _source(settings: Settings, path: Path) -> StudySource:
+    path = path.resolve()
+    project = settings.project.resolve()
+    shown = path.relative_to(project) if path.is_relative_to(project) else path
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return StudySource(path=shown.as_posix(), sha256=digest)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileChange:
+    """A study file that says something else than the study that was created from it."""
+
+    study: str
+    source: str
+    diff: PlanDiff | None
+    """None where the file cannot be read."""
+    fault: str | None = None
+
+
+def file_change(settings: Settings, study: Study) -> FileChange | None:
+    """Return how the file of a study has changed since the study was created from it.
+
+    None where it says the same, is gone, or is not known. Cheap where the file is untouched.
+    """
+    source = study.source or project_file(Path(), study.name).as_posix()
+    path = settings.project / source
+    try:
+        if hashlib.sha256(path.read_bytes()).hexdigest() == study.source_sha256:
+            return None
+        creation = plan_creation(settings, study.name, file=path, flags=StudyFlags())
+    except OSError:
+        return None
+    except AblateError as error:
+        return FileChange(study=study.name, source=source, diff=None, fault=error.message)
+    if creation.diff.is_empty:
+        return None
+    return FileChange(study=study.name, source=source, diff=creation.diff)
 
 
 def _write_file(settings: Settings, creation: Creation, *, force: bool) -> Path | None:

@@ -215,6 +215,10 @@ class Study:
     created_at: float
     updated_at: float
     is_archived: bool = False
+    source: str | None = None
+    """The study file, relative to the project where it lies in it; None where it is not known."""
+    source_sha256: str | None = None
+    """Of that file when the study was created from it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

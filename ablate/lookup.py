@@ -47,15 +47,37 @@ def _check_variants(study: Study, variants: Sequence[str]) -> None:
 def find_runs(store: Store, names: Sequence[str], study: str | None = None) -> tuple[Run, ...]:
     """Return the runs that are meant: run ids or their prefixes, labels, or variant names.
 
+    A label or variant that several studies have is written with its study, ``rate/base-s0``.
+
     Raises:
         NotFoundError: For a name that is none of them.
+        UsageError: For a label or variant of several studies.
     """
-    runs = store.runs(study)
+    return find_among(store, names, store.runs(study))
+
+
+def find_among(store: Store, names: Sequence[str], runs: Sequence[Run]) -> tuple[Run, ...]:
+    """Return those of the runs that are meant; see `find_runs`."""
     found: dict[str, Run] = {}
     for name in names:
-        named = [r for r in runs if name in (r.variant, r.label)] or [_by_id(store, name, runs)]
+        named = _named(name, runs) or [_by_id(store, name, runs)]
         found |= {run.id: run for run in named}
     return tuple(found.values())
+
+
+def _named(name: str, runs: Sequence[Run]) -> list[Run]:
+    of_study, slash, rest = name.rpartition("/")
+    wanted = rest if slash else name
+    named = [
+        run
+        for run in runs
+        if wanted in (run.variant, run.label) and (not slash or run.study == of_study)
+    ]
+    ids = {run.study: {r.id for r in named if r.study == run.study} for run in named}
+    if len(set(map(frozenset, ids.values()))) > 1:  # studies that share a run mean the same one
+        written = ", ".join(f"{study}/{wanted}" for study in ids)
+        raise UsageError(f"'{name}' is in {len(ids)} studies", hint=f"write one of: {written}")
+    return named
 
 
 def find_run(store: Store, name: str) -> Run:
@@ -67,7 +89,7 @@ def find_run(store: Store, name: str) -> Run:
     """
     run, *others = find_runs(store, [name])
     if others:
-        labels = ", ".join(r.label for r in (run, *others))
+        labels = ", ".join(dict.fromkeys(r.label for r in (run, *others)))
         raise UsageError(f"'{name}' names {len(others) + 1} runs", hint=f"write one of: {labels}")
     return run
 

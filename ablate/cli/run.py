@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from ablate.cli.shared import opened, say, settings_of
+from ablate.cli.runs import start_over
+from ablate.cli.shared import opened, say, say_changed_files, settings_of
 from ablate.errors import HeldError, NotFoundError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -50,6 +51,12 @@ def run(
         None, "--mlflow/--no-mlflow", help="Copy metrics to MLflow."
     ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Show what would be run."),
+    keep: bool = typer.Option(
+        False, "--keep", help="Keep runs that were trained by other code beside new ones."
+    ),
+    fresh: bool = typer.Option(
+        False, "--fresh", help="Train runs anew that were trained by other code."
+    ),
 ) -> None:
     """Train what is queued; typed again, carry on where it stopped."""
     from ablate.execution.devices import parse_devices
@@ -66,15 +73,28 @@ def run(
         steps=steps,
         max_failures=1 if fail_fast else max_failures,
     )
-    train(context, settings_of(context, mlflow=mlflow), request, dry_run=dry_run)
+    if keep and fresh:
+        raise UsageError("--keep and --fresh: take one of them")
+    settings = settings_of(context, mlflow=mlflow)
+    with opened(context) as store:
+        named = [store.study(name) for name in request.studies]
+        say_changed_files(settings, named or store.studies())
+    code = "keep" if keep else "fresh" if fresh else None
+    train(context, settings, request, dry_run=dry_run, other_code=code)
 
 
 def train(
-    context: typer.Context, settings: Settings, request: Request, *, dry_run: bool = False
+    context: typer.Context,
+    settings: Settings,
+    request: Request,
+    *,
+    dry_run: bool = False,
+    other_code: Literal["keep", "fresh"] | None = None,
 ) -> None:
     """Run what the request wants; return when all is well, else exit as the contract says."""
     with opened(context, write=not dry_run) as store:
         request = replace(request, only=_resolve_only(store, request.studies, request.only))
+        _look_at_code(store, settings, request, other_code, dry_run=dry_run)
         waiting = _waiting(store, request)
         if dry_run:
             _show_waiting(waiting)
@@ -85,22 +105,58 @@ def train(
 
 
 def _resolve_only(store: Store, studies: Sequence[str], only: Sequence[str]) -> tuple[str, ...]:
-    """Return variant names as they are and run prefixes as whole ids."""
+    """Return the ids of the runs that ``--only`` means."""
+    from ablate.lookup import find_among
+
     if not store.studies():
         raise NotFoundError("there is no study yet", hint="run: ablate study create scale-fix")
-    wanted = [store.study(name) for name in studies] or store.studies()
-    variants = {v.name for study in wanted for v in study.plan.variants}
-    resolved: list[str] = []
-    for name in only:
-        if name in variants:
-            resolved.append(name)
+    runs = [run for name in studies for run in store.runs(name)] if studies else store.runs()
+    try:
+        return tuple(run.id for run in find_among(store, only, runs))
+    except NotFoundError as error:
+        hint = did_you_mean(only[0], [v for run in runs for v in (run.variant, run.label)])
+        raise NotFoundError(f"--only: {error.message}", hint=hint) from error
+
+
+def _look_at_code(
+    store: Store,
+    settings: Settings,
+    request: Request,
+    decision: Literal["keep", "fresh"] | None,
+    *,
+    dry_run: bool,
+) -> None:
+    """Tell of runs that were trained by other code; ask before such runs are mixed with new ones.
+
+    Raises:
+        UsageError: If new runs would stand beside them and nobody said that they may.
+    """
+    from ablate.code_check import by_other_code
+    from ablate.render.studies import other_code_lines
+
+    names = request.studies or tuple(study.name for study in store.studies())
+    for name in names:
+        runs = [run for run in store.runs(name) if not request.only or run.id in request.only]
+        others = by_other_code(store, settings.project, runs)
+        if not others:
             continue
-        try:
-            resolved.append(store.run(name).id)
-        except NotFoundError as error:
-            hint = did_you_mean(name, variants)
-            raise NotFoundError(f"--only {name}: no such phase or run", hint=hint) from error
-    return tuple(resolved)
+        for line in other_code_lines(name, others):
+            say(line)
+        if decision == "fresh" and not dry_run:
+            moved = start_over(store, settings, [other.run for other in others])
+            say(f"{len(moved)} runs of {name} start over")
+        elif decision is None and _would_mix(runs, {other.run.id for other in others}):
+            raise UsageError(
+                f"training goes on beside results of other code in '{name}'",
+                hint="--keep them, comparisons then say so; or --fresh, train them anew",
+            )
+
+
+def _would_mix(runs: Sequence[Run], others: Collection[str]) -> bool:
+    """Whether runs would be trained beside others by other code, and nobody did so before."""
+    waiting = [run for run in runs if not run.state.is_finished]
+    has_new = any(run.attempts and run.id not in others for run in runs)
+    return any(run.id in others for run in waiting) or (bool(waiting) and not has_new)
 
 
 def _waiting(store: Store, request: Request) -> list[Run]:

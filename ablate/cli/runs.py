@@ -6,12 +6,19 @@ import getpass
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from ablate.cli.shared import LIST_FORMATS, opened, say, settings_of, show
+from ablate.cli.shared import LIST_FORMATS, opened, say, say_changed_files, settings_of, show
 from ablate.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from ablate.domain import Run
+    from ablate.settings import Settings
+    from ablate.store.base import Store
 
 _FORMAT = typer.Option("table", "--format", help=LIST_FORMATS)
 _RUNS = typer.Argument(help="Run ids (a prefix will do), labels as phase_a-s0, or phases.")
@@ -30,15 +37,19 @@ def status(
     form: str = _FORMAT,
 ) -> None:
     """Show every run: state, step, attempts, why it ended. Writes nothing."""
+    from ablate.code_check import by_other_code
     from ablate.render.studies import runs_table
 
     while True:
         with opened(context) as store:
-            runs = store.runs(store.study(study).name if study else None)
+            studies = [store.study(study)] if study else store.studies()
+            runs = store.runs(studies[0].name if study else None)
+            others = by_other_code(store, settings_of(context).project, runs)
         if watch and sys.stdout.isatty():
             sys.stdout.write("\x1b[2J\x1b[H")
-        show(runs_table(runs), form, "status")
+        show(runs_table(runs, {other.run.id: other.changes for other in others}), form, "status")
         if not watch:
+            say_changed_files(settings_of(context), studies)
             return
         time.sleep(2)
 
@@ -84,15 +95,39 @@ def _follow(path: Path) -> None:
                 time.sleep(0.5)
 
 
-def retry(context: typer.Context, runs: list[str] = _RUNS) -> None:
+def retry(
+    context: typer.Context,
+    runs: list[str] = _RUNS,
+    fresh: bool = typer.Option(
+        False, "--fresh", help="From the beginning, succeeded runs too; nothing is deleted."
+    ),
+) -> None:
     """Put failed, diverged, stopped or cancelled runs back into the queue."""
     from ablate.lookup import find_runs
+    from ablate.render.studies import why_not_requeued
 
     with opened(context, write=True) as store:
         found = find_runs(store, runs)
-        moved = store.requeue([run.id for run in found], by=getpass.getuser())
+        if fresh:
+            moved = start_over(store, settings_of(context), found)
+        else:
+            moved = store.requeue([run.id for run in found], by=getpass.getuser())
+    for line in why_not_requeued([run for run in found if run.id not in moved]):
+        say(line)
     say(f"{len(moved)} of {len(found)} runs queued again")
+    if not moved:
+        raise typer.Exit(1)
     say("next: ablate run")
+
+
+def start_over(store: Store, settings: Settings, runs: Sequence[Run]) -> tuple[str, ...]:
+    """Put runs back to their beginning; their own folders are put aside. Return those moved."""
+    from ablate.execution.job import set_files_aside
+
+    moved = store.start_over([run.id for run in runs], by=getpass.getuser())
+    for run_id in moved:
+        set_files_aside(settings.run_dir(run_id))
+    return moved
 
 
 def cancel(context: typer.Context, runs: list[str] = _RUNS) -> None:

@@ -16,6 +16,7 @@ import typer
 from ablate.errors import UsageError
 
 if TYPE_CHECKING:
+    from ablate.domain import Study
     from ablate.render.tables import Table
     from ablate.settings import Settings
     from ablate.store.base import Store
@@ -60,6 +61,16 @@ def typed_command() -> str:
 def say(text: str) -> None:
     """Print to stderr: progress, hints, what was done."""
     print(text, file=sys.stderr, flush=True)
+
+
+def say_changed_files(settings: Settings, studies: Sequence[Study]) -> None:
+    """Say which studies' files have changed since the studies were created from them."""
+    from ablate.app import file_change
+    from ablate.render.studies import change_line
+
+    for study in studies:
+        if (change := file_change(settings, study)) is not None:
+            say(f"note: {change_line(change)}")
 
 
 def show(table: Table, form: str, schema: str, facts: Mapping[str, Any] | None = None) -> None:

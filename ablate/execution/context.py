@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import sys
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -32,6 +33,7 @@ from ablate.execution.numbers import check_step, exact_float
 from ablate.execution.patience import Patience, say
 from ablate.execution.tensors import DeviceLog, is_device_number
 from ablate.keys import metric_key
+from ablate.provenance import Code, changes, loaded_code
 from ablate.store.base import Ending
 from ablate.store.spool import SpoolWriter
 from ablate.store.text import name_fault
@@ -79,6 +81,8 @@ class RunContext:
         self._checkpoint_steps = frozenset(job.checkpoint_steps)
         self._has_started = False
         self._last_step = -1
+        self._code = job.code
+        self._modules_seen = 0
         self._stop: Ending | None = None
         self._cut = _MAX_INT
         """Behind this step nothing is kept: a guard or a gate has stopped the run there."""
@@ -208,11 +212,13 @@ class RunContext:
         self._start()
         self.flush()
         self._pass_gates(step)
+        self.note_code()
         self._patiently(self._spool.sync)
         meta = {
             "guards": self._guards.state(),
             "gates": self._gates.state(),
             "environment": self._environment(),
+            "code": self._code.to_json(),
         }
         folder = self._job.attempt_dir / "checkpoints"
         checkpoint = self._patiently(save_checkpoint, folder, self._job.run_dir, step, state, meta)
@@ -233,7 +239,7 @@ class RunContext:
             except CheckpointError as error:
                 rejected.append(str(error))
                 continue
-            self._begin(loaded.step, self._differences(loaded.meta["environment"]))
+            self._begin(loaded.step, self._differences(loaded.meta))
             self._guards.restore(loaded.meta["guards"])
             # Checkpoints from before gates were judged say nothing of them.
             self._gates.restore(loaded.meta.get("gates", NOTHING_SEEN), loaded.step)
@@ -262,7 +268,7 @@ class RunContext:
             raise BranchError(
                 f"{branch.label} cannot be used: {fault}; steps with a checkpoint there: {left}"
             ) from error
-        self._begin(step, None)
+        self._begin(step, None, first_step=step)
         self._gates.restore(NOTHING_SEEN, step)
         self._last_step = step
         origin = {"run": branch.run_id, "variant": branch.variant, "seed": branch.seed}
@@ -277,6 +283,7 @@ class RunContext:
 
     def end(self, ending: Ending) -> None:
         """Write how the attempt ended; nothing can be written after it."""
+        self.note_code()
         self._patiently(self._spool.ended, ending)
 
     def _may_wait(self) -> bool:
@@ -294,9 +301,24 @@ class RunContext:
                 )
             self._begin(None, None)
 
-    def _begin(self, step: int | None, inexact: str | None) -> None:
+    def _begin(
+        self, step: int | None, inexact: str | None, *, first_step: int | None = None
+    ) -> None:
         self._has_started = True
-        self._patiently(self._spool.started, step, inexact)
+        self._patiently(self._spool.started, step, inexact, first_step)
+        self._patiently(self._spool.code, self._code)
+
+    def note_code(self) -> None:
+        """Take note of the modules that are loaded by now, as soon as they are: files change."""
+        if len(sys.modules) == self._modules_seen:
+            return
+        self._modules_seen = len(sys.modules)
+        project = self._job.project
+        known = self._code
+        if project is not None:
+            self._code = loaded_code(project, known, self._job.code_version)
+        if self._has_started and self._code != known:
+            self._patiently(self._spool.code, self._code)
 
     def _report(self, rejected: list[str], step: int) -> None:
         for message in rejected:
@@ -426,13 +448,16 @@ class RunContext:
             "machine": platform.machine(),
         }
 
-    def _differences(self, saved: Mapping[str, Any]) -> str | None:
-        here = self._environment()
+    def _differences(self, meta: Mapping[str, Any]) -> str | None:
+        saved, here = meta["environment"], self._environment()
         changed = [
             f"{name} {saved.get(name)} -> {value}"
             for name, value in here.items()
             if saved.get(name) != value
         ]
+        if "code" in meta:  # checkpoints from before it was noted say nothing of it
+            code = changes(Code.from_json(meta["code"]), self._code)
+            changed += [f"{what} changed" for what in code]
         return ", ".join(changed) or None
 
 

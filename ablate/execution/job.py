@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from ablate.domain import BranchPoint, Checkpoint
 from ablate.errors import StoreUnavailableError
+from ablate.provenance import Code
 from ablate.rules import Condition, Demand, Gate, Guard, MetricRule, Target
 
 
@@ -31,6 +33,14 @@ def log_path(run_dir: Path, attempt: int) -> Path:
 def files_path(run_dir: Path) -> Path:
     """Return the folder that belongs to the run's trainer; its attempts share it."""
     return run_dir / "files"
+
+
+def set_files_aside(run_dir: Path) -> None:
+    """Give a run that starts over an empty folder of its own; the old one stays beside it."""
+    old = files_path(run_dir)
+    if old.is_dir():
+        number = next(n for n in count(1) if not old.with_name(f"files.{n}").exists())
+        old.rename(old.with_name(f"files.{number}"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +75,10 @@ class Job:
     """The folder of the run that made it."""
     checkpoint_steps: tuple[int, ...] = ()
     """Where other runs branch off, ascending."""
+    code: Code = field(default_factory=Code)
+    """What is known before anything is loaded: the commit."""
+    code_version: str | None = None
+    """What the user's module declares."""
     system_metrics_s: float = 0.0
     """Seconds between two measurements of the machine, 0 for none."""
 
@@ -122,6 +136,7 @@ class Job:
             branch_from=_branch_point(**values["branch_from"]) if values["branch_from"] else None,
             branch_dir=Path(values["branch_dir"]) if values["branch_dir"] else None,
             checkpoint_steps=tuple(values["checkpoint_steps"]),
+            code=Code.from_json(values["code"]),
         )
 
 

@@ -22,6 +22,7 @@ from ablate.planning.plan import is_labelled_right
 from ablate.planning.spec import StudySpec
 from ablate.planning.trainers import load_trainer
 from ablate.protocol import Trainer
+from ablate.provenance import committed_code
 from ablate.settings import Settings
 from ablate.store.base import ClaimFilter, Store
 
@@ -125,6 +126,7 @@ class _Desk:
             name: load_trainer(name, settings.project) for name in sorted(names)
         }
         self._threads = max(1, cores() // request.slots)
+        self._code = committed_code(settings.project)
 
     def has_work(self, store: Store) -> bool:
         """Whether anything is queued or left by a runner; saves the start of a fork server."""
@@ -197,6 +199,8 @@ class _Desk:
             branch_from=branch,
             branch_dir=self._settings.run_dir(branch.run_id) if branch else None,
             checkpoint_steps=tuple(sorted(claim.branch_steps)),
+            code=self._code,
+            code_version=getattr(self._trainers[run.trainer], "code_version", None),
             system_metrics_s=self._settings.system_metrics_s,
         )
 

@@ -80,6 +80,7 @@ def _open_spool(job: Job, on_step: Callable[[], None], warn: Callable[[str], Non
 def _train(job: Job, context: RunContext) -> Ending:
     try:
         train = _load(job)
+        context.note_code()
         train(_as_annotated(train, job.config), context)
     except Diverged as error:
         _save_points(context)

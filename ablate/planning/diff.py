@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ablate.domain import Plan
+from ablate.domain import Plan, Variant
 from ablate.identity import canonical_json
 
 _RULES = ("question", "metrics", "targets", "gates", "guards", "budget")
@@ -18,6 +19,8 @@ class PlanDiff:
     unchanged_runs: int
     orphaned_runs: tuple[str, ...]
     """Runs that the new plan no longer wants; they are kept, but no longer claimed or compared."""
+    renamed: tuple[str, ...]
+    """``old -> new``: variants whose name changes and whose runs stay."""
     redefined: tuple[str, ...]
     """Variants whose name stays and whose config is another."""
     retuned: tuple[str, ...]
@@ -29,34 +32,50 @@ class PlanDiff:
     @property
     def is_empty(self) -> bool:
         """Whether nothing changes."""
-        changes = (self.added_runs, self.orphaned_runs, self.redefined, self.retuned, self.rules)
-        return not any(changes)
+        runs = self.added_runs or self.orphaned_runs or self.redefined
+        return not (runs or self.renamed or self.retuned or self.rules)
 
 
 def diff_plans(old: Plan | None, new: Plan) -> PlanDiff:
     """Return what changes when ``new`` replaces ``old`` (None: the study is new)."""
-    before = {} if old is None else {(c.variant, c.identity, c.seed) for c in old.cells}
-    after = {(c.variant, c.identity, c.seed): f"{c.variant}-s{c.seed}" for c in new.cells}
     known = {} if old is None else {v.name: v for v in old.variants}
-    old_identity = {name: variant.identity for name, variant in known.items()}
+    renames = _renames(known, new)
+    before: set[tuple[str, str, int]] = set()
+    if old is not None:
+        before = {(renames.get(c.variant, c.variant), c.identity, c.seed) for c in old.cells}
+    after = {(c.variant, c.identity, c.seed): f"{c.variant}-s{c.seed}" for c in new.cells}
+    shown = {name: former for former, name in renames.items()}
     return PlanDiff(
         added_runs=tuple(label for cell, label in after.items() if cell not in before),
         unchanged_runs=sum(cell in before for cell in after),
         orphaned_runs=tuple(
-            f"{variant}-s{seed}"
+            f"{shown.get(variant, variant)}-s{seed}"
             for variant, digest, seed in sorted(before)
             if (variant, digest, seed) not in after
         ),
+        renamed=tuple(f"{former} -> {name}" for former, name in renames.items()),
         redefined=tuple(
-            v.name for v in new.variants if old_identity.get(v.name, v.identity) != v.identity
+            v.name
+            for v in new.variants
+            if v.name in known and known[v.name].identity != v.identity and v.name not in shown
         ),
         retuned=tuple(
             v.name
             for v in new.variants
-            if old_identity.get(v.name) == v.identity
-            and canonical_json(known[v.name].config) != canonical_json(v.config)
+            if (former := known.get(shown.get(v.name, v.name))) is not None
+            and former.identity == v.identity
+            and canonical_json(former.config) != canonical_json(v.config)
         ),
         rules=()
         if old is None
         else tuple(part for part in _RULES if old.spec.get(part) != new.spec.get(part)),
     )
+
+
+def _renames(known: Mapping[str, Variant], new: Plan) -> dict[str, str]:
+    """Return old name -> new name of variants that are the same under another name."""
+    kept = {v.name for v in new.variants if v.name in known}
+    gone = {v.identity: name for name, v in known.items() if name not in kept}
+    return {
+        gone[v.identity]: v.name for v in new.variants if v.name not in known and v.identity in gone
+    }

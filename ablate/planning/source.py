@@ -9,16 +9,14 @@ from __future__ import annotations
 import ast
 import importlib.util
 import sys
-import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from ablate.errors import NotFoundError, TrainerError, did_you_mean
+from ablate.provenance import is_own
 
-_LIBRARIES = ("site-packages", "dist-packages")
-"""Folders of installed packages; what lies in them is not the user's own code."""
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.expr
 
 
@@ -217,11 +215,3 @@ def _installed(top: str) -> Path | None:
         return None
     origin = spec.origin if spec else None
     return Path(origin) if origin and origin.endswith(".py") else None
-
-
-def is_own(path: Path) -> bool:
-    """Whether a file is code of the user's, not of Python or of an installed package."""
-    if any(part in _LIBRARIES for part in path.parts):
-        return False
-    folders = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
-    return not any(path.is_relative_to(folder) for folder in folders if folder)

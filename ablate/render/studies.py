@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ablate.artifacts import Artifact
-from ablate.domain import Json, Plan, Run, RunState, Study, Variant
+from ablate.domain import IMPORTED, Json, Plan, Run, RunState, Study, Variant
 from ablate.identity import canonical_json, flatten
 from ablate.planning.diff import PlanDiff
 from ablate.render.tables import Cell, Column, Table, Tone
 
 if TYPE_CHECKING:
+    from ablate.app import FileChange
+    from ablate.code_check import OtherCode
     from ablate.execution.scheduler import Summary
     from ablate.planning.spec import StudySpec
 
@@ -100,18 +103,42 @@ def diff_lines(diff: PlanDiff, *, is_new: bool) -> list[str]:
     lines = [f"unchanged   {diff.unchanged_runs} runs"]
     lines += _listed("added      ", diff.added_runs)
     lines += _listed("orphaned   ", diff.orphaned_runs)
+    lines += _listed("renamed    ", diff.renamed)
     lines += _listed("redefined  ", diff.redefined)
     lines += _listed("settings   ", diff.retuned)
     lines += _listed("rules      ", diff.rules)
     return lines
 
 
+def change_line(change: FileChange) -> str:
+    """Return that a study file has changed, what of it, and how the change is applied."""
+    apply = f"ablate study create {change.study} --update"
+    if change.diff is None:
+        return f"{change.source} has changed, and is refused: {change.fault}"
+    diff = change.diff
+    parts = [
+        f"{len(labels)} {word}"
+        for labels, word in (
+            (diff.added_runs, "runs added"),
+            (diff.orphaned_runs, "runs no longer wanted"),
+            (diff.renamed, "renamed"),
+            (diff.retuned, "settings"),
+        )
+        if labels
+    ]
+    parts += [", ".join(diff.rules)] if diff.rules else []
+    return f"{change.source} has changed ({'; '.join(parts)}); apply it with: {apply}"
+
+
 def _listed(word: str, labels: Sequence[str]) -> list[str]:
     if not labels:
         return []
-    shown = ", ".join(labels[:_LISTED])
+    return [f"{word} {len(labels)}: {_some(labels)}"]
+
+
+def _some(labels: Sequence[str]) -> str:
     more = f" and {len(labels) - _LISTED} more" if len(labels) > _LISTED else ""
-    return [f"{word} {len(labels)}: {shown}{more}"]
+    return ", ".join(labels[:_LISTED]) + more
 
 
 def studies_table(studies: Sequence[Study], runs: Mapping[str, Sequence[Run]]) -> Table:
@@ -156,8 +183,15 @@ def templates_table(specs: Mapping[str, StudySpec]) -> Table:
     return Table("", columns, rows)
 
 
-def runs_table(runs: Sequence[Run]) -> Table:
-    """Return runs with their state, step and why they ended or wait; where they branch off."""
+def runs_table(
+    runs: Sequence[Run], other_code: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> Table:
+    """Return runs with their state, step and why they ended or wait; where they branch off.
+
+    Args:
+        runs: In their order.
+        other_code: Run id -> in what the code that trained it differs from what is there now.
+    """
     has_branches = any(run.parent for run in runs)
     columns = (
         Column("run", is_fixed=True),
@@ -169,6 +203,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
         Column("step", is_number=True),
         Column("attempts", is_number=True),
         Column("wall_s", is_number=True),
+        *([Column("trained by other code")] if other_code else []),
         Column("reason"),
     )
     rows = tuple(
@@ -182,6 +217,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
             _number(run.step),
             _number(run.attempts),
             Cell(f"{run.wall_s:.1f}", run.wall_s),
+            *([Cell(", ".join(other_code.get(run.id, ())), tone="warn")] if other_code else []),
             Cell(run.reason or run.waits_for or ""),
         )
         for run in runs
@@ -191,6 +227,34 @@ def runs_table(runs: Sequence[Run]) -> Table:
 
 def _start(run: Run) -> str:
     return f"{run.parent.variant}@{run.parent.step}" if run.parent else ""
+
+
+def other_code_lines(study: str, others: Sequence[OtherCode]) -> list[str]:
+    """Return which runs of a study were trained by other code, by what of it differs."""
+    by_change: dict[tuple[str, ...], list[str]] = {}
+    for other in others:
+        by_change.setdefault(other.changes, []).append(other.run.label)
+    return [
+        f"{study}: {len(labels)} runs were trained by other code than is there now "
+        f"({', '.join(changes)}): {_some(labels)}"
+        for changes, labels in by_change.items()
+    ]
+
+
+def why_not_requeued(runs: Sequence[Run]) -> list[str]:
+    """Return a line for each run that is not put back into the queue: why, and what would."""
+    reasons = {
+        RunState.SUCCEEDED: "has succeeded; --fresh trains it anew",
+        RunState.QUEUED: "is queued already",
+        RunState.RUNNING: "is running; cancel it first",
+    }
+    lines = [
+        f"{run.study}/{run.label} "
+        + ("was imported" if run.trainer == IMPORTED else reasons.get(run.state, "was not moved"))
+        for run in runs
+    ]
+    more = len(lines) - _LISTED
+    return [*lines[:_LISTED], f"... and {more} more"] if more > 0 else lines
 
 
 def waiting_lines(runs: Sequence[Run]) -> list[str]:

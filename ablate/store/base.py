@@ -14,10 +14,11 @@ database's clock alone.
 One row for each (run, key, step). An attempt that resumed from step s replaces what earlier
 attempts logged after s (one that began from the beginning replaces all); the replaced points stay
 readable by attempt in the tables and are absent from every method here and from the view
-``run_metrics``. So is a point of the resumed attempt at step s itself or before it: that step
-belongs to the attempt that made the checkpoint. Checkpoints follow the same rule; of events only
-those after s are replaced. An attempt that began from another run's checkpoint at s has the same s
-and replaces all earlier attempts.
+``run_metrics``. A point at step s itself counts once, whoever logged it: that of an earlier attempt
+if there is one, else that of the resumed attempt. So trainers may log a step before its update or
+after it. Points before s are those of the attempt that made the checkpoint. Checkpoints follow the
+same rule; of events only those after s are replaced. An attempt that began from another run's
+checkpoint at s counts from s on and replaces all earlier attempts.
 
 Values. Every float comes back bit for bit: NaN, infinities, -0.0, subnormal numbers. Names and
 keys come back as given, or are refused by name with `UsageError`: empty ones, NUL, lone
@@ -31,7 +32,7 @@ batch that was written before, by an ambiguous commit or another process, change
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
@@ -47,6 +48,7 @@ from ablate.domain import (
     Run,
     Study,
 )
+from ablate.provenance import Code
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,14 @@ class StepValues:
     """No key twice."""
     values: tuple[float, ...]
     """One for each key."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudySource:
+    """The file from which a study was created."""
+
+    path: str
+    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,8 +111,12 @@ class SpoolBatch:
     """Whether the frame that says from where the attempt starts is among them."""
     start_step: int | None = None
     """What that frame says: the step resumed from, None for the beginning."""
+    first_step: int | None = None
+    """What that frame says: from where the attempt counts, None for behind ``start_step``."""
     inexact: str | None = None
     """What that frame says: why the resume is not exact."""
+    code: Code | None = None
+    """What the attempt is trained by, as far as it is known by now."""
     ending: Ending | None = None
     """What the frame says that ends the attempt; for whoever calls `Store.finish`."""
 
@@ -213,8 +227,8 @@ class Store(Protocol):
 
     # Studies
 
-    def apply_plan(self, plan: Plan) -> None:
-        """Make the study what the plan says: all or nothing.
+    def apply_plan(self, plan: Plan, *, source: StudySource | None = None) -> None:
+        """Make the study what the plan says: all or nothing. Keep from which file it came.
 
         Missing variants and runs are added as ``queued``; a cell whose (identity, seed) exists,
         in this study or another, is linked to the run that exists. Cells that the plan no longer
@@ -259,6 +273,13 @@ class Store(Protocol):
 
     def attempts(self, run_id: str) -> tuple[Attempt, ...]:
         """Return a run's attempts, first to last."""
+        ...
+
+    def codes(self, run_ids: Sequence[str]) -> Mapping[str, tuple[tuple[int, Code], ...]]:
+        """Return by run the number and the code of its attempts that count, first to last.
+
+        Attempts of which it is not known, as those of imported runs, are left out.
+        """
         ...
 
     def checkpoints(self, run_id: str) -> tuple[Checkpoint, ...]:
@@ -319,6 +340,14 @@ class Store(Protocol):
         """Put finished runs (not succeeded ones) back into the queue; return those that were moved.
 
         Who and when is kept in the table ``transitions``.
+        """
+        ...
+
+    def start_over(self, run_ids: Sequence[str], *, by: str) -> tuple[str, ...]:
+        """Put runs that are not running back to their beginning; return those that were moved.
+
+        What their attempts logged stays readable by attempt and counts no more; neither do their
+        checkpoints. Each takes the config that its variant has now.
         """
         ...
 

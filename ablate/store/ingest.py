@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -9,10 +10,11 @@ from sqlalchemy import Connection, case, insert, select, text, update
 
 from ablate.domain import Claim
 from ablate.errors import LeaseLostError
+from ablate.provenance import Code
 from ablate.store import postgres, sqlite
 from ablate.store.base import SpoolBatch, StepValues
-from ablate.store.models import AttemptRow, EventRow, MetricKeyRow, SeriesRow
-from ablate.store.queries import AnyRow, chunks
+from ablate.store.models import AttemptRow, CodeRow, EventRow, MetricKeyRow, PointRow, SeriesRow
+from ablate.store.queries import AnyRow, chunks, counts
 from ablate.store.rollups import Tail, joined, stale_buckets, summarise, tail_of
 from ablate.store.rows import has_repeats, new_rows, rows_in_order
 from ablate.store.text import check_name, explanation, to_json
@@ -20,6 +22,9 @@ from ablate.store.text import check_name, explanation, to_json
 _DIALECTS = {"sqlite": sqlite, "postgresql": postgres}
 
 _INSERT_KEY = text("INSERT INTO metric_keys (name) VALUES (:name) ON CONFLICT DO NOTHING")
+_INSERT_CODE = text(
+    "INSERT INTO codes (sha256, content) VALUES (:sha256, :content) ON CONFLICT DO NOTHING"
+)
 _INSERT_SERIES = text(
     "INSERT INTO series (attempt_id, key_id) VALUES (:attempt_id, :key_id) ON CONFLICT DO NOTHING"
 )
@@ -67,12 +72,17 @@ def ingest(
     if stored.spool_offset != batch.start_offset:
         return stored.spool_offset, Known()
     _check(batch)
-    series = _series(connection, batch, claim.attempt_id, known.series)
     logs = [log for log in batch.logs if log.keys]
+    series = _series(connection, logs, claim.attempt_id, known.series)
     tail = _write_logs(connection, stored, logs, series, known.tail)
     _write_records(connection, claim.attempt_id, batch)
     if batch.has_started or (logs and not stored.has_started):
         _start(connection, stored, batch)
+    if batch.code:
+        _keep_code(connection, stored.id, batch.code)
+    resumed_at = batch.start_step if batch.has_started else stored.start_step
+    if resumed_at is not None and stored.number > 1:
+        _hand_over(connection, stored, resumed_at, [log for log in logs if log.step == resumed_at])
     last_step = max((log.step for log in logs), default=-1)
     connection.execute(
         update(AttemptRow)
@@ -92,6 +102,7 @@ def _held(connection: Connection, claim: Claim) -> AnyRow:
             AttemptRow.spool_offset,
             AttemptRow.last_step,
             AttemptRow.has_started,
+            AttemptRow.start_step,
         )
         .where(
             AttemptRow.id == claim.attempt_id,
@@ -113,13 +124,13 @@ def _check(batch: SpoolBatch) -> None:
 
 
 def _series(
-    connection: Connection, batch: SpoolBatch, attempt_id: int, known: Mapping[str, int]
+    connection: Connection, logs: Sequence[StepValues], attempt_id: int, known: Mapping[str, int]
 ) -> Mapping[str, int]:
     """Return the attempt's series by key, making those of new keys.
 
     New keys are inserted in one order, so that two transactions never wait for each other.
     """
-    layouts = {log.keys for log in batch.logs}
+    layouts = {log.keys for log in logs}
     missing = sorted({key for keys in layouts for key in keys if key not in known})
     if not missing:
         return known
@@ -204,13 +215,64 @@ def _write_records(connection: Connection, attempt_id: int, batch: SpoolBatch) -
 def _start(connection: Connection, stored: AnyRow, batch: SpoolBatch) -> None:
     """Keep from where the attempt trains, and cut the earlier attempts there."""
     cut = -1 if batch.start_step is None else batch.start_step
+    if batch.first_step is not None:
+        cut = batch.first_step - 1
     connection.execute(
         update(AttemptRow)
         .where(AttemptRow.id == stored.id)
-        .values(has_started=True, start_step=batch.start_step, inexact=explanation(batch.inexact))
+        .values(
+            has_started=True,
+            start_step=batch.start_step,
+            first_step=batch.first_step,
+            inexact=explanation(batch.inexact),
+        )
     )
     connection.execute(
         update(AttemptRow)
         .where(AttemptRow.run_id == stored.run_id, AttemptRow.number < stored.number)
         .values(cut_step=case((AttemptRow.cut_step < cut, AttemptRow.cut_step), else_=cut))
     )
+
+
+def _hand_over(
+    connection: Connection, stored: AnyRow, step: int, logs: Sequence[StepValues]
+) -> None:
+    """Keep what the attempt logs at the step it resumed from, where the earlier ones have not.
+
+    The step belongs to the attempt that made the checkpoint, so that is given the points. A trainer
+    that logs a step before its update had not come to log it when it was killed.
+    """
+    query = (
+        select(AttemptRow.id, AttemptRow.last_step)
+        .where(AttemptRow.run_id == stored.run_id, AttemptRow.number < stored.number, counts(step))
+        .order_by(AttemptRow.number.desc())
+        .limit(1)
+    )
+    owner = connection.execute(query).one_or_none() if logs else None
+    if owner is None:
+        return
+    has = (
+        select(MetricKeyRow.name)
+        .join(SeriesRow, SeriesRow.key_id == MetricKeyRow.id)
+        .join(PointRow, PointRow.series_id == SeriesRow.id)
+        .where(SeriesRow.attempt_id == owner.id, PointRow.step == step)
+    )
+    known = set(connection.execute(has).scalars())
+    for log in logs:
+        pairs = zip(log.keys, log.values, strict=True)
+        missing = {key: value for key, value in pairs if key not in known}
+        if missing:
+            part = StepValues(step, log.time, tuple(missing), tuple(missing.values()))
+            series = _series(connection, [part], owner.id, {})
+            _write_logs(connection, owner, [part], series, None)
+    change = update(AttemptRow).where(AttemptRow.id == owner.id)
+    connection.execute(change.values(last_step=max(step, owner.last_step)))
+
+
+def _keep_code(connection: Connection, attempt_id: int, code: Code) -> None:
+    content = to_json(code.to_json())
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    connection.execute(_INSERT_CODE, {"sha256": digest, "content": content})
+    code_id = select(CodeRow.id).where(CodeRow.sha256 == digest).scalar_subquery()
+    change = update(AttemptRow).where(AttemptRow.id == attempt_id)
+    connection.execute(change.values(code_id=code_id))

@@ -203,6 +203,26 @@ def requeue(connection: Connection, run_ids: Sequence[str], by: str) -> tuple[st
     return tuple(run_id for run_id in dict.fromkeys(run_ids) if run_id in moved)
 
 
+def start_over(connection: Connection, run_ids: Sequence[str], by: str) -> tuple[str, ...]:
+    """Put finished and queued runs back to their beginning, with the config of their variant."""
+    states = [state for state in RunState if state is not RunState.RUNNING]
+    moved = _move(connection, run_ids, states, RunState.QUEUED, by, reason="started over")
+    for part in queries.chunks(sorted(moved)):
+        of_runs = AttemptRow.run_id.in_(part)
+        connection.execute(update(AttemptRow).where(of_runs).values(cut_step=-1))
+        config = (
+            select(VariantRow.config)
+            .join(StudyRunRow, StudyRunRow.variant_id == VariantRow.id)
+            .where(StudyRunRow.run_id == RunRow.id, VariantRow.identity == RunRow.identity)
+            .order_by(StudyRunRow.is_wanted.desc(), StudyRunRow.study_id)
+            .limit(1)
+            .scalar_subquery()
+        )
+        change = update(RunRow).where(RunRow.id.in_(part))
+        connection.execute(change.values(config=func.coalesce(config, RunRow.config)))
+    return tuple(run_id for run_id in dict.fromkeys(run_ids) if run_id in moved)
+
+
 def cancel(connection: Connection, run_ids: Sequence[str], by: str) -> tuple[str, ...]:
     """End queued and running runs; a running attempt loses its lease."""
     states = [RunState.QUEUED, RunState.RUNNING]
@@ -226,10 +246,11 @@ def _move(
     states: Sequence[RunState],
     to: RunState,
     by: str,
+    reason: str | None = None,
 ) -> set[str]:
     """Move runs by a user's command: from any of the states; return those that were."""
     moved: set[str] = set()
-    reason = f"cancelled by {explanation(by)}" if to is RunState.CANCELLED else None
+    shown = f"cancelled by {explanation(by)}" if to is RunState.CANCELLED else None
     for part in queries.chunks(sorted(set(run_ids))):
         query = select(RunRow.id, RunRow.state, RunRow.token)
         query = query.where(RunRow.id.in_(part), RunRow.state.in_([s.value for s in states]))
@@ -240,9 +261,10 @@ def _move(
             connection.execute(
                 update(RunRow)
                 .where(RunRow.id == row.id)
-                .values(state=to.value, token=token, reason=reason)
+                .values(state=to.value, token=token, reason=shown)
             )
-            _record(connection, row.id, RunState(row.state), to, by=by, token=token)
+            old = RunState(row.state)
+            _record(connection, row.id, old, to, by=by, token=token, reason=reason)
             moved.add(row.id)
     return moved
 

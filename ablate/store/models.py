@@ -72,6 +72,10 @@ class StudyRow(Base):
     created_at: Mapped[Seconds]
     updated_at: Mapped[Seconds]
     is_archived: Mapped[Flag]
+    source: Mapped[Words | None]
+    """The study file, relative to the project where it lies in it."""
+    source_sha256: Mapped[Words | None]
+    """Of that file when the study was created from it."""
 
 
 class VariantRow(Base):
@@ -133,8 +137,23 @@ class StudyRunRow(Base):
     is_wanted: Mapped[Flag]
 
 
+class CodeRow(Base):
+    """What attempts were trained by: `ablate.provenance.Code` as JSON, each once."""
+
+    __tablename__ = "codes"
+    __table_args__ = (_STRICT,)
+
+    id: Mapped[Id]
+    sha256: Mapped[Words] = mapped_column(unique=True)
+    content: Mapped[JsonText]
+
+
 class AttemptRow(Base):
-    """One process execution of a run. Its points count for steps in (start_step, cut_step]."""
+    """One process execution of a run. Its points count for steps in (start_step, cut_step].
+
+    A point at ``start_step`` that none of the earlier attempts has is kept for the one that had
+    made the checkpoint, beside this one.
+    """
 
     __tablename__ = "attempts"
     __table_args__ = (UniqueConstraint("run_id", "number"), Index(None, "state"), _STRICT)
@@ -152,6 +171,9 @@ class AttemptRow(Base):
     """Whether it is known from where it trains."""
     start_step: Mapped[Step | None]
     """Of the checkpoint it resumed from; NULL for the beginning."""
+    first_step: Mapped[Step | None]
+    """Counts from here instead, as where it begins from another run's checkpoint."""
+    code_id: Mapped[int | None] = mapped_column(ForeignKey("codes.id"))
     cut_step: Mapped[Step | None]
     """Later attempts replaced what follows; NULL for nothing, -1 for all."""
     last_step: Mapped[Step]

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Select, Table, bindparam, insert, select, tex
 
 from ablate.domain import Plan, RunState, Variant
 from ablate.errors import UsageError
+from ablate.store.base import StudySource
 from ablate.store.clock import db_now
 from ablate.store.models import AttemptRow, RunRow, StudyRow, StudyRunRow, VariantRow
 from ablate.store.queries import chunks, plan_text, unknown_study
@@ -19,7 +20,7 @@ _PLAN_LOCK = 0x61626C61
 """Advisory lock of PostgreSQL: two plans that share cells must not make the same runs."""
 
 
-def apply_plan(connection: Connection, plan: Plan) -> None:
+def apply_plan(connection: Connection, plan: Plan, source: StudySource | None) -> None:
     """Make the study what the plan says, in this transaction."""
     _check(plan)
     if connection.dialect.name == "postgresql":
@@ -27,13 +28,16 @@ def apply_plan(connection: Connection, plan: Plan) -> None:
     query = select(StudyRow.id, StudyRow.plan).where(StudyRow.name == plan.study)
     stored = connection.execute(query).one_or_none()
     new_text = plan_text(plan)
+    if stored and source:
+        change = update(StudyRow).where(StudyRow.id == stored.id)
+        connection.execute(change.values(source=source.path, source_sha256=source.sha256))
     if stored and stored.plan == new_text:
         return
     if stored:
         change = update(StudyRow).where(StudyRow.id == stored.id)
         values = {"plan": new_text, "question": plan.question, "updated_at": db_now()}
         connection.execute(change.values(**values))
-    study_id = stored.id if stored else _add_study(connection, plan, new_text)
+    study_id = stored.id if stored else _add_study(connection, plan, new_text, source)
     variant_ids = _put_variants(connection, study_id, plan.variants)
     run_ids = _put_runs(connection, plan)
     _link(connection, study_id, _wanted(plan, variant_ids, run_ids))
@@ -60,7 +64,9 @@ def _check(plan: Plan) -> None:
         raise UsageError("the question contains a NUL character")
 
 
-def _add_study(connection: Connection, plan: Plan, plan_json: str) -> int:
+def _add_study(
+    connection: Connection, plan: Plan, plan_json: str, source: StudySource | None
+) -> int:
     statement = insert(StudyRow).values(
         name=plan.study,
         question=plan.question,
@@ -68,6 +74,8 @@ def _add_study(connection: Connection, plan: Plan, plan_json: str) -> int:
         created_at=db_now(),
         updated_at=db_now(),
         is_archived=False,
+        source=source.path if source else None,
+        source_sha256=source.sha256 if source else None,
     )
     return connection.execute(statement.returning(StudyRow.id)).scalar_one()
 

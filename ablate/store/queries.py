@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Row, RowMapping, Select, and_, func, select
@@ -24,10 +24,12 @@ from ablate.domain import (
     Variant,
 )
 from ablate.errors import NotFoundError, did_you_mean
+from ablate.provenance import Code
 from ablate.store.clock import db_now
 from ablate.store.models import (
     AttemptRow,
     CheckpointRow,
+    CodeRow,
     RunRow,
     StepRow,
     StudyRow,
@@ -120,12 +122,14 @@ def _study(row: AnyRow) -> Study:
         created_at=row.created_at,
         updated_at=row.updated_at,
         is_archived=bool(row.is_archived),
+        source=row.source,
+        source_sha256=row.source_sha256,
     )
 
 
 def counts_from() -> ColumnElement[int]:
     """Steps of an attempt count from here; the one it resumed from belongs to who made it."""
-    return func.coalesce(AttemptRow.start_step + 1, 0)
+    return func.coalesce(AttemptRow.first_step, AttemptRow.start_step + 1, 0)
 
 
 def counts_to() -> ColumnElement[int]:
@@ -297,6 +301,26 @@ def _attempt(row: RowMapping) -> Attempt:
     fields: dict[str, Any] = dict(row)
     fields["state"] = AttemptState(row["state"])
     return Attempt(**fields)
+
+
+def codes(
+    connection: Connection, run_ids: Sequence[str]
+) -> dict[str, tuple[tuple[int, Code], ...]]:
+    """Return by run the number and the code of its attempts that count, first to last."""
+    found: dict[str, list[tuple[int, Code]]] = {}
+    contents: dict[int, Code] = {}
+    for part in chunks(dict.fromkeys(run_ids)):
+        query = (
+            select(AttemptRow.run_id, AttemptRow.number, CodeRow.id, CodeRow.content)
+            .join(CodeRow, CodeRow.id == AttemptRow.code_id)
+            .where(AttemptRow.run_id.in_(part), counts_from() <= counts_to())
+            .order_by(AttemptRow.run_id, AttemptRow.number)
+        )
+        for run_id, number, code_id, content in connection.execute(query):
+            code = contents.get(code_id) or Code.from_json(from_json(content))
+            contents[code_id] = code
+            found.setdefault(run_id, []).append((number, code))
+    return {run_id: tuple(attempts) for run_id, attempts in found.items()}
 
 
 def checkpoints(

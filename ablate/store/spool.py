@@ -22,6 +22,7 @@ from typing import Any, NoReturn, Self
 
 from ablate.domain import AttemptState, Checkpoint, Event
 from ablate.errors import StoreError
+from ablate.provenance import Code
 from ablate.store.base import Ending, SpoolBatch, StepValues
 from ablate.store.frames import (
     HEADER_BYTES,
@@ -36,7 +37,7 @@ from ablate.store.text import from_json, name_fault, to_json
 MAX_LAYOUTS = 4096
 """How many sets of keys have a number at one time; then numbers are given anew from 0."""
 
-_POINTS, _LAYOUT, _EVENT, _CHECKPOINT, _STARTED, _ENDED = range(1, 7)
+_POINTS, _LAYOUT, _EVENT, _CHECKPOINT, _STARTED, _ENDED, _CODE = range(1, 8)
 _NUMBER = struct.Struct("<BH")
 
 
@@ -146,14 +147,22 @@ class SpoolWriter:
         self._record(_CHECKPOINT, asdict(checkpoint))
         self.sync()
 
-    def started(self, start_step: int | None, inexact: str | None) -> None:
+    def started(
+        self, start_step: int | None, inexact: str | None, first_step: int | None = None
+    ) -> None:
         """Append from where the attempt trains; this comes before its first point.
 
         Args:
             start_step: The step of the checkpoint resumed from, None for the beginning.
             inexact: Why the resume is not exact, None when it is.
+            first_step: From where its points count; None for behind ``start_step``.
         """
-        self._record(_STARTED, {"start_step": start_step, "inexact": inexact})
+        record = {"start_step": start_step, "inexact": inexact, "first_step": first_step}
+        self._record(_STARTED, record)
+
+    def code(self, code: Code) -> None:
+        """Append what the attempt is trained by; the latest counts."""
+        self._record(_CODE, code.to_json())
 
     def ended(self, ending: Ending) -> None:
         """Append how the attempt ended, and force the file to the disk."""
@@ -271,6 +280,7 @@ class _Content:
     events: list[Event] = field(default_factory=list[Event])
     checkpoints: list[Checkpoint] = field(default_factory=list[Checkpoint])
     started: dict[str, Any] | None = None
+    code: Code | None = None
     ending: Ending | None = None
     n_points: int = 0
 
@@ -284,7 +294,9 @@ class _Content:
             checkpoints=tuple(self.checkpoints),
             has_started=self.started is not None,
             start_step=started.get("start_step"),
+            first_step=started.get("first_step"),
             inexact=started.get("inexact"),
+            code=self.code,
             ending=self.ending,
         )
 
@@ -426,6 +438,8 @@ def _take_record(kind: int, value: dict[str, Any], content: _Content) -> None:
         content.checkpoints.append(Checkpoint(**value))
     elif kind == _STARTED:
         content.started = value
+    elif kind == _CODE:
+        content.code = Code.from_json(value)
     elif kind == _ENDED:
         state = AttemptState(value.pop("state"))
         content.ending = Ending(state=state, **value)

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select
 
 from ablate.domain import Attempt, Checkpoint, Claim, Event, Plan, Run, Study
+from ablate.provenance import Code
 from ablate.store import imports, leases, metrics, plans, queries
 from ablate.store.base import (
     ClaimFilter,
@@ -18,6 +19,7 @@ from ablate.store.base import (
     MirrorCursor,
     Outline,
     SpoolBatch,
+    StudySource,
     WindowMean,
 )
 from ablate.store.engine import Database, reading, writing
@@ -50,9 +52,9 @@ class SqlStore:
 
     # Studies
 
-    def apply_plan(self, plan: Plan) -> None:
+    def apply_plan(self, plan: Plan, *, source: StudySource | None = None) -> None:
         with writing(self._database) as connection:
-            plans.apply_plan(connection, plan)
+            plans.apply_plan(connection, plan, source)
 
     def studies(self, *, with_archived: bool = False) -> tuple[Study, ...]:
         with reading(self._database) as connection:
@@ -77,6 +79,10 @@ class SqlStore:
     def attempts(self, run_id: str) -> tuple[Attempt, ...]:
         with reading(self._database) as connection:
             return queries.attempts(connection, run_id)
+
+    def codes(self, run_ids: Sequence[str]) -> Mapping[str, tuple[tuple[int, Code], ...]]:
+        with reading(self._database) as connection:
+            return queries.codes(connection, run_ids)
 
     def checkpoints(self, run_id: str) -> tuple[Checkpoint, ...]:
         with reading(self._database) as connection:
@@ -117,6 +123,10 @@ class SqlStore:
     def requeue(self, run_ids: Sequence[str], *, by: str) -> tuple[str, ...]:
         with writing(self._database) as connection:
             return leases.requeue(connection, run_ids, by)
+
+    def start_over(self, run_ids: Sequence[str], *, by: str) -> tuple[str, ...]:
+        with writing(self._database) as connection:
+            return leases.start_over(connection, run_ids, by)
 
     def cancel(self, run_ids: Sequence[str], *, by: str) -> tuple[str, ...]:
         with writing(self._database) as connection:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, func, select
 
 from ablate.store.base import Curve
 from ablate.store.models import AttemptRow, MetricKeyRow, PointRow, SeriesRow, StepRow
-from ablate.store.queries import MAX_STEP, chunks
+from ablate.store.queries import chunks, counts_from, counts_to
 from ablate.store.rows import decode
 
 PIECE = 50_000
@@ -44,16 +44,15 @@ def _parts(connection: Connection, run_id: str, keys: Sequence[str]) -> dict[str
                 MetricKeyRow.name,
                 AttemptRow.id,
                 SeriesRow.id,
-                AttemptRow.start_step,
-                AttemptRow.cut_step,
+                counts_from(),
+                counts_to(),
             )
             .join_from(AttemptRow, SeriesRow, SeriesRow.attempt_id == AttemptRow.id)
             .join(MetricKeyRow, MetricKeyRow.id == SeriesRow.key_id)
             .where(AttemptRow.run_id == run_id, MetricKeyRow.name.in_(names))
             .order_by(AttemptRow.number)
         )
-        for key, attempt_id, series_id, start, cut in connection.execute(query):
-            first, last = 0 if start is None else start + 1, MAX_STEP if cut is None else cut
+        for key, attempt_id, series_id, first, last in connection.execute(query):
             if first <= last:
                 found.setdefault(key, []).append(_Part(attempt_id, series_id, first, last))
     return found

@@ -242,6 +242,22 @@ class ExecutionContract:
         assert attempt.state is AttemptState.CANCELLED
         assert_lost(store, running)
 
+    def test_run_that_starts_over_has_nothing_and_keeps_all_by_attempt(self, store: Store) -> None:
+        store.apply_plan(make_plan(variants=("a",), seeds=(0,)))
+        claim = must_claim(store)
+        assert store.start_over([claim.run.id], by="ada") == ()
+        feed(store, claim, start=None, logs=logs([1, 2], {"x": 1.0}))
+        feed(store, claim, checkpoints=(make_checkpoint(2),))
+        store.finish(claim, Ending(state=AttemptState.SUCCEEDED))
+
+        assert store.start_over([claim.run.id, "unknown"], by="ada") == (claim.run.id,)
+
+        run = store.run(claim.run.id)
+        assert (run.state, run.step, run.checkpoint_step) == (RunState.QUEUED, None, None)
+        again = must_claim(store)
+        assert (again.attempt, again.resume_from) == (2, ())
+        assert len(store.attempts(run.id)) == 2
+
     def test_cancelled_run_can_be_requeued_and_old_claims_stay_lost(self, store: Store) -> None:
         store.apply_plan(make_plan(variants=("a",), seeds=(0,)))
         old = must_claim(store)

@@ -224,6 +224,49 @@ class MetricsContract:
         assert store.attempts(claim.run.id)[1].inexact == "other GPU"
         assert store.attempts(claim.run.id)[1].start_step == 100
 
+    def test_step_of_a_resume_counts_once_whoever_logged_it(self, store: Store) -> None:
+        claim = start(store)
+        feed(store, claim, start=None, logs=logs(range(0, 101, 50), {"both": 1.0}))
+        feed(store, claim, logs=logs([0, 50], {"later": 1.0}))
+        claim = next_attempt(store, claim)
+        feed(store, claim, start=100, logs=logs([100], {"both": 2.0, "later": 2.0, "new": 2.0}))
+        feed(store, claim, logs=logs([100, 110], {"late": 2.0}))
+        claim = next_attempt(store, claim)
+        feed(store, claim, start=100, logs=logs([100, 110], dict.fromkeys(("late", "new"), 3.0)))
+
+        run_id = claim.run.id
+        assert read(store, run_id, "both") == {0: 1.0, 50: 1.0, 100: 1.0}
+        assert read(store, run_id, "later") == {0: 1.0, 50: 1.0, 100: 2.0}
+        assert read(store, run_id, "new") == {100: 2.0, 110: 3.0}
+        assert read(store, run_id, "late") == {100: 2.0, 110: 3.0}
+        keys = ["both", "later", "new", "late"]
+        found = {(m.key, m.n): m.mean for m in store.means([run_id], keys, [(51, 120)])}
+        assert found == {("both", 1): 1.0, ("later", 1): 2.0, ("new", 2): 2.5, ("late", 2): 2.5}
+        (streamed,) = [c.steps for c in store.stream([run_id], ["new"]) if c.steps[0] == 100]
+        assert streamed == (100,)
+        assert store.run(run_id).step == 110
+
+    def test_points_at_a_resume_join_the_bucket_of_those_before_and_after(
+        self, store: Store
+    ) -> None:
+        claim = start(store)
+        feed(store, claim, start=None, logs=logs(range(60), {"x": 1.0}))
+        feed(store, claim, logs=logs(range(70, 90), {"x": 1.0}))
+        claim = next_attempt(store, claim)
+        feed(store, claim, start=65, logs=logs(range(65, 75), {"x": 5.0}))
+
+        (mean,) = store.means([claim.run.id], ["x"], [(51, 100)])
+        assert (mean.n, mean.mean) == (19, (9 * 1.0 + 10 * 5.0) / 19)
+        assert list(read(store, claim.run.id, "x")) == [*range(60), *range(65, 75)]
+
+    def test_branch_counts_from_the_step_at_which_it_begins(self, store: Store) -> None:
+        claim = start(store)
+        feed(store, claim, start=100, first_step=100, logs=logs([100, 101], {"x": 1.0}))
+        claim = next_attempt(store, claim)
+        feed(store, claim, start=100, first_step=100, logs=logs([100], {"x": 2.0}))
+
+        assert read(store, claim.run.id, "x") == {100: 2.0}
+
     def test_attempt_from_the_beginning_replaces_all(self, store: Store) -> None:
         claim = start(store)
         feed(store, claim, start=None, logs=logs(range(0, 160, 10), {"x": 1.0, "gone": 1.0}))

@@ -106,7 +106,7 @@ def test_branch_killed_before_its_first_checkpoint_branches_again(tmp_path: Path
     assert [event[:2] for event in family.rows(BRANCHED)] == [(0, 40), (0, 40), (1, 40)]
     assert family.rows(POINTS) == calm.rows(POINTS)
     lost = "select number, state, start_step, cut_step from attempts where state = 'lost'"
-    assert family.rows(lost) == [(1, "lost", 40, 40)]
+    assert family.rows(lost) == [(1, "lost", 40, 39)]
 
 
 def test_parent_that_fails_keeps_its_branch_waiting_until_it_is_retried(tmp_path: Path) -> None:
