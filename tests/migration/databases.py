@@ -20,7 +20,13 @@ KEPT += ("points", "events", "checkpoints", "transitions", "mirror_cursors")
 OLDEST_RUNS = (
     "id, identity, seed, config, trainer, trainer_version, state, token, reason, created_at"
 )
-"""Columns of the table runs that all revisions have."""
+OLDEST_STUDIES = "id, name, question, plan, created_at, updated_at, is_archived"
+OLDEST_ATTEMPTS = (
+    "id, run_id, number, state, runner, token, lease_expires_at, started_at, finished_at,"
+    " has_started, start_step, cut_step, last_step, spool_offset, exit_code, error, traceback,"
+    " inexact"
+)
+"""Columns of these tables that all revisions have."""
 NUMBERED = ("studies", "variants", "attempts", "metric_keys", "series", "events", "transitions")
 
 
@@ -46,7 +52,7 @@ def fetch(url: str, query: str) -> list[tuple[Any, ...]]:
 
 def rows_of(url: str) -> dict[str, list[tuple[Any, ...]]]:
     """Return the rows of every table that all revisions have, as far as all have the columns."""
-    columns = {"runs": OLDEST_RUNS}
+    columns = {"runs": OLDEST_RUNS, "studies": OLDEST_STUDIES, "attempts": OLDEST_ATTEMPTS}
     return {
         table: sorted(fetch(url, f"SELECT {columns.get(table, '*')} FROM {table}"), key=repr)
         for table in KEPT
