@@ -16,11 +16,13 @@ from ablate.planning.document import Document, parse_document, read_document
 from ablate.planning.flags import StudyFlags, apply_flags
 from ablate.planning.notes import plan_notes
 from ablate.planning.plan import make_plan
+from ablate.planning.source import find_source
 from ablate.planning.spec import StudySpec
 from ablate.planning.study_file import check_study
 from ablate.planning.templates import find_study, project_file, templates
 from ablate.planning.trainers import load_trainer
 from ablate.protocol import Trainer
+from ablate.provenance import is_own
 from ablate.settings import Settings
 from ablate.store import open_store
 from ablate.store.base import StudySource
@@ -106,6 +108,13 @@ def _read(settings: Settings, document: Document, name: str) -> tuple[StudySpec,
             at_value=True,
             hint=f"run: ablate study create {spec.study} -f {document.name}",
         )
+    for index, module in enumerate(spec.preload or ()):
+        if (source := find_source(module, settings.project)) and is_own(source):
+            raise document.error(
+                f"'{module}' is code of this project: each run imports it anew, as it may change",
+                ("preload", index),
+                hint="preload installed packages",
+            )
     try:
         return spec, load_trainer(spec.trainer, settings.project)
     except (NotFoundError, TrainerError) as error:

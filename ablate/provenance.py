@@ -8,18 +8,20 @@ Python.
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import CodeType
 from typing import Any
 
-_LIBRARIES = ("site-packages", "dist-packages")
+_INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 """Folders of installed packages; what lies in them is not the user's own code."""
+_STANDARD = tuple(f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "platstdlib"))
 _DIGITS = 32
 """Hex digits of a digest: enough to tell texts apart that nobody forges."""
 _GIT_TIMEOUT_S = 5.0
@@ -82,23 +84,42 @@ def committed_code(project: Path) -> Code:
     return Code(commit=commit, is_dirty=bool(changed), packages=_packages())
 
 
-def loaded_code(project: Path, known: Code, version: str | None) -> Code:
-    """Return the code that this process has loaded.
+_preloaded: set[str] = set()
+"""Modules that were there before this process had anything of the user's."""
+
+
+def mark_preloaded() -> None:
+    """Say that no module which is loaded now is the user's own: they need not be looked at.
+
+    Looking costs more than it seems: each module that a forked process touches is copied for it.
+    """
+    _preloaded.update(sys.modules)
+
+
+def new_modules(seen: set[str]) -> set[str]:
+    """Return the names of modules that may be the user's own and are not in ``seen``."""
+    return sys.modules.keys() - _preloaded - seen
+
+
+def loaded_code(project: Path, known: Code, names: Collection[str], version: str | None) -> Code:
+    """Return code with those of some loaded modules that are the user's own.
 
     Args:
         project: Paths are relative to it.
-        known: What was loaded before: a module that is in it is not read again.
+        known: What was loaded before.
+        names: Of modules; see `new_modules`.
         version: What the trainer's module declares.
     """
     modules = dict(known.modules)
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
+    for name in sorted(names):
+        file = getattr(sys.modules.get(name), "__file__", None)
         is_ours = name.partition(".")[0] in ("ablate", "__main__", "__mp_main__")
-        if name in modules or is_ours or not file or not file.endswith(".py"):
+        if is_ours or not file or not file.endswith(".py"):
             continue
-        if is_own(Path(file)) and (digest := digest_of(Path(file), project)):
+        if _is_own(file) and (digest := digest_of(Path(file), project)):
             modules[name] = digest
-    return replace(known, modules=modules, version=version, packages=_packages())
+    packages = known.packages or _packages()
+    return replace(known, modules=modules, version=version, packages=packages)
 
 
 def code_now(trained: Code, project: Path, version: str | None) -> Code:
@@ -194,7 +215,9 @@ def _packages() -> dict[str, str]:
 
 def is_own(path: Path) -> bool:
     """Whether a file is code of the user's, not of Python or of an installed package."""
-    if any(part in _LIBRARIES for part in path.parts):
-        return False
-    folders = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
-    return not any(path.is_relative_to(folder) for folder in folders if folder)
+    return _is_own(str(path))
+
+
+def _is_own(file: str) -> bool:
+    # Plain text: a process that has loaded torch has thousands of modules to ask for.
+    return not file.startswith(_STANDARD) and not any(part in file for part in _INSTALLED)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import sys
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -33,7 +32,7 @@ from ablate.execution.numbers import check_step, exact_float
 from ablate.execution.patience import Patience, say
 from ablate.execution.tensors import DeviceLog, is_device_number
 from ablate.keys import metric_key
-from ablate.provenance import Code, changes, loaded_code
+from ablate.provenance import Code, changes, loaded_code, new_modules
 from ablate.store.base import Ending
 from ablate.store.spool import SpoolWriter
 from ablate.store.text import name_fault
@@ -82,7 +81,7 @@ class RunContext:
         self._has_started = False
         self._last_step = -1
         self._code = job.code
-        self._modules_seen = 0
+        self._modules_seen: set[str] = set()
         self._stop: Ending | None = None
         self._cut = _MAX_INT
         """Behind this step nothing is kept: a guard or a gate has stopped the run there."""
@@ -310,13 +309,11 @@ class RunContext:
 
     def note_code(self) -> None:
         """Take note of the modules that are loaded by now, as soon as they are: files change."""
-        if len(sys.modules) == self._modules_seen:
+        project, known = self._job.project, self._code
+        if project is None or not (names := new_modules(self._modules_seen)):
             return
-        self._modules_seen = len(sys.modules)
-        project = self._job.project
-        known = self._code
-        if project is not None:
-            self._code = loaded_code(project, known, self._job.code_version)
+        self._modules_seen |= names
+        self._code = loaded_code(project, known, names, self._job.code_version)
         if self._has_started and self._code != known:
             self._patiently(self._spool.code, self._code)
 

@@ -27,6 +27,8 @@ from ablate.settings import Settings
 from ablate.store.base import ClaimFilter, Store
 
 EXECUTORS = ("local", "inline")
+_WITH_TORCH = ("torch._dynamo", "torch.utils.serialization")
+"""What torch imports by itself, at the first optimizer step and the first checkpoint."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +93,7 @@ def run_studies(
         for run in store.runs(study.name):
             if run.state is RunState.QUEUED:
                 desk.check(run)
-    with desk.executor() as executor:
+    with desk.executor(observer) as executor:
         scheduler = Scheduler(
             store,
             executor,
@@ -158,7 +160,7 @@ class _Desk:
             )
 
     @contextmanager
-    def executor(self) -> Generator[Executor]:
+    def executor(self, observer: Observer) -> Generator[Executor]:
         """Open the executor that was asked for."""
         if self._request.executor == "inline":
             with chdir(self._settings.project):
@@ -166,7 +168,9 @@ class _Desk:
             return
         executor = LocalExecutor(
             self._request.slots,
-            preload=list(dict.fromkeys(m for t in self._trainers.values() for m in t.preload)),
+            preload=self._preload(is_own=False),
+            may_preload=self._preload(is_own=True),
+            note=observer.noted,
             threads=self._threads,
             folder=self._settings.project,
         )
@@ -174,6 +178,15 @@ class _Desk:
             yield executor
         finally:
             executor.close()
+
+    def _preload(self, *, is_own: bool) -> list[str]:
+        """Return what the trainers ask the fork server to import, or what the user's own import."""
+        names = [m for n, t in self._trainers.items() if (":" in n) is is_own for m in t.preload]
+        if is_own and any(name.partition(".")[0] == "torch" for name in names):
+            names += _WITH_TORCH
+        if not is_own:
+            names += [m for spec in self._specs.values() for m in spec.preload or ()]
+        return list(dict.fromkeys(names))
 
     def job(self, claim: Claim, slot: int) -> Job:
         """Return the job of a claim for a worker slot, which decides its GPU."""

@@ -217,6 +217,8 @@ class StudySpec(BaseModel):
     question: str = ""
     trainer: str = "bundled"
     """A registered trainer, or ``module:function``."""
+    preload: list[str] | None = None
+    """Installed modules that are imported once for all runs, beside those that are found."""
     base: Settings = Field(default_factory=dict)
     """Dotted config keys that every variant starts from."""
     phases: dict[Name, PhaseSpec] = Field(default_factory=dict)

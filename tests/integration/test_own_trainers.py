@@ -157,3 +157,48 @@ def train(config: Options, run):
 
     query = "SELECT variant, step, value FROM run_metrics ORDER BY 1"
     assert project.rows(query) == [("a", 5, 0.5), ("b", 5, 1.5)]
+
+
+def test_what_a_module_imports_from_others_is_imported_once_for_all_runs(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = "import os\nwith open('imports.txt', 'a') as f:\n    f.write(f'{__name__}\\n')\n"
+    starts = "import threading, time\n"
+    starts += "threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+    project.write("site-packages/plain.py", counted)
+    project.write("site-packages/lazy.py", counted)
+    project.write("site-packages/restless.py", counted + starts)
+    project.write("site-packages/broken.py", "raise SystemExit(3)\n")
+    monkeypatch.setenv("PYTHONPATH", str(project.folder / "site-packages"))
+    body = """
+import helper
+
+def train(config, run):
+    import lazy, restless
+    run.log({"loss": 1.0}, 5)
+"""
+    project.write("helper.py", "import plain\nif plain is None:\n    import broken\n")
+    made(project, body)
+
+    process = project.start("run", "own", "--workers", "2")
+    assert process.wait(120) == 0
+
+    said = (project.folder / "output.txt").read_text()
+    assert "restless starts a thread when it is imported" in said
+    imports = (project.folder / "imports.txt").read_text().split()
+    assert imports.count("restless") == 1 + 6
+    assert {imports.count(name) for name in ("plain", "lazy")} <= {1, 2}
+    paths = project.rows("SELECT content FROM codes")
+    assert len(paths) == 1
+    assert "helper.py" in paths[0][0]
+    assert "plain.py" not in paths[0][0]
+
+
+def test_a_project_module_cannot_be_preloaded(project: Project) -> None:
+    project.write("mine.py", LOGS_ONCE)
+    project.write("studies/own.yaml", STUDY + "preload: [json, mine]\n")
+
+    refused = project.ablate("study", "create", "own", code=2)
+
+    assert "'mine' is code of this project" in refused
+    assert "own.yaml:9:17" in refused

@@ -21,6 +21,7 @@ import selectors
 import signal
 import socket
 import sys
+import threading
 import traceback
 from contextlib import suppress
 from pathlib import Path
@@ -170,6 +171,53 @@ def _signal_group(pid: int, number: int) -> None:
             os.kill(pid, number)
 
 
+OPTIONAL = "?"
+"""Before the name of a module that is imported if that can be done and leaves the server fit."""
+
+
+def _preload(names: list[str]) -> dict[str, Any]:
+    """Import modules; return which could not be, and which one makes this process unfit to fork.
+
+    A thread does not survive a fork, and a GPU that was touched cannot be used behind one. What is
+    imported cannot be undone: the owner starts another server without that module.
+    """
+    failed: dict[str, str] = {}
+    for name in names:
+        module = name.removeprefix(OPTIONAL)
+        try:
+            importlib.import_module(module)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if name == module:
+                failed[module] = f"{type(error).__name__}: {error}"
+        if name != module and (reason := _why_unfit()):
+            return {"failed": failed, "unfit": module, "reason": reason}
+    return {"failed": failed, "unfit": None}
+
+
+def _why_unfit() -> str | None:
+    """Return what this process has that a fork would break, None when there is nothing."""
+    if threading.active_count() > 1:
+        return "starts a thread"
+    if sys.platform != "linux":
+        return None
+    own = Path("/proc/self/comm").read_text(encoding="utf-8")
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # it ended meanwhile
+            # Those of OpenBLAS are called as the process is; it stops and starts them at a fork.
+            if (task / "comm").read_text(encoding="utf-8") != own:
+                return "starts a thread"
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            if (
+                descriptor.readlink().is_relative_to("/dev")
+                and "nvidia" in descriptor.readlink().name
+            ):
+                return "touches a GPU"
+    return None
+
+
 def main() -> None:
     """Serve on the socket whose number is the first argument; import the modules that follow."""
     die_with_parent()
@@ -177,18 +225,16 @@ def main() -> None:
     owner = socket.socket(fileno=int(sys.argv[1]))
     owner.setblocking(True)
     from ablate.execution import worker
+    from ablate.provenance import mark_preloaded
 
     assert worker
-    failed: dict[str, str] = {}
-    for module in sys.argv[2:]:
-        try:
-            importlib.import_module(module)
-        except Exception as error:
-            failed[module] = f"{type(error).__name__}: {error}"
+    found = _preload(sys.argv[2:])
+    mark_preloaded()
     gc.collect()
     gc.freeze()  # children share these pages as long as no collection writes into them
-    owner.sendall(json.dumps({"ready": True, "failed": failed}).encode() + b"\n")
-    _ForkServer(owner).serve()
+    owner.sendall(json.dumps(found).encode() + b"\n")
+    if found["unfit"] is None:
+        _ForkServer(owner).serve()
 
 
 if __name__ == "__main__":

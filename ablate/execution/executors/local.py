@@ -15,6 +15,7 @@ from typing import Any
 
 from ablate.errors import TrainerError
 from ablate.execution.executors.base import Exited
+from ablate.execution.executors.forkserver import OPTIONAL
 from ablate.execution.job import Job
 
 _START_TIMEOUT_S = 120.0
@@ -26,29 +27,57 @@ class LocalExecutor:
     Args:
         slots: Worker processes at once.
         preload: Modules that the fork server imports.
+        may_preload: Those that it imports where that leaves it fit to fork.
+        note: Told of each module that does not.
         threads: CPU threads of one worker, for libraries that read the environment.
         folder: Where workers run: relative paths of a config are relative to the project.
     """
 
-    def __init__(self, slots: int, *, preload: Sequence[str], threads: int, folder: Path) -> None:
+    def __init__(
+        self,
+        slots: int,
+        *,
+        preload: Sequence[str],
+        may_preload: Sequence[str] = (),
+        threads: int,
+        folder: Path,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.slots = slots
         self._exited: list[Exited] = []
+        self._environment = _environment(threads)
+        self._folder = folder
+        optional = list(may_preload)
+        while (unfit := self._serve(preload, optional)) is not None:
+            module, reason = unfit
+            top = module.partition(".")[0]
+            note(f"{module} {reason} when it is imported, so every run imports {top} by itself")
+            optional = [name for name in optional if name.partition(".")[0] != top]
+
+    def _serve(self, preload: Sequence[str], optional: Sequence[str]) -> tuple[str, str] | None:
+        """Start a server; return the module that makes it unfit, and why, None when it is ready."""
         self._buffer = b""
         self._socket, theirs = socket.socketpair()
+        names = [*preload, *(f"{OPTIONAL}{name}" for name in optional)]
         with theirs:
             self._server = subprocess.Popen(  # noqa: S603 - our own module, no shell
                 # -P: a folder named `trainer` where the command is typed must not shadow ours.
-                [sys.executable, "-P", "-m", _SERVER, str(theirs.fileno()), *preload],
+                [sys.executable, "-P", "-m", _SERVER, str(theirs.fileno()), *names],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                cwd=folder,
-                env=_environment(threads),
+                cwd=self._folder,
+                env=self._environment,
                 start_new_session=True,  # Ctrl-C in the terminal is ours to handle
             )
-        self._wait_until_ready()
+        answer = self._first_answer()
+        if (module := answer["unfit"]) is not None:
+            self.close()
+            return module, answer["reason"]
+        return None
 
-    def _wait_until_ready(self) -> None:
+    def _first_answer(self) -> dict[str, Any]:
+        """Return what the server says once it has imported what it is to preload."""
         self._socket.settimeout(_START_TIMEOUT_S)
         try:
             answer = self._lines(self._socket.recv(65536))
@@ -66,6 +95,7 @@ class LocalExecutor:
             raise TrainerError(
                 f"cannot import {module}: {reason}", hint="pip install 'ablate-studies[all]'"
             )
+        return answer[0]
 
     def start(self, job: Job, on_step: Callable[[], None]) -> None:
         """Fork a worker for the attempt."""
