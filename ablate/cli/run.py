@@ -13,6 +13,7 @@ import typer
 
 from ablate.cli.runs import start_over
 from ablate.cli.shared import opened, say, say_changed_files, settings_of
+from ablate.domain import RunState
 from ablate.errors import HeldError, NotFoundError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -202,10 +203,28 @@ def _work(store: Store, settings: Settings, request: Request, waiting: Sequence[
     with mirroring(settings, is_wanted=settings.mlflow), _progress(total) as observer:
         summary = run_studies(store, settings, request, observer, on_signal=received.append)
     say(summary_line(summary))
+    for note in _never_logged(store, request):
+        say(f"note: {note}")
     stuck = [run for run in _waiting(store, request) if run.waits_for]
     for line in waiting_lines(stuck):
         say(line)
     _leave(summary, received, request, stuck)
+
+
+def _never_logged(store: Store, request: Request) -> list[str]:
+    """Name the metrics of studies that none of their finished runs has logged."""
+    from ablate.planning.spec import StudySpec
+
+    notes: list[str] = []
+    for study in [store.study(name) for name in request.studies] or store.studies():
+        done = [run.id for run in store.runs(study.name) if run.state is RunState.SUCCEEDED]
+        logged = store.metric_keys(done)
+        for key in StudySpec.model_validate(study.plan.spec).named_keys if logged else ():
+            if key not in logged:
+                hint = did_you_mean(key, logged)
+                near = f"; {hint}" if hint and hint.startswith("did") else ""
+                notes.append(f"no run of {study.name} has logged {key}{near}")
+    return notes
 
 
 def _progress(total: int) -> AbstractContextManager[Any]:
@@ -222,8 +241,6 @@ def _leave(
     summary: Summary, received: Sequence[int], request: Request, stuck: Sequence[Run]
 ) -> None:
     """Say what comes next, and exit as the contract says."""
-    from ablate.domain import RunState
-
     study = request.studies[0] if len(request.studies) == 1 else ""
     if received:
         say(f"stopped; carry on with: ablate run {study}".rstrip())

@@ -57,9 +57,8 @@ def _twins(variants: Sequence[Variant]) -> list[str]:
 def _never_logged(spec: StudySpec, trainer: Trainer) -> list[str]:
     """Name the declared metrics that the trainer says it never logs."""
     patterns: Sequence[str] = getattr(trainer, "metrics", ())
-    named = [*spec.metrics, *spec.targets, *(key for g in spec.guard_rules for key in g.keys)]
     notes: list[str] = []
-    for key in dict.fromkeys(named) if patterns else ():
+    for key in spec.named_keys if patterns else ():
         if not any(fnmatchcase(key, pattern) for pattern in patterns):
             hint = did_you_mean(key, [p for p in patterns if "*" not in p])
             near = f"; {hint}" if hint and hint.startswith("did") else ""

@@ -266,6 +266,12 @@ class StudySpec(BaseModel):
         return tuple(range(self.seeds) if isinstance(self.seeds, int) else self.seeds)
 
     @property
+    def named_keys(self) -> tuple[str, ...]:
+        """The metrics that the study speaks of, each once."""
+        guarded = (key for guard in self.guard_rules for key in guard.keys)
+        return tuple(dict.fromkeys((*self.metrics, *self.targets, *guarded)))
+
+    @property
     def guard_rules(self) -> tuple[Guard, ...]:
         """The guards, ready to be evaluated."""
         return tuple(

@@ -202,3 +202,16 @@ def test_a_project_module_cannot_be_preloaded(project: Project) -> None:
 
     assert "'mine' is code of this project" in refused
     assert "own.yaml:9:17" in refused
+
+
+def test_metric_that_no_run_has_logged_is_told(project: Project) -> None:
+    metrics = "metrics: {train/scalar/loss: min, train_los: min}\n"
+    made(project, LOGS_ONCE.replace("'loss'", "'train_loss'"), STUDY + metrics)
+
+    process = project.start("run", "own")
+    assert process.wait(120) == 0
+
+    said = (project.folder / "output.txt").read_text()
+    told = "no run of own has logged train/scalar/los; did you mean 'train/scalar/loss'?"
+    assert told in said
+    assert said.count("has logged") == 1
