@@ -80,11 +80,9 @@ def value_notes(
         notes.append(f"{key} has no point at {where}; the latest before it, {min(old)}, stands in")
     for name, summary in by_variant.items():
         if summary.not_finite:
-            total = summary.n + summary.not_finite
-            notes.append(
-                f"{key} of {name} is NaN or infinite in {summary.not_finite} of {total} runs; "
-                "the mean is over the others"
-            )
+            head = of_runs(summary.not_finite, summary.n + summary.not_finite)
+            others = "; the mean is over the others" if summary.n else ""
+            notes.append(f"{key} of {name} is NaN or infinite in {head}{others}")
     return notes
 
 

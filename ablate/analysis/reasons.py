@@ -11,7 +11,7 @@ from ablate.analysis.onset import Miss, misses_of
 from ablate.analysis.study_data import StudyData
 from ablate.analysis.windows import initial_value, relative_change
 from ablate.analysis.wording import listed, number, of_runs, percent, span, spread
-from ablate.domain import Event, RunState
+from ablate.domain import IMPORTED, Event, RunState
 from ablate.rules import Status, Target, mean
 
 Reason = tuple[tuple[int, float, int], str]
@@ -302,10 +302,11 @@ def _repeated(runs: Sequence[JudgedRun], repeats: Mapping[str, int]) -> list[Rea
     if not own:
         return []
     seeds = sorted({repeats[run.id] for run in own} | {run.seed for run in own})
+    why = "the same record twice, or a" if own[0].trainer == IMPORTED else "the"
+    verb = "does not use its seed" if own[0].trainer != IMPORTED else "that does not use its seed"
     text = (
         f"seeds {listed([str(seed) for seed in seeds])} give the same curves to the bit and count "
-        f"{'once' if len(own) == len(seeds) - 1 else 'once each'}: the trainer does not use its "
-        "seed"
+        f"{'once' if len(own) == len(seeds) - 1 else 'once each'}: {why} trainer {verb}"
     )
     return [((_WARN, 0.0, 440), text)]
 

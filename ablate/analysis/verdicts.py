@@ -102,11 +102,14 @@ def _verdict(
     by_runs = _by_runs(data, runs, is_worse=is_worse)
     if by_runs is not None:
         return by_runs
-    if found == {"equal"} or (variant != data.baseline and changes_nothing(data, variant, at_step)):
+    has_targets = any(r.statuses for r in runs)
+    is_same = variant != data.baseline and changes_nothing(data, variant, at_step)
+    if is_same or (found == {"equal"} and not has_targets):
         return Verdict.NO_EFFECT
-    if any(r.statuses for r in runs) or "better" in found:
+    if has_targets or "better" in found:
         return Verdict.PASSED
-    return Verdict.UNRESOLVED if contrasts else Verdict.NOT_JUDGED
+    is_compared = any(c.difference is not None for c in contrasts.values())
+    return Verdict.UNRESOLVED if is_compared else Verdict.NOT_JUDGED
 
 
 def _by_runs(data: StudyData, runs: Sequence[JudgedRun], *, is_worse: bool) -> Verdict | None:
