@@ -137,6 +137,15 @@ class StudyData:
         found = (key for key in self.keys if key.startswith(prefixes))
         return tuple(key for key in found if not key.startswith("system/"))
 
+    def declared_level(self, split: str) -> float | None:
+        """Return the rms that a target of the output's level asks for, None without such a target.
+
+        It is a band's centre or a bound. It stands in where a trainer does not log the level of
+        the audio that it was given, as ``<split>/audio/target_rms``.
+        """
+        target = self.targets.get(f"{split}/audio/rms")
+        return None if target is None or target.kind == "drift" else target.value
+
     def names_in(self, *groups: str) -> tuple[str, ...]:
         """Return the last parts of the keys in these groups (``train/loss``), in sorted order."""
         prefixes = tuple(f"{group}/" for group in groups)
