@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
+from ablate.keys import metric_key
+
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 
 
@@ -158,18 +160,17 @@ class MetricRule:
     def reduce(self, values: Sequence[float]) -> float:
         """Return the number that stands for the points in the window.
 
-        For ``min`` and ``max`` a NaN is no extreme, unless there is nothing else.
+        A curve that ends in NaN or an infinity is that, whatever the rule: no extreme on the way
+        there makes up for it. An earlier NaN is no extreme.
 
         Args:
             values: By ascending step, at least one.
         """
         if self.kind == "mean":
             return mean(values)
-        if self.kind == "last":
+        if self.kind == "last" or not math.isfinite(values[-1]):
             return values[-1]
         numbers = [v for v in values if not math.isnan(v)]
-        if not numbers:
-            return math.nan
         return min(numbers) if self.kind == "min" else max(numbers)
 
 
@@ -193,38 +194,50 @@ Action = Literal["stop", "flag"]
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A metric against a number."""
+    """A metric against a number, or whether it is a number at all."""
 
     key: str
-    operator: Literal["<", "<=", ">", ">="]
-    threshold: float
+    operator: Literal["<", "<=", ">", ">=", "is nan", "is not finite"]
+    threshold: float = 0.0
+    """0 where the operator compares with none."""
 
     @classmethod
     def parse(cls, text: str) -> Condition:
-        """Read a condition, for example ``train/audio/rms < 0.0075``.
+        """Read a condition: ``train/audio/rms < 0.0075``, ``train/loss/total is nan``.
 
         Raises:
-            RuleError: If it is not ``<metric key> <operator> <number>``.
+            RuleError: If it is neither ``<metric key> <operator> <number>`` nor ``<metric key> is
+                nan`` or ``is not finite``.
         """
+        operator: Any
+        if found := re.fullmatch(r"\s*(\S+)\s+is\s+(nan|not\s+finite)\s*", text, re.IGNORECASE):
+            operator = "is " + " ".join(found[2].lower().split())
+            return cls(metric_key(found[1]), operator)
         found = re.fullmatch(rf"\s*(\S+)\s*(<=?|>=?)\s*({_NUMBER})\s*", text)
         if not found:
             raise RuleError(
-                f"cannot read the condition '{text}'; "
-                "write 'train/audio/rms < 0.0075', and join several with 'and'"
+                f"cannot read the condition '{text}'; write 'train/audio/rms < 0.0075', "
+                "'train/loss/total is nan' or 'is not finite', and join several with 'and'"
             )
-        operator: Any = found[2]
-        return cls(found[1], operator, float(found[3]))
+        operator = found[2]
+        return cls(metric_key(found[1]), operator, float(found[3]))
 
     @property
     def text(self) -> str:
         """As it is written."""
+        if self.operator in ("is nan", "is not finite"):
+            return f"{self.key} {self.operator}"
         short = f"{self.threshold:g}"
         exact = short if float(short) == self.threshold else repr(self.threshold)
         return f"{self.key} {self.operator} {exact}"
 
     def holds(self, value: float) -> bool:
-        """Return whether ``value`` satisfies the condition. NaN satisfies none."""
+        """Return whether ``value`` satisfies the condition. NaN satisfies no comparison."""
         match self.operator:
+            case "is nan":
+                return math.isnan(value)
+            case "is not finite":
+                return not math.isfinite(value)
             case "<":
                 return value < self.threshold
             case "<=":

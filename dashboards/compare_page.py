@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ablate.analysis.comparison import Comparison
 from ablate.analysis.study_data import StudyData
-from ablate.render.comparison import heading, method
+from ablate.render.comparison import heading, method, preview
 from ablate.render.comparison_tables import VERDICT_TONES, contrasts_table, runs_text, values_table
 from dashboards.figures.curves import curves_figure, curves_info
 from dashboards.figures.effects import effects_figure, effects_info
@@ -44,7 +44,8 @@ def headline(comparison: Comparison) -> str:
     """Return what was compared and how it came out, in one line."""
     verdicts = [str(row.verdict) for row in comparison.rows]
     counts = [f"{verdicts.count(v)} {v}" for v in dict.fromkeys(verdicts)]
-    return f"{heading(comparison)}. Of {len(verdicts)} variants: {', '.join(counts)}."
+    first = f"{text}. " if (text := preview(comparison)) else ""
+    return f"{first}{heading(comparison)}. Of {len(verdicts)} variants: {', '.join(counts)}."
 
 
 def cards(comparison: Comparison, *, limit: int = 5) -> tuple[Card, ...]:

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ablate.analysis.causes import Cause, causes_of
-from ablate.analysis.study_data import ENDED_EARLY, StudyData, read_step
+from ablate.analysis.notes import preview_of, seed_notes, step_notes, value_notes
+from ablate.analysis.repeats import repeats_of
+from ablate.analysis.study_data import StudyData, is_under_way
 from ablate.analysis.summaries import Summary, summarise
 from ablate.analysis.verdicts import VariantVerdict, Verdict, judge
-from ablate.analysis.wording import listed
 from ablate.domain import Json, RunState
 from ablate.errors import NotFoundError, did_you_mean
 from ablate.rules import Goal
@@ -65,6 +66,8 @@ class Comparison:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = field(default=())
     """What a reader must know: runs that hold the step back, values that stand in."""
+    preview: str | None = None
+    """That runs are under way, and where; None when nothing will change any more."""
 
     def row(self, variant: str) -> Row:
         """Return a variant's row."""
@@ -82,22 +85,26 @@ def compare(
 
     Args:
         data: The study.
-        at_step: Where; None for the largest step that every run has reached, those aside that
-            ended before their last step.
+        at_step: Where; None for `common_step`.
         baseline: With what; None for ``data.baseline``.
         metrics: Keys or patterns such as ``valid/*``; None for the declared metrics and targets,
             or, where nothing is declared, every validation metric or training loss.
 
     Raises:
-        NotFoundError: For a baseline or metric that does not exist, with the closest name.
+        NotFoundError: For a baseline or metric that does not exist, with the closest name; for a
+            step that no run has reached.
     """
+    _check_step(data, at_step)
     base = data.variant(baseline or data.baseline).name
     data = replace(data, baseline=base)
     step = at_step if at_step is not None else common_step(data)
     shown = _shown_keys(data, metrics)
     declared = [key for key in data.metrics if key not in shown]
-    summaries = {key: summarise(data, data.spec(key), step) for key in (*shown, *declared)}
-    verdicts = _verdicts(data, base, step, summaries)
+    repeats = _repeats(data, step)
+    summaries = {
+        key: summarise(data, data.spec(key), step, repeats=repeats) for key in (*shown, *declared)
+    }
+    verdicts = _verdicts(data, base, step, summaries, repeats)
     return Comparison(
         study=data.study,
         question=data.question,
@@ -112,28 +119,55 @@ def compare(
             *data.notes,
             *_notes(data, step, is_automatic=at_step is None, shown=shown, summaries=summaries),
         ),
+        preview=preview_of(data, step),
     )
 
 
-def common_step(data: StudyData) -> int | None:
-    """Return the largest step that all runs have reached, None when no run has a point.
+def _check_step(data: StudyData, at_step: int | None) -> None:
+    reached = max((run.step for run in data.runs if run.step is not None), default=None)
+    if at_step is not None and reached is not None and at_step > reached:
+        raise NotFoundError(
+            f"no run of '{data.study}' has come to step {at_step}: the furthest is at {reached}",
+            hint=f"compare with --at {reached}, or without --at",
+        )
 
-    A run without a point, and one that diverged, failed, was stopped or cancelled, holds nobody
-    back. Where nothing but these is left, stopped runs are read where they were stopped, so the
-    last of them says where to compare; without those it is the step that all have reached.
+
+def _repeats(data: StudyData, step: int | None) -> Mapping[str, int]:
+    """Return run id -> the earlier seed that the run repeats to the bit."""
+    found: dict[str, int] = {}
+    for name in data.names if step is not None else ():
+        found |= repeats_of(data, name, step or 0)
+    return found
+
+
+def common_step(data: StudyData) -> int | None:
+    """Return the step to compare at, None when no run has a point.
+
+    It is the largest that all finished runs have reached: one that is under way holds none of them
+    back, and is read where it stands. Where no run is finished it is the largest that all under way
+    have reached, those aside that have barely begun. A run that diverged, failed, was stopped or
+    cancelled holds nobody back; where nothing else is left, stopped runs are read where they were
+    stopped, so the last of them says where to compare, and without those it is the step that all
+    have reached.
     """
     logged = [(r.state, r.step) for r in data.runs if r.step is not None]
-    if whole := [step for state, step in logged if state not in ENDED_EARLY]:
+    if whole := [step for state, step in logged if state is RunState.SUCCEEDED]:
         return min(whole)
+    if going := [r.step or 0 for r in data.runs if is_under_way(r)]:
+        return min(step for step in going if step >= BARELY_BEGUN * max(going))
     if stopped := [step for state, step in logged if state is RunState.STOPPED]:
         return max(stopped)
     return min((step for _, step in logged), default=None)
 
 
+BARELY_BEGUN = 0.1
+"""A run under way that came less far than this fraction of the furthest says little yet."""
+
+
 def _shown_keys(data: StudyData, wanted: Sequence[str] | None) -> tuple[str, ...]:
     known = tuple(dict.fromkeys([*data.declared_keys(), *data.keys, *data.logged]))
     if wanted is None:
-        return data.declared_keys() or _default_keys(data)
+        return data.compared_keys()
     keys: dict[str, None] = {}
     for pattern in wanted:
         found = (
@@ -148,14 +182,6 @@ def _shown_keys(data: StudyData, wanted: Sequence[str] | None) -> tuple[str, ...
     return tuple(keys)
 
 
-def _default_keys(data: StudyData) -> tuple[str, ...]:
-    for prefixes in (("valid/loss/", "valid/audio/"), ("train/loss/", "train/audio/"), ("",)):
-        found = tuple(key for key in data.keys if key.startswith(prefixes))
-        if compared := tuple(key for key in found if not key.startswith("system/")):
-            return compared
-    return ()
-
-
 def _metric(data: StudyData, key: str) -> Metric:
     spec, target = data.spec(key), data.targets.get(key)
     return Metric(
@@ -164,9 +190,13 @@ def _metric(data: StudyData, key: str) -> Metric:
 
 
 def _verdicts(
-    data: StudyData, base: str, step: int | None, summaries: Mapping[str, Mapping[str, Summary]]
+    data: StudyData,
+    base: str,
+    step: int | None,
+    summaries: Mapping[str, Mapping[str, Summary]],
+    repeats: Mapping[str, int],
 ) -> dict[str, VariantVerdict]:
-    first = judge(data, base, step, contrasts={})
+    first = judge(data, base, step, contrasts={}, repeats=repeats)
     verdicts = {base: first}
     for name in data.names:
         if name != base:
@@ -178,6 +208,7 @@ def _verdicts(
                 name,
                 step,
                 contrasts={key: c for key, c in contrasts.items() if c and c.verdict},
+                repeats=repeats,
                 baseline_failed=first.verdict == Verdict.FAILED,
             )
     return verdicts
@@ -221,54 +252,7 @@ def _notes(
 ) -> list[str]:
     if step is None:
         return ["no run has logged a point yet"]
-    notes: list[str] = []
-    reached = [r for r in data.runs if r.step is not None]
-    if is_automatic and (far := [r for r in reached if (r.step or 0) > step]):
-        first = [r for r in reached if r.step == step]
-        text = f"compared at step {step}, the largest that every run reached"
-        last = max(r.step or 0 for r in far)
-        held = _few([f"{r.label} ({r.state})" for r in first])
-        notes.append(f"{text}: {held} came no further, others reached {last}")
-    if ends := [r for r in reached if (read_step(r, step) or step) < step]:
-        names = _few([f"{r.label} (step {r.step})" for r in ends])
-        notes.append(
-            f"stopped before step {step}, read where stopped, part of no difference: {names}"
-        )
-    if short := [r for r in reached if read_step(r, step) is None]:
-        names = _few([f"{r.label} ({r.state} at step {r.step})" for r in short])
-        notes.append(f"without a value at step {step}: {names}")
-    if none := [r for r in data.runs if r.step is None]:
-        notes.append(f"without any point: {_few([f'{r.label} ({r.state})' for r in none])}")
+    notes = step_notes(data, step, is_automatic=is_automatic)
     for key in shown:
-        notes.extend(_value_notes(data, key, step, summaries[key]))
-    return notes
-
-
-def _value_notes(
-    data: StudyData, key: str, step: int, by_variant: Mapping[str, Summary]
-) -> list[str]:
-    notes: list[str] = []
-    earliest = data.spec(key).rule.window(step)[0]
-    old = {
-        v.step
-        for s in by_variant.values()
-        for v in s.seeds
-        if v.step < earliest and not v.stopped_at
-    }
-    if old:
-        where = f"step {step}" if earliest == step else f"steps {earliest} to {step}"
-        notes.append(f"{key} has no point at {where}; the latest before it, {min(old)}, stands in")
-    for name, summary in by_variant.items():
-        if summary.not_finite:
-            total = summary.n + summary.not_finite
-            notes.append(
-                f"{key} of {name} is NaN or infinite in {summary.not_finite} of {total} runs; "
-                "the mean is over the others"
-            )
-    return notes
-
-
-def _few(names: Sequence[str], limit: int = 6) -> str:
-    if len(names) <= limit:
-        return listed(names)
-    return f"{', '.join(names[:limit])} and {len(names) - limit} more"
+        notes += value_notes(data, key, step, summaries[key])
+    return notes + seed_notes(data, summaries)

@@ -1,10 +1,11 @@
-"""The statistics of few seeds: intervals of means and paired differences.
+"""The statistics of few seeds: intervals of means, and differences.
 
-Seeds are replicates and are shared by the variants, so differences are paired by seed, which takes
-out what the seeds have in common. Two answers stand side by side: Student's t, which assumes
+Seeds are replicates and are mostly shared by the variants, so differences are paired by seed, which
+takes out what the seeds have in common. Two answers stand side by side: Student's t, which assumes
 normal differences and works from two seeds on, and the exact sign-flip test, which assumes only
 that a difference of zero is as likely to be positive as negative, but cannot go below
-``2 / 2**n``.
+``2 / 2**n``. Where fewer than two seeds are shared, as of runs that were imported, the means are
+compared instead, by Welch's t with its own spread for each side.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ POWER = 0.8
 MOST_SEEDS = 1000
 """A contrast that would need more seeds than this is not worth resolving."""
 
-ContrastVerdict = Literal["worse", "better", "equal", "unresolved"]
+ContrastVerdict = Literal["worse", "better", "equal", "unresolved", "withheld"]
+"""``withheld``: the survivors of a side that lost more runs than the other prove nothing for it."""
+Method = Literal["paired", "welch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,27 +41,34 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contrast:
-    """The paired difference of a variant to the baseline in one metric."""
+    """The difference of a variant to the baseline in one metric."""
 
     difference: float | None
-    """Mean over the shared seeds of variant minus baseline; None without a shared seed."""
+    """Mean over the shared seeds of variant minus baseline, or difference of the means for
+    ``welch``; None where one side has no finite value."""
     ci_low: float | None
     ci_high: float | None
     p: float | None
-    """Exact two-sided sign-flip p."""
+    """Exact two-sided sign-flip p; None for ``welch``."""
     p_smallest: float | None
-    """The smallest sign-flip p that this many pairs can reach."""
+    """The smallest sign-flip p that this many pairs can reach; None for ``welch``."""
     p_t: float | None
-    """Two-sided paired t-test."""
+    """Two-sided t-test by `method`."""
     p_holm: float | None
     """``p_t`` after Holm's correction over the variants; decides the verdict."""
     pairs: int
+    """Shared seeds with a finite value on both sides; 0 for ``welch``."""
     verdict: ContrastVerdict | None
     """None where nothing says which direction is good."""
     seeds_needed: int | None
     """Seeds that would resolve a difference of this size and spread with 80 % power, None when
-    that cannot be said or is more than 1000."""
+    that cannot be said or is more than 1000; for ``welch`` of each side."""
     measure: Literal["value", "distance to target"] = "value"
+    method: Method = "paired"
+    n_variant: int = 0
+    """Finite values of the variant that take part; all that it has where there is no pair."""
+    n_baseline: int = 0
+    """The same of the baseline."""
 
 
 def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) -> Interval:
@@ -77,14 +87,16 @@ def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) ->
     return Interval(centre, low, high, n)
 
 
-def paired_contrast(
+def contrast_of(
     variant: Mapping[int, float],
     baseline: Mapping[int, float],
     *,
     goal: Goal | None,
     family: int = 1,
 ) -> Contrast:
-    """Return the difference over the seeds that both have, before Holm's correction.
+    """Return the difference, before Holm's correction: paired where two or more seeds are shared.
+
+    Where fewer are and both sides have two values or more, the means are compared.
 
     Args:
         variant: Seed -> value; values that are not finite take no part.
@@ -92,41 +104,123 @@ def paired_contrast(
         goal: Which direction is good; with ``target`` the values are distances, small is good.
         family: How many variants are compared; more of them need more seeds.
     """
+    paired = paired_contrast(variant, baseline, goal=goal, family=family)
+    if paired.pairs > 1:
+        return paired
+    return welch_contrast(variant, baseline, goal=goal, family=family) or paired
+
+
+def paired_contrast(
+    variant: Mapping[int, float],
+    baseline: Mapping[int, float],
+    *,
+    goal: Goal | None,
+    family: int = 1,
+) -> Contrast:
+    """Return the difference over the seeds that both have; the arguments are `contrast_of`'s."""
     shared = sorted(set(variant) & set(baseline))
     pairs = [variant[s] - baseline[s] for s in shared]
     differences = [d for d in pairs if math.isfinite(d)]
     n = len(differences)
-    measure = "distance to target" if goal == "target" else "value"
-    if n == 0:
-        return Contrast(
-            difference=None,
-            ci_low=None,
-            ci_high=None,
-            p=None,
-            p_smallest=None,
-            p_t=None,
-            p_holm=None,
-            pairs=0,
-            verdict="unresolved" if goal else None,
-            seeds_needed=None,
-            measure=measure,
-        )
-    interval = mean_interval(differences)
+    interval = mean_interval(differences) if n else None
     p_t = paired_t_p(differences)
+    sd = _sd(differences) if n > 1 else None
     contrast = Contrast(
-        difference=interval.mean,
-        ci_low=interval.low,
-        ci_high=interval.high,
+        difference=interval.mean if interval else None,
+        ci_low=interval.low if interval else None,
+        ci_high=interval.high if interval else None,
         p=sign_flip_p(differences),
-        p_smallest=2.0 ** (1 - n),
+        p_smallest=2.0 ** (1 - n) if n else None,
         p_t=p_t,
         p_holm=p_t,
         pairs=n,
         verdict=None,
-        seeds_needed=_needed(differences, family),
-        measure=measure,
+        seeds_needed=_needed(mean(differences), sd, family) if sd is not None else None,
+        measure=_measure(goal),
+        n_variant=n or len(_finite(variant)),
+        n_baseline=n or len(_finite(baseline)),
     )
     return replace(contrast, verdict=_verdict(contrast, goal))
+
+
+def welch_contrast(
+    variant: Mapping[int, float],
+    baseline: Mapping[int, float],
+    *,
+    goal: Goal | None,
+    family: int = 1,
+) -> Contrast | None:
+    """Return the difference of the means, each side with a spread of its own.
+
+    None where a side has fewer than two finite values. The arguments are `contrast_of`'s.
+
+    Source: Welch 1947, Biometrika 34, with Satterthwaite's degrees of freedom.
+    """
+    own, theirs = _finite(variant), _finite(baseline)
+    if len(own) < 2 or len(theirs) < 2:
+        return None
+    difference, spread = mean(own) - mean(theirs), _Spread.of(own, theirs)
+    half, p_t = spread.half, spread.p(difference)
+    is_known = math.isfinite(difference) and math.isfinite(half)
+    contrast = Contrast(
+        difference=difference if math.isfinite(difference) else None,
+        ci_low=difference - half if is_known else None,
+        ci_high=difference + half if is_known else None,
+        p=None,
+        p_smallest=None,
+        p_t=p_t,
+        p_holm=p_t,
+        pairs=0,
+        verdict=None,
+        # By the degrees of freedom of a paired test: rather a seed too many.
+        seeds_needed=_needed(difference, spread.sd, family) if is_known else None,
+        measure=_measure(goal),
+        method="welch",
+        n_variant=len(own),
+        n_baseline=len(theirs),
+    )
+    return replace(contrast, verdict=_verdict(contrast, goal))
+
+
+def _finite(values: Mapping[int, float]) -> list[float]:
+    return [value for value in values.values() if math.isfinite(value)]
+
+
+def _measure(goal: Goal | None) -> Literal["value", "distance to target"]:
+    return "distance to target" if goal == "target" else "value"
+
+
+@dataclass(frozen=True, slots=True)
+class _Spread:
+    """How uncertain the difference of two means is."""
+
+    sd: float
+    """Of the difference of one value of each side."""
+    error: float
+    """Standard error of the difference of the means."""
+    df: float
+
+    @classmethod
+    def of(cls, own: Sequence[float], theirs: Sequence[float]) -> _Spread:
+        """Return it for sides of at least two values each."""
+        sds = _sd(own), _sd(theirs)
+        sizes = len(own), len(theirs)
+        errors = [sd / math.sqrt(n) for sd, n in zip(sds, sizes, strict=True)]
+        error = math.hypot(*errors)
+        if error == 0 or math.isinf(error):
+            return cls(math.hypot(*sds), error, 1.0)
+        # Scaled first: the fourth power of a small error is too small for a float.
+        shares = [(e / error) ** 4 / (n - 1) for e, n in zip(errors, sizes, strict=True)]
+        return cls(math.hypot(*sds), error, 1.0 / math.fsum(shares))
+
+    @property
+    def half(self) -> float:
+        """Half of the 95 % interval of the difference."""
+        return t_quantile((1 + CONFIDENCE) / 2, self.df) * self.error
+
+    def p(self, difference: float) -> float:
+        """Return the two-sided p of no difference."""
+        return _two_sided(difference, self.error, self.df)
 
 
 def with_holm(contrasts: Sequence[Contrast], goal: Goal | None) -> tuple[Contrast, ...]:
@@ -155,13 +249,15 @@ def paired_t_p(differences: Sequence[float]) -> float | None:
     n = len(differences)
     if n < 2:
         return None
-    centre, sd = mean(differences), _sd(differences)
-    if sd == 0:
-        return 1.0 if centre == 0 else 0.0
-    if math.isinf(sd):
+    return _two_sided(mean(differences), _sd(differences) / math.sqrt(n), n - 1)
+
+
+def _two_sided(difference: float, error: float, df: float) -> float:
+    if error == 0:
+        return 1.0 if difference == 0 else 0.0
+    if math.isinf(error):
         return 1.0
-    t = abs(centre) / (sd / math.sqrt(n))
-    return min(1.0, 2 * t_tail(t, n - 1))
+    return min(1.0, 2 * t_tail(abs(difference) / error, df))
 
 
 def sign_flip_p(differences: Sequence[float]) -> float | None:
@@ -222,11 +318,8 @@ def seeds_to_resolve(difference: float, sd: float, *, alpha: float) -> int | Non
     return high
 
 
-def _needed(differences: Sequence[float], family: int) -> int | None:
-    if len(differences) < 2:
-        return None
-    alpha = (1 - CONFIDENCE) / max(1, family)
-    return seeds_to_resolve(mean(differences), _sd(differences), alpha=alpha)
+def _needed(difference: float, sd: float, family: int) -> int | None:
+    return seeds_to_resolve(difference, sd, alpha=(1 - CONFIDENCE) / max(1, family))
 
 
 def _power(n: int, effect: float, alpha: float) -> float:

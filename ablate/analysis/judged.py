@@ -1,15 +1,32 @@
-"""One run against its study's targets and against silence."""
+"""One run against its study's targets, against silence, and whether it ends in numbers at all."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.analysis.silence import Silence, silence_of
-from ablate.analysis.study_data import StudyData, read_step
+from ablate.analysis.study_data import (
+    ENDED_BADLY,
+    RunCurve,
+    StudyData,
+    is_under_way,
+    read_step,
+)
 from ablate.analysis.windows import initial_value, value_at
-from ablate.domain import Run, RunState
+from ablate.domain import Run
 from ablate.rules import Status
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NotFinite:
+    """A compared key that is no number where it is judged."""
+
+    value: float
+    """NaN or infinite."""
+    since: int
+    """The first step at which it was none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,15 +34,20 @@ class JudgedRun:
     """One run against the study's targets at the compared step."""
 
     run: Run
+    step: int | None
+    """Where it is read; None where there is nothing to read."""
     values: Mapping[str, float]
-    """Key -> value, for the targets that have one."""
+    """Key -> value, for the compared keys that have one."""
     statuses: Mapping[str, Status]
+    """Key -> status, for the targets that have a value."""
+    not_finite: Mapping[str, NotFinite]
+    """Those of `values` that are no numbers."""
     silence: Silence
 
     @property
     def ended_badly(self) -> bool:
         """Whether its state alone makes it fail."""
-        return self.run.state in (RunState.DIVERGED, RunState.FAILED, RunState.STOPPED)
+        return self.run.state in ENDED_BADLY
 
     @property
     def is_judged(self) -> bool:
@@ -33,11 +55,24 @@ class JudgedRun:
         return self.ended_badly or bool(self.values) or bool(self.silence.losses)
 
     @property
+    def is_under_way(self) -> bool:
+        """Whether what it shows is not final."""
+        return is_under_way(self.run)
+
+    @property
+    def is_at_its_end(self) -> bool:
+        """Whether it is finished and read at its last step."""
+        return self.run.state.is_finished and self.step == self.run.step
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it ended badly, or in what is no number: it has no result to compare."""
+        return self.ended_badly or bool(self.not_finite)
+
+    @property
     def fails(self) -> bool:
-        """Whether it ended badly, misses a target critically, or is silent in every loss."""
-        return (
-            self.ended_badly or self.silence.is_silent or Status.CRITICAL in self.statuses.values()
-        )
+        """Whether it is lost, misses a target critically, or is silent in every loss."""
+        return self.is_lost or self.silence.is_silent or Status.CRITICAL in self.statuses.values()
 
 
 def judged_runs(data: StudyData, variant: str, at_step: int) -> tuple[JudgedRun, ...]:
@@ -46,19 +81,36 @@ def judged_runs(data: StudyData, variant: str, at_step: int) -> tuple[JudgedRun,
 
 
 def _judge_run(data: StudyData, run: Run, at_step: int) -> JudgedRun:
+    step = read_step(run, at_step)
     values: dict[str, float] = {}
     statuses: dict[str, Status] = {}
-    silence = Silence(run_id=run.id, losses=())
-    step = read_step(run, at_step)
-    if step is not None:
-        silence = silence_of(data, run.id, step)
-        for key, target in data.targets.items():
-            curve = data.curve(run.id, key)
-            found = value_at(curve, data.spec(key).rule, step)
-            if found:
-                values[key] = found.value
-                statuses[key] = target.judge(found.value, initial_value(curve))
-    return JudgedRun(run=run, values=values, statuses=statuses, silence=silence)
+    not_finite: dict[str, NotFinite] = {}
+    for key in data.compared_keys() if step is not None else ():
+        curve = data.curve(run.id, key)
+        found = value_at(curve, data.spec(key).rule, step or 0)
+        if curve is None or found is None:
+            continue
+        values[key] = found.value
+        if key in data.targets:
+            statuses[key] = data.targets[key].judge(found.value, initial_value(curve))
+        if not math.isfinite(found.value):
+            not_finite[key] = NotFinite(value=found.value, since=_since(curve, found.step))
+    return JudgedRun(
+        run=run,
+        step=step,
+        values=values,
+        statuses=statuses,
+        not_finite=not_finite,
+        silence=Silence(run_id=run.id, losses=())
+        if step is None
+        else silence_of(data, run.id, step),
+    )
+
+
+def _since(curve: RunCurve, last: int) -> int:
+    """Return the first step up to ``last`` at which a curve is no number."""
+    points = zip(curve.steps, curve.values, strict=True)
+    return next((step for step, value in points if not math.isfinite(value)), last)
 
 
 def most(runs: Sequence[JudgedRun], holds: Callable[[JudgedRun], bool]) -> bool:

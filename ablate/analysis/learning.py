@@ -90,7 +90,7 @@ def rate_too_low(views: Sequence[RunView]) -> Sign | None:
 
 
 def _step_lengths(view: RunView) -> dict[str, list[float]]:
-    """Return part -> the lengths of its steps.
+    """Return part -> the lengths of its steps, at least two of each.
 
     A part that never moves says nothing of the rate, and codes that are means move by another rule.
     """
@@ -99,7 +99,7 @@ def _step_lengths(view: RunView) -> dict[str, list[float]]:
         for part in view.data.names_in("train/update")
         if not _is_of_codes(part)
     }
-    return {part: curve for part, curve in curves.items() if any(curve)}
+    return {part: curve for part, curve in curves.items() if len(curve) > 1 and any(curve)}
 
 
 def part_still(views: Sequence[RunView]) -> Sign | None:
@@ -130,7 +130,7 @@ def _movements(view: RunView) -> dict[str, bool]:
     for group in ("train/update", "train/change"):
         for name in view.data.names_in(group):
             key = f"{group}/{name}"
-            now = view.recent(key)
+            now = view.settled(key)
             if now is None or _is_of_codes(name):
                 continue
             found[key] = now != 0 or any(view.history(key).values())
@@ -180,7 +180,7 @@ def _code_changes(view: RunView) -> dict[str, float]:
     for name in view.data.names_in("train/change"):
         index = name.removeprefix("codebook_q")
         if index != name and view.recent(f"train/rvq/perplexity_q{index}") is not None:
-            value = view.recent(f"train/change/{name}")
+            value = view.settled(f"train/change/{name}")
             if value is not None:
                 found[f"train/change/{name}"] = value
     return found
@@ -200,7 +200,7 @@ def codes_explain_little(views: Sequence[RunView]) -> Sign | None:
     """Codes that move but do not fit what they stand for."""
 
     def look(view: RunView) -> dict[str, float] | None:
-        explained = view.recent("train/rvq/explained_variance")
+        explained = view.settled("train/rvq/explained_variance")
         if explained is None or explained >= EXPLAINED:
             return None
         return {"train/rvq/explained_variance": explained}
@@ -220,7 +220,7 @@ def codes_collapsed(views: Sequence[RunView]) -> Sign | None:
     """Hardly any code in use in the first codebook."""
 
     def look(view: RunView) -> dict[str, float] | None:
-        usage, codes = view.recent("train/rvq/usage_q0"), view.recent("train/rvq/perplexity_q0")
+        usage, codes = (view.settled(f"train/rvq/{key}_q0") for key in ("usage", "perplexity"))
         if usage is None or codes is None or usage >= FEW_CODES:
             return None
         return {"train/rvq/usage_q0": usage, "train/rvq/perplexity_q0": codes}

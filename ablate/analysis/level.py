@@ -109,7 +109,7 @@ def offset(views: Sequence[RunView]) -> Sign | None:
     """A level that is made of a constant."""
 
     def look(view: RunView) -> dict[str, float] | None:
-        whole, sound = view.recent("train/audio/rms"), view.recent("train/audio/rms_ac")
+        whole, sound = view.settled("train/audio/rms"), view.settled("train/audio/rms_ac")
         if whole is None or sound is None or not whole > 0 or view.is_too_quiet:
             return None
         if 1 - (sound / whole) ** 2 < OFFSET:
@@ -145,16 +145,20 @@ _Forces = Mapping[str, float]
 
 
 def _quiet(view: RunView) -> list[tuple[float, _Forces]]:
-    """Return (level, forces) wherever the output was quieter than the target."""
+    """Return (level, forces) wherever the output was quieter than the target; none from one record.
+
+    A single record shows where an output is, not where it is pulled to.
+    """
     names = [name for name in view.data.names_in("train/force") if name != "total"]
     curves = {name: view.history(f"train/force/{name}") for name in names}
     steps = sorted({step for curve in curves.values() for step in curve})
     levels = view.levels()
-    return [
+    found: list[tuple[float, _Forces]] = [
         (levels[step], {name: curve[step] for name, curve in curves.items() if step in curve})
         for step in steps
         if levels.get(step, 1.0) < 1
     ]
+    return found if len(found) > 1 else []
 
 
 def _fall(quiet: Sequence[tuple[float, _Forces]]) -> list[_Forces]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from ablate.analysis.contrasts import Contrast
 from ablate.analysis.judged import JudgedRun, most
@@ -11,7 +11,7 @@ from ablate.analysis.onset import Miss, misses_of
 from ablate.analysis.study_data import StudyData
 from ablate.analysis.windows import initial_value, relative_change
 from ablate.analysis.wording import listed, number, of_runs, percent, span, spread
-from ablate.domain import Event, RunState
+from ablate.domain import IMPORTED, Event, RunState
 from ablate.rules import Status, Target, mean
 
 Reason = tuple[tuple[int, float, int], str]
@@ -22,21 +22,23 @@ _FAIL, _WARN, _NOTE = range(3)
 
 def reasons_for(
     data: StudyData,
-    variant: str,
     at_step: int,
     *,
     runs: Sequence[JudgedRun],
     contrasts: Mapping[str, Contrast],
+    repeats: Mapping[str, int],
     baseline_failed: bool,
 ) -> tuple[str, ...]:
-    """Return why a variant with points is judged as it is, the weightiest first."""
+    """Return why a variant with points is judged as it is, the weightiest first; none may be."""
     reasons = [
+        *_not_finite(runs),
         *_target_reasons(data, runs, at_step),
         *_silence_reasons(runs),
         *_endings(runs),
         *_guard_reasons(data, runs),
         *_gate_reasons(data, runs, at_step),
         *_contrast_reasons(data, runs, contrasts, baseline_failed),
+        *_repeated(runs, repeats),
         *_unfinished(runs),
         *_waiting(runs),
         *_good_targets(data, runs),
@@ -44,8 +46,7 @@ def reasons_for(
         *_without_value(data, runs),
         *_lineage(runs),
     ]
-    texts = tuple(text for _, text in sorted(reasons, key=lambda r: r[0]))
-    return texts or (_default_reason(data, variant),)
+    return tuple(text for _, text in sorted(reasons, key=lambda r: r[0]))
 
 
 def reasons_without_points(runs: Sequence[JudgedRun]) -> tuple[str, ...]:
@@ -56,32 +57,64 @@ def reasons_without_points(runs: Sequence[JudgedRun]) -> tuple[str, ...]:
     return (*said, f"none of its {len(runs)} runs has logged a point")
 
 
+def _not_finite(runs: Sequence[JudgedRun]) -> list[Reason]:
+    """Return which compared keys are no numbers, those together that are so in the same runs."""
+    grouped: dict[tuple[int, ...], list[str]] = {}
+    for key in dict.fromkeys(key for r in runs for key in r.not_finite):
+        places = tuple(i for i, r in enumerate(runs) if key in r.not_finite)
+        grouped.setdefault(places, []).append(key)
+    reasons: list[Reason] = []
+    for order, (places, keys) in enumerate(grouped.items()):
+        odd = [runs[i] for i in places]
+        found = [r.not_finite[key] for r in odd for key in keys]
+        kinds = listed(sorted({number(f.value) for f in found}), "or")
+        text = f"{_stand(odd, len(runs), 'in')} {kinds} in {listed(keys)}"
+        first = min(f.since for f in found)
+        reasons.append(
+            ((_FAIL, -len(odd) / len(runs), order - 200), f"{text} (first at step {first})")
+        )
+    return reasons
+
+
+def _stand(runs: Sequence[JudgedRun], total: int, preposition: str) -> str:
+    """Return ``2 of 3 runs end with``, or what is true of runs that are not at their end."""
+    head = of_runs(len(runs), total)
+    verb = "stands" if len(runs) == total == 1 else "stand"
+    if any(r.is_under_way for r in runs):
+        return f"so far {head} {verb} at"
+    if not all(r.is_at_its_end for r in runs):
+        return f"{head} {verb} at"
+    return f"{head} end{'s' if len(runs) == total == 1 else ''} {preposition}"
+
+
 def _target_reasons(data: StudyData, runs: Sequence[JudgedRun], at_step: int) -> list[Reason]:
     reasons: list[Reason] = []
     for order, key in enumerate(data.targets):
         for status, severity in ((Status.CRITICAL, _FAIL), (Status.DEGRADING, _WARN)):
-            missing = [r for r in runs if r.statuses.get(key) == status]
+            missing = [r for r in runs if r.statuses.get(key) == status and key not in r.not_finite]
             if missing:
                 text = _missed(data, key, missing=missing, total=len(runs))
                 misses = misses_of(data, key, [r.run.id for r in missing], at_step)
-                reasons.append(
-                    ((severity, -len(missing) / len(runs), order), text + _since(misses))
-                )
+                is_final = all(r.is_at_its_end for r in missing)
+                since = _since(misses, is_final=is_final)
+                reasons.append(((severity, -len(missing) / len(runs), order), text + since))
     return reasons
 
 
-def _since(misses: Sequence[Miss]) -> str:
+def _since(misses: Sequence[Miss], *, is_final: bool) -> str:
     if not misses:
         return ""
     if not any(miss.was_met for miss in misses):
-        return "; never met"
-    return f"; missed for good from step {span(miss.step for miss in misses)}"
+        return "; never met" if is_final else "; not met yet"
+    return (
+        f"; missed {'for good ' if is_final else ''}from step {span(miss.step for miss in misses)}"
+    )
 
 
 def _missed(data: StudyData, key: str, *, missing: Sequence[JudgedRun], total: int) -> str:
     target = data.targets[key]
     values = [r.values[key] for r in missing]
-    head = f"{of_runs(len(missing), total)} end with {key} {spread(values)}"
+    head = f"{_stand(missing, total, 'with')} {key} {spread(values)}"
     centre = mean(values)
     if target.kind == "drift":
         firsts = [initial_value(data.curve(r.run.id, key)) for r in missing]
@@ -110,6 +143,7 @@ def _silence_reasons(runs: Sequence[JudgedRun]) -> list[Reason]:
         names = [loss.name for loss in silent[0].silence.losses]
         ratios = listed([f"{name} {_mean_ratio(silent, name):.2f}x" for name in names])
         text = f"{of_runs(len(silent), len(runs))}: every loss sits at its silent value ({ratios})"
+        text = _so_far(silent) + text
         since = [s for r in silent if (s := r.silence.since_step) is not None]
         text += f", from step {span(since)} on" if since else ""
         reasons.append(((_FAIL, -len(silent) / len(runs), -1), text))
@@ -127,6 +161,10 @@ def _silence_reasons(runs: Sequence[JudgedRun]) -> list[Reason]:
         )
         reasons.append(((_WARN, -len(partly) / len(runs), 100), text))
     return reasons
+
+
+def _so_far(runs: Sequence[JudgedRun]) -> str:
+    return "so far " if any(r.is_under_way for r in runs) else ""
 
 
 def _mean_ratio(runs: Sequence[JudgedRun], name: str) -> float:
@@ -205,20 +243,33 @@ def _contrast_reasons(
 ) -> list[Reason]:
     reasons: list[Reason] = []
     is_silent = most(runs, lambda r: r.silence.is_silent)
+    lost = sum(r.is_lost for r in runs)
     for order, (key, contrast) in enumerate(contrasts.items()):
         if contrast.verdict in ("worse", "better"):
             is_worse = contrast.verdict == "worse"
             severity = _WARN if is_worse and not baseline_failed else _NOTE
-            text = _contrast_sentence(data, key, contrast)
+            text = _so_far(runs) + _contrast_sentence(data, key, contrast)
             if is_worse and baseline_failed:
                 text += f", but {data.baseline} itself failed"
             elif not is_worse and is_silent:
                 text += ", as a silent output would be"
             reasons.append(((severity, 0.0, 400 + order), text))
-    open_ = [(k, c) for k, c in contrasts.items() if c.verdict == "unresolved" and c.pairs]
+    open_ = [
+        (k, c)
+        for k, c in contrasts.items()
+        if c.verdict == "unresolved" and c.difference is not None
+    ]
+    if withheld := [key for key, c in contrasts.items() if c.verdict == "withheld"]:
+        who = (
+            f"{of_runs(lost, len(runs))} lost, the rest proves nothing"
+            if lost
+            else f"{data.baseline} lost runs, and its survivors prove nothing"
+        )
+        text = f"no verdict against {data.baseline} in {', '.join(withheld)}: {who}"
+        reasons.append(((_NOTE, 0.0, 590), text))
     if open_:
         parts = [k + (f" ({c.seeds_needed} would)" if c.seeds_needed else "") for k, c in open_]
-        seeds = _seeds(c.pairs for _, c in open_)
+        seeds = _seeds([c for _, c in open_])
         text = f"not resolved against {data.baseline} with {seeds}: {', '.join(parts)}"
         reasons.append(((_NOTE, 0.0, 600), text))
     return reasons
@@ -228,13 +279,36 @@ def _contrast_sentence(data: StudyData, key: str, contrast: Contrast) -> str:
     what = f"{key}, by its distance to the target," if contrast.measure != "value" else key
     return (
         f"{what} is {contrast.verdict} than {data.baseline} ({number(contrast.difference)} "
-        f"[{number(contrast.ci_low)}, {number(contrast.ci_high)}], {_seeds([contrast.pairs])})"
+        f"[{number(contrast.ci_low)}, {number(contrast.ci_high)}], {_seeds([contrast])})"
     )
 
 
-def _seeds(pairs: Iterable[int]) -> str:
-    text = span(pairs)
-    return f"{text} seed{'' if text == '1' else 's'}"
+def _seeds(contrasts: Sequence[Contrast]) -> str:
+    """Return ``3 seeds``; of a comparison of means, how many each side has."""
+    if all(c.method == "paired" for c in contrasts):
+        text = span(c.pairs for c in contrasts)
+        return f"{text} seed{'' if text == '1' else 's'}"
+    own, theirs = (
+        span(n) for n in ([c.n_variant for c in contrasts], [c.n_baseline for c in contrasts])
+    )
+    return f"{own} against {theirs} seeds" + (
+        ", Welch" if all(c.method == "welch" for c in contrasts) else ""
+    )
+
+
+def _repeated(runs: Sequence[JudgedRun], repeats: Mapping[str, int]) -> list[Reason]:
+    """Return which seeds gave the same to the bit."""
+    own = [r.run for r in runs if r.run.id in repeats]
+    if not own:
+        return []
+    seeds = sorted({repeats[run.id] for run in own} | {run.seed for run in own})
+    why = "the same record twice, or a" if own[0].trainer == IMPORTED else "the"
+    verb = "does not use its seed" if own[0].trainer != IMPORTED else "that does not use its seed"
+    text = (
+        f"seeds {listed([str(seed) for seed in seeds])} give the same curves to the bit and count "
+        f"{'once' if len(own) == len(seeds) - 1 else 'once each'}: {why} trainer {verb}"
+    )
+    return [((_WARN, 0.0, 440), text)]
 
 
 def _unfinished(runs: Sequence[JudgedRun]) -> list[Reason]:
@@ -262,8 +336,9 @@ def _good_targets(data: StudyData, runs: Sequence[JudgedRun]) -> list[Reason]:
             met.append(_met(data, key, target, known))
     if not met:
         return []
-    came = sum(bool(r.values) for r in runs)
-    return [((_NOTE, 0.0, 350), f"met in {of_runs(came, len(runs))}: {', '.join(met)}")]
+    came = [r for r in runs if r.statuses]
+    text = f"{_so_far(came)}met in {of_runs(len(came), len(runs))}: {', '.join(met)}"
+    return [((_NOTE, 0.0, 350), text)]
 
 
 def _met(data: StudyData, key: str, target: Target, known: Sequence[JudgedRun]) -> str:
@@ -306,9 +381,3 @@ def _lineage(runs: Sequence[JudgedRun]) -> list[Reason]:
         return []
     text = f"begins from {parents[0].variant} at step {parents[0].step}, seed by seed"
     return [((_NOTE, 0.0, 570), text)]
-
-
-def _default_reason(data: StudyData, variant: str) -> str:
-    if variant == data.baseline:
-        return "it is the baseline, and no target is declared"
-    return "no target is declared, and no metric to compare"

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.analysis.silence import common_points
-from ablate.analysis.study_data import StudyData
+from ablate.analysis.study_data import RunCurve, StudyData
 from ablate.analysis.windows import value_at
 from ablate.domain import Run
 from ablate.rules import DEFAULT_RULE, Status
 
+RMS = "train/audio/rms"
+TARGET_RMS = "train/audio/target_rms"
 LOW = 0.7
 """Where no target says what is wanted, an output below this fraction of its level is too quiet."""
 LOUD = 2.0
@@ -36,6 +38,22 @@ class RunView:
         found = value_at(self.data.curve(self.run.id, key), DEFAULT_RULE, self.last)
         return found.value if found else None
 
+    def settled(self, key: str) -> float | None:
+        """Return what `recent` does, None where the trained model was measured only once.
+
+        One record shows no movement, and may be of a model that has barely begun.
+        """
+        curve = self.data.curve(self.run.id, key)
+        if curve is None or not self._has_records(curve):
+            return None
+        return self.recent(key)
+
+    def _has_records(self, curve: RunCurve) -> bool:
+        first, last = DEFAULT_RULE.window(self.last)
+        recent = curve.between(max(1, first), last)
+        # Most have several in the last steps, which cost little to read.
+        return len(recent.steps) > 1 or len(curve.between(1, last).steps) > 1
+
     def history(self, key: str) -> dict[int, float]:
         """Return step -> value of the trained model: step 0 is left out."""
         curve = self.data.curve(self.run.id, key)
@@ -52,15 +70,31 @@ class RunView:
     @property
     def level(self) -> float | None:
         """The output's recent level over that of the target."""
-        output, target = self.recent("train/audio/rms"), self.recent("train/audio/target_rms")
+        output = self.settled(RMS)
+        target = self.settled(TARGET_RMS) if self._logs_target else self._declared_level
         return None if output is None or not target else output / target
 
     def levels(self) -> dict[int, float]:
         """Return step -> the output's level over that of the target."""
-        output = self.data.curve(self.run.id, "train/audio/rms")
-        target = self.data.curve(self.run.id, "train/audio/target_rms")
+        if not self._logs_target:
+            goal = self._declared_level or 0.0
+            return {s: rms / goal for s, rms in self.history(RMS).items() if goal > 0}
+        output, target = (self.data.curve(self.run.id, key) for key in (RMS, TARGET_RMS))
         points = common_points(output, target, self.last)
         return {step: rms / goal for step, rms, goal in points if step > 0 and goal > 0}
+
+    @property
+    def _logs_target(self) -> bool:
+        return self.data.curve(self.run.id, TARGET_RMS) is not None
+
+    @property
+    def _declared_kind(self) -> str | None:
+        target = self.data.targets.get(RMS)
+        return target.kind if target else None
+
+    @property
+    def _declared_level(self) -> float | None:
+        return self.data.declared_level("train")
 
     @property
     def is_too_quiet(self) -> bool:
@@ -72,7 +106,9 @@ class RunView:
     def is_too_loud(self) -> bool:
         """Whether the output is far above its level and is not on its way back."""
         level = self.level
-        return level is not None and level > LOUD and not self._is_on_its_way_back()
+        has_ceiling = self._logs_target or self._declared_kind != "at_least"
+        is_loud = level is not None and has_ceiling and level > LOUD
+        return is_loud and not self._is_on_its_way_back()
 
     def _is_on_its_way_back(self) -> bool:
         levels = self.levels().items()
@@ -83,7 +119,7 @@ class RunView:
         return (now - before) / (1 - before) >= RECOVERS
 
     def _is_low(self, level: float) -> bool:
-        target, output = self.data.targets.get("train/audio/rms"), self.recent("train/audio/rms")
+        target, output = self.data.targets.get(RMS), self.recent(RMS)
         if target is None or target.kind == "drift" or output is None:
             return level < LOW
         return level < 1 and target.judge(output, None) != Status.GOOD

@@ -181,9 +181,10 @@ def _is_quiet(data: StudyData, run_id: str, split: str, at_step: int) -> bool:
     """Whether the output is far below the target's rms; True where one of them is not known."""
     output = value_at(data.curve(run_id, f"{split}/audio/rms"), DEFAULT_RULE, at_step)
     target = value_at(data.curve(run_id, f"{split}/audio/target_rms"), DEFAULT_RULE, at_step)
-    if output is None or target is None or not target.value > 0:
+    wanted = target.value if target else data.declared_level(split)
+    if output is None or wanted is None or not wanted > 0:
         return True
-    return output.value < QUIET * target.value
+    return output.value < QUIET * wanted
 
 
 def _since(pair: Sequence[tuple[int, float, float]]) -> int | None:

@@ -18,12 +18,12 @@ _NEGLIGIBLE = 46.0
 """Where the density has fallen by this power of e it ends."""
 
 
-def t_tail(t: float, df: int, shift: float = 0.0) -> float:
+def t_tail(t: float, df: float, shift: float = 0.0) -> float:
     """Return P(T > t), exact to 1e-12 of itself or to 1e-20, whichever is more.
 
     Args:
         t: Any finite number.
-        df: Degrees of freedom, at least 1.
+        df: Degrees of freedom, at least 1; Welch's test has fractions of one.
         shift: The noncentrality; 0 for Student's t.
     """
     root = math.sqrt(0.5)
@@ -35,12 +35,12 @@ def t_tail(t: float, df: int, shift: float = 0.0) -> float:
 
 
 @lru_cache
-def t_quantile(p: float, df: int) -> float:
+def t_quantile(p: float, df: float) -> float:
     """Return the t with P(T <= t) = p of Student's t.
 
     Args:
         p: From 0.75 to below 1; intervals ask for no less.
-        df: Degrees of freedom, at least 1.
+        df: Degrees of freedom, at least 1; Welch's test has fractions of one.
     """
     # Newton's method from the left of a convex function: it never oversteps.
     t = NormalDist().inv_cdf(p)
@@ -51,13 +51,13 @@ def t_quantile(p: float, df: int) -> float:
         t += step
 
 
-def _density(t: float, df: int) -> float:
+def _density(t: float, df: float) -> float:
     scale = math.lgamma((df + 1) / 2) - math.lgamma(df / 2) - 0.5 * math.log(df * math.pi)
     return math.exp(scale - (df + 1) / 2 * math.log1p(t * t / df))
 
 
 @lru_cache(maxsize=16)  # up to some ten thousand numbers each
-def _sizes(df: int, width: float) -> tuple[tuple[float, float], ...]:
+def _sizes(df: float, width: float) -> tuple[tuple[float, float], ...]:
     """Return values of S, ``width`` apart in its logarithm, with weights that sum to 1."""
     # The log density in u = log S is df u - df exp(2 u) / 2, highest at 0.
     log_scale = math.log(2 * width) + df / 2 * math.log(df / 2) - math.lgamma(df / 2)

@@ -10,6 +10,9 @@ from ablate.domain import Event, Run, RunState, Variant
 from ablate.errors import NotFoundError, did_you_mean
 from ablate.rules import DEFAULT_RULE, Goal, Guard, MetricRule, Target
 
+_TELLING = (("valid/loss/", "valid/audio/"), ("train/loss/", "train/audio/"), ("",))
+"""Groups of keys to compare where a study declares nothing: the first that has any."""
+
 
 class RunCurve(Protocol):
     """One metric of one run, without what was replaced by a resume."""
@@ -126,6 +129,23 @@ class StudyData:
         """Return the keys with a metric or a target, metrics first, each once."""
         return tuple(dict.fromkeys([*self.metrics, *self.targets]))
 
+    def compared_keys(self) -> tuple[str, ...]:
+        """Return the declared keys; where none is, what says most of what was logged."""
+        return self.declared_keys() or next(filter(None, map(self._starting_with, _TELLING)), ())
+
+    def _starting_with(self, prefixes: tuple[str, ...]) -> tuple[str, ...]:
+        found = (key for key in self.keys if key.startswith(prefixes))
+        return tuple(key for key in found if not key.startswith("system/"))
+
+    def declared_level(self, split: str) -> float | None:
+        """Return the rms that a target of the output's level asks for, None without such a target.
+
+        It is a band's centre or a bound. It stands in where a trainer does not log the level of
+        the audio that it was given, as ``<split>/audio/target_rms``.
+        """
+        target = self.targets.get(f"{split}/audio/rms")
+        return None if target is None or target.kind == "drift" else target.value
+
     def names_in(self, *groups: str) -> tuple[str, ...]:
         """Return the last parts of the keys in these groups (``train/loss``), in sorted order."""
         prefixes = tuple(f"{group}/" for group in groups)
@@ -133,19 +153,24 @@ class StudyData:
         return tuple(sorted(set(found)))
 
 
-ENDED_EARLY = frozenset({RunState.DIVERGED, RunState.FAILED, RunState.CANCELLED, RunState.STOPPED})
-"""A run that ended before its last step holds nobody back: it is counted, and its ending is judged.
-A guard that spares hours on a lost run must not cost the others their comparison."""
+ENDED_BADLY = frozenset({RunState.DIVERGED, RunState.FAILED, RunState.STOPPED})
+"""A run that ended so is lost, whatever it had reached by then."""
 
 
 def read_step(run: Run, at_step: int) -> int | None:
     """Return the step at which a run is read when all are compared at ``at_step``.
 
-    A run that a guard or a gate stopped before is read where it was stopped; of one that came less
-    far for another reason there is nothing to read, and the result is None.
+    A run that a guard or a gate stopped before is read where it was stopped, and one that is under
+    way where it stands; of one that came less far for another reason there is nothing to read, and
+    the result is None.
     """
     if run.step is None:
         return None
     if run.step >= at_step:
         return at_step
-    return run.step if run.state == RunState.STOPPED else None
+    return run.step if run.state == RunState.STOPPED or is_under_way(run) else None
+
+
+def is_under_way(run: Run) -> bool:
+    """Whether a run has begun to train and is not finished: what it shows is not final."""
+    return bool(run.step) and not run.state.is_finished

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
-from ablate.analysis.contrasts import Contrast, mean_interval, paired_contrast, with_holm
+from ablate.analysis.contrasts import Contrast, contrast_of, mean_interval, with_holm
 from ablate.analysis.drift import worst
-from ablate.analysis.study_data import MetricSpec, StudyData, read_step
+from ablate.analysis.study_data import ENDED_BADLY, MetricSpec, StudyData, is_under_way, read_step
 from ablate.analysis.windows import RunValue, initial_value, relative_change, value_at
-from ablate.domain import Kind, Run
+from ablate.domain import Kind, Run, RunState
 from ablate.rules import Goal, Status, Target, mean
 
 
@@ -27,6 +27,13 @@ class SeedValue:
     status: Status | None
     stopped_at: int | None
     """The step at which the run was stopped, where that was before the compared step."""
+    stands_at: int | None
+    """The step of a run under way, where that is before the compared step."""
+
+    @property
+    def is_at_step(self) -> bool:
+        """Whether it was read at the compared step, and takes part in differences."""
+        return self.stopped_at is None and self.stands_at is None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,25 +64,45 @@ class Summary:
         """The earliest step at which these runs were stopped, None when they were not."""
         return min((v.stopped_at for v in self.seeds if v.stopped_at is not None), default=None)
 
+    @property
+    def stands_at(self) -> int | None:
+        """The least step at which these runs stand, None when they came to the compared step."""
+        return min((v.stands_at for v in self.seeds if v.stands_at is not None), default=None)
 
-def summarise(data: StudyData, spec: MetricSpec, step: int | None) -> dict[str, Summary]:
+
+def summarise(
+    data: StudyData, spec: MetricSpec, step: int | None, *, repeats: Collection[str] = ()
+) -> dict[str, Summary]:
     """Return variant -> summary of one metric, with contrasts to ``data.baseline``.
 
     A variant of which no run has a value at the step is absent.
+
+    Args:
+        data: The study.
+        spec: The metric.
+        step: The compared step.
+        repeats: Ids of runs that equal another seed's to the bit, and are not counted again.
     """
     if step is None:
         return {}
     target = data.targets.get(spec.key)
-    seeds = {name: _seed_values(data, name, spec, step) for name in data.names}
+    found = {name: _seed_values(data, name, spec, step) for name in data.names}
+    seeds = {
+        name: tuple(v for v in values if v.run_id not in repeats) for name, values in found.items()
+    }
     distances = {name: _compared(values, spec.goal, target) for name, values in seeds.items()}
     baseline = data.baseline
     others = [n for n in data.names if n != baseline and distances[n] and distances[baseline]]
     goal = None if spec.goal == "target" and target is None else spec.goal
     contrasts = [
-        paired_contrast(distances[n], distances[baseline], goal=goal, family=len(others))
+        contrast_of(distances[n], distances[baseline], goal=goal, family=len(others))
         for n in others
     ]
-    corrected = dict(zip(others, with_holm(contrasts, goal), strict=True))
+    lost = {name: _lost(data, name, values) for name, values in found.items()}
+    corrected = {
+        name: _withheld(contrast, lost[name], lost[baseline])
+        for name, contrast in zip(others, with_holm(contrasts, goal), strict=True)
+    }
     return {
         name: _summary(spec.key, values, corrected.get(name), target)
         for name, values in seeds.items()
@@ -83,10 +110,24 @@ def summarise(data: StudyData, spec: MetricSpec, step: int | None) -> dict[str, 
     }
 
 
+def _lost(data: StudyData, variant: str, values: Sequence[SeedValue]) -> float:
+    """Return the share of a variant's runs that ended badly or in what is no number."""
+    runs = data.runs_of(variant)
+    odd = {v.run_id for v in values if not math.isfinite(v.value)}
+    return sum(r.state in ENDED_BADLY or r.id in odd for r in runs) / len(runs) if runs else 0.0
+
+
+def _withheld(contrast: Contrast, lost: float, lost_by_baseline: float) -> Contrast:
+    """Return the contrast without what survivors say for the side that lost more runs."""
+    spared = {"better", "equal"} if lost > lost_by_baseline else set[str]()
+    spared |= {"worse"} if lost < lost_by_baseline else set[str]()
+    return replace(contrast, verdict="withheld") if contrast.verdict in spared else contrast
+
+
 def _seed_values(
     data: StudyData, variant: str, spec: MetricSpec, step: int
 ) -> tuple[SeedValue, ...]:
-    """Return the values at the step; where every run was stopped before it, those of the ends."""
+    """Return the values at the step; where no run came so far, those of where each is read."""
     target = data.targets.get(spec.key)
     found: list[SeedValue] = []
     for run in data.runs_of(variant):
@@ -94,12 +135,10 @@ def _seed_values(
         curve = data.curve(run.id, spec.key)
         value = value_at(curve, spec.rule, at) if at is not None else None
         if value and at is not None:
-            stopped_at = at if at < step else None
+            own = at if at < step else None
             first = initial_value(curve)
-            found.append(
-                _seed_value(run, value, initial=first, target=target, stopped_at=stopped_at)
-            )
-    return tuple(v for v in found if v.stopped_at is None) or tuple(found)
+            found.append(_seed_value(run, value, initial=first, target=target, own_step=own))
+    return tuple(v for v in found if v.is_at_step) or tuple(found)
 
 
 def _seed_value(
@@ -108,7 +147,7 @@ def _seed_value(
     *,
     initial: float | None,
     target: Target | None,
-    stopped_at: int | None,
+    own_step: int | None,
 ) -> SeedValue:
     return SeedValue(
         run_id=run.id,
@@ -117,7 +156,8 @@ def _seed_value(
         initial=initial,
         step=value.step,
         status=target.judge(value.value, initial) if target else None,
-        stopped_at=stopped_at,
+        stopped_at=own_step if run.state is RunState.STOPPED else None,
+        stands_at=own_step if is_under_way(run) else None,
     )
 
 
@@ -125,7 +165,7 @@ def _compared(
     values: Sequence[SeedValue], goal: Goal | None, target: Target | None
 ) -> dict[int, float]:
     """Return seed -> the number that is compared: the value, or its distance to the target."""
-    values = [v for v in values if v.stopped_at is None]
+    values = [v for v in values if v.is_at_step]
     if goal != "target" or target is None:
         return {v.seed: v.value for v in values}
     return {

@@ -12,7 +12,7 @@ from ablate.domain import Json, Run
 from ablate.identity import canonical_json, flatten
 from ablate.rules import DEFAULT_RULE
 
-_TELLING = ("train/loss/", "valid/loss/", "train/rvq/", "train/change/")
+TELLING = ("train/loss/", "valid/loss/", "train/rvq/", "train/change/")
 """What the models do is seen in these, and every comparison reads them."""
 _TOTAL = "train/loss/total"
 """A term can be part of the total and yet touch no weight, as one that no gradient passes."""
@@ -56,7 +56,8 @@ def _compare(data: StudyData, other: str, variant: str, at_step: int) -> Twin | 
     ]
     if not changes or not pairs:
         return None
-    counts = [_equal_curves(data, first, second, at_step) for first, second in pairs]
+    telling = _telling(data)
+    counts = [equal_curves(data, telling, pair, at_step) for pair in pairs]
     if not all(counts):
         return None
     return Twin(other=other, changes=changes, curves=min(counts), seeds=len(pairs))
@@ -74,14 +75,18 @@ def changes_between(
     )
 
 
-def _equal_curves(data: StudyData, first: Run, second: Run, at_step: int) -> int:
-    """Return how many curves both runs have, 0 as soon as one differs or says nothing."""
+def equal_curves(data: StudyData, keys: Sequence[str], runs: tuple[Run, Run], at_step: int) -> int:
+    """Return how many of the curves both runs have, 0 as soon as one differs.
+
+    Also 0 where they say nothing: no curve moves, or one of the runs has not begun.
+    """
+    first, second = runs
     last = min(at_step, first.step or 0, second.step or 0)
     if last == 0:
         return 0
     shared = [
         (one, two)
-        for key in _telling(data)
+        for key in keys
         if (one := data.curve(first.id, key)) and (two := data.curve(second.id, key))
     ]
     # Most differ in the last steps already, which cost little to read.
@@ -93,9 +98,20 @@ def _equal_curves(data: StudyData, first: Run, second: Run, at_step: int) -> int
     return len(shared) if any(len(set(one.values)) > 1 for one, _ in shared) else 0
 
 
+def changes_nothing(data: StudyData, variant: str, at_step: int) -> bool:
+    """Whether every run of a variant is, to the bit, the baseline's run at its seed."""
+    theirs = {run.seed: run for run in data.runs_of(data.baseline)}
+    runs = data.runs_of(variant)
+    telling = _telling(data)
+    return bool(runs) and all(
+        run.seed in theirs and equal_curves(data, telling, (theirs[run.seed], run), at_step)
+        for run in runs
+    )
+
+
 def _telling(data: StudyData) -> Sequence[str]:
     """Return the keys that say what a model does; all but the timings where there are none."""
-    telling = [key for key in data.keys if key.startswith(_TELLING) and key != _TOTAL]
+    telling = [key for key in data.keys if key.startswith(TELLING) and key != _TOTAL]
     return telling or [key for key in data.keys if not key.startswith(_BESIDE)]
 
 

@@ -1,9 +1,11 @@
 """What follows for a variant from its targets, its losses, its endings and its contrasts.
 
-A run fails when it diverged, failed, was stopped, misses a target by more than as much again as
-the target allows, or sits at silence in every loss. A variant fails when at least half of its runs
-do, and is unresolved when fewer do: its seeds disagree. Every count is k of n; a run that ended
-badly is counted, never dropped.
+A run fails when it diverged, failed, was stopped, ends in what is no number, misses a target by
+more than as much again as the target allows, or is as good as an output that knows nothing. A
+variant fails when at least half of its runs do, or any ends in what is no number; it is unresolved
+when fewer fail: its seeds disagree. Every count is k of n; a run that ended badly is counted, never
+dropped. What runs under way show is not final, and fails nobody. Only what was judged can pass:
+by targets, or by a difference to the baseline.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from ablate.analysis.contrasts import Contrast
 from ablate.analysis.judged import JudgedRun, judged_runs, most
 from ablate.analysis.reasons import reasons_for, reasons_without_points
 from ablate.analysis.study_data import StudyData
+from ablate.analysis.twins import changes_nothing
 from ablate.rules import Status
 
 
@@ -26,7 +29,14 @@ class Verdict(StrEnum):
     DEGRADING = "degrading"
     FAILED = "failed"
     UNRESOLVED = "unresolved"
+    UNDER_WAY = "under way"
+    """Runs are under way, and those that are finished do not decide it."""
+    NO_EFFECT = "no effect"
+    """Everything is exactly as in the baseline."""
+    NOT_JUDGED = "not judged"
+    """There is neither a target nor a difference to judge it by."""
     NO_DATA = "no data"
+    """Nothing that was declared has a value."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +54,7 @@ def judge(
     at_step: int | None,
     *,
     contrasts: Mapping[str, Contrast],
+    repeats: Mapping[str, int] | None = None,
     baseline_failed: bool = False,
 ) -> VariantVerdict:
     """Return the verdict on a variant.
@@ -54,6 +65,7 @@ def judge(
         at_step: The compared step; None when no run has a point.
         contrasts: Key -> contrast with the baseline, for the declared metrics; empty for the
             baseline itself.
+        repeats: Id of a run -> the earlier seed that it repeats to the bit.
         baseline_failed: To be worse than a baseline that failed says nothing against a variant.
     """
     runs = judged_runs(data, variant, at_step or 0)
@@ -63,34 +75,66 @@ def judge(
         return VariantVerdict(
             variant=variant, verdict=verdict, reasons=reasons_without_points(runs)
         )
+    verdict = _verdict(data, variant, at_step, runs, contrasts, baseline_failed)
+    reasons = reasons_for(
+        data,
+        at_step,
+        runs=runs,
+        contrasts=contrasts,
+        repeats=repeats or {},
+        baseline_failed=baseline_failed,
+    )
     return VariantVerdict(
-        variant=variant,
-        verdict=_verdict(data, runs, contrasts, baseline_failed),
-        reasons=reasons_for(
-            data, variant, at_step, runs=runs, contrasts=contrasts, baseline_failed=baseline_failed
-        ),
+        variant=variant, verdict=verdict, reasons=reasons or (_default_reason(data, verdict),)
     )
 
 
 def _verdict(
     data: StudyData,
+    variant: str,
+    at_step: int,
     runs: Sequence[JudgedRun],
     contrasts: Mapping[str, Contrast],
     baseline_failed: bool,
 ) -> Verdict:
+    found = {c.verdict for c in contrasts.values()}
+    is_worse = "worse" in found and not baseline_failed
+    by_runs = _by_runs(data, runs, is_worse=is_worse)
+    if by_runs is not None:
+        return by_runs
+    has_targets = any(r.statuses for r in runs)
+    is_same = variant != data.baseline and changes_nothing(data, variant, at_step)
+    if is_same or (found == {"equal"} and not has_targets):
+        return Verdict.NO_EFFECT
+    if has_targets or "better" in found:
+        return Verdict.PASSED
+    is_compared = any(c.difference is not None for c in contrasts.values())
+    return Verdict.UNRESOLVED if is_compared else Verdict.NOT_JUDGED
+
+
+def _by_runs(data: StudyData, runs: Sequence[JudgedRun], *, is_worse: bool) -> Verdict | None:
+    """Return what the runs themselves decide, None when they leave it to what is compared."""
     judged = [r for r in runs if r.is_judged]
-    if most(judged, lambda r: r.fails):
+    final = [r for r in judged if not r.is_under_way]
+    if any(r.not_finite for r in final) or most(judged, lambda r: r in final and r.fails):
         return Verdict.FAILED
+    if any(r.is_under_way for r in runs):
+        return Verdict.UNDER_WAY
     if any(r.fails for r in judged):
         return Verdict.UNRESOLVED
-    if any(Status.DEGRADING in r.statuses.values() for r in judged):
+    if is_worse or any(Status.DEGRADING in r.statuses.values() for r in judged):
         return Verdict.DEGRADING
-    found = {c.verdict for c in contrasts.values()}
-    if "worse" in found and not baseline_failed:
-        return Verdict.DEGRADING
-    came = [r for r in runs if r.run.step is not None]
-    if len(came) < len(runs) or any(not r.run.state.is_finished for r in runs):
-        return Verdict.UNRESOLVED
-    if data.targets:
-        return Verdict.PASSED if judged else Verdict.UNRESOLVED
-    return Verdict.PASSED if not contrasts or found & {"better", "equal"} else Verdict.UNRESOLVED
+    if data.declared_keys() and not any(r.values for r in runs):
+        return Verdict.NO_DATA
+    is_whole = all(r.run.step is not None and r.run.state.is_finished for r in runs)
+    return None if is_whole else Verdict.UNRESOLVED
+
+
+def _default_reason(data: StudyData, verdict: Verdict) -> str:
+    match verdict:
+        case Verdict.NO_EFFECT:
+            return f"every curve is that of {data.baseline} to the bit"
+        case Verdict.NO_DATA:
+            return f"no value of what is declared: {', '.join(data.declared_keys())}"
+        case _:
+            return "there is no target and no difference to judge it by"

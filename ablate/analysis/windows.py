@@ -52,8 +52,7 @@ def value_at(curve: RunCurve | None, rule: MetricRule, at_step: int) -> RunValue
     """Return the value under ``rule`` at ``at_step``, or None when the curve has no point by then.
 
     Where the window holds no point, the latest earlier point stands in and the result says so;
-    nothing is interpolated. Step 0 stands in for nothing later: it is the untrained model. For
-    ``min`` and ``max`` a NaN is counted but is no extreme.
+    nothing is interpolated. Step 0 stands in for nothing later: it is the untrained model.
     """
     if curve is None:
         return None

@@ -60,8 +60,8 @@ def spread(values: Sequence[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def listed(parts: Sequence[str]) -> str:
+def listed(parts: Sequence[str], conjunction: str = "and") -> str:
     """Return ``a, b and c``."""
     if len(parts) < 2:
         return "".join(parts)
-    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return f"{', '.join(parts[:-1])} {conjunction} {parts[-1]}"

@@ -37,6 +37,7 @@ def status(
     form: str = _FORMAT,
 ) -> None:
     """Show every run: state, step, attempts, why it ended. Writes nothing."""
+    from ablate.analysis.newest import ending_in_no_number
     from ablate.code_check import by_other_code
     from ablate.render.studies import runs_table
 
@@ -45,9 +46,11 @@ def status(
             studies = [store.study(study)] if study else store.studies()
             runs = store.runs(studies[0].name if study else None)
             others = by_other_code(store, settings_of(context).project, runs)
+            no_numbers = ending_in_no_number(store, studies, runs)
         if watch and sys.stdout.isatty():
             sys.stdout.write("\x1b[2J\x1b[H")
-        show(runs_table(runs, {other.run.id: other.changes for other in others}), form, "status")
+        changes = {other.run.id: other.changes for other in others}
+        show(runs_table(runs, changes, no_numbers), form, "status")
         if not watch:
             say_changed_files(settings_of(context), studies)
             return

@@ -167,8 +167,11 @@ class GuardSpec(BaseModel):
 
     model_config = _STRICT
 
-    when: str
-    """``<metric key> <operator> <number>``, several joined by ``and``."""
+    when: str = Field(
+        description="<metric key> <operator> <number>, <metric key> is nan, or <metric key> "
+        "is not finite; several joined by and",
+        examples=["train/audio/rms < 0.0075", "train/loss/total is not finite"],
+    )
     for_steps: Annotated[int, Field(ge=0)] = Field(default=0, alias="for")
     """Steps over which it must hold without a break."""
     after_step: Annotated[int, Field(ge=0)] = Field(default=0, alias="after")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from ablate.analysis.comparison import Comparison, Metric, Row
-from ablate.analysis.contrasts import Contrast
+from ablate.analysis.contrasts import Contrast, Method
 from ablate.render import machine
 from ablate.render.comparison_tables import VERDICT_TONES, contrasts_table, values_table
 from ablate.render.formats import number, printable
@@ -70,6 +70,15 @@ def heading(comparison: Comparison) -> str:
     return f"Compared at step {comparison.at_step} with {comparison.baseline} as the baseline"
 
 
+def preview(comparison: Comparison) -> str:
+    """Return ``At step 60 of 700: 3 of 8 runs are under way; verdicts are previews``, or nothing.
+
+    It stands before everything else: what follows may still change.
+    """
+    text = comparison.preview or ""
+    return text[:1].upper() + text[1:]
+
+
 def verdict_lines(row: Row, *, limit: int | None = None) -> tuple[str, tuple[str, ...]]:
     """Return ``phase_a: failed`` and its reasons, the rest counted when there are too many."""
     reasons = row.reasons[:limit]
@@ -83,21 +92,35 @@ def method(comparison: Comparison) -> tuple[str, ...]:
     lines = [_rules_sentence(comparison.metrics)] if comparison.metrics else []
     lines.append("± is half of the 95% Student-t interval over seeds; one seed has none.")
     contrasts = [
-        c for r in comparison.rows for s in r.values.values() if (c := s.contrast) and c.pairs
+        c
+        for r in comparison.rows
+        for s in r.values.values()
+        if (c := s.contrast) and c.difference is not None
     ]
     if contrasts:
         others = sum(not row.is_baseline for row in comparison.rows)
-        lines.append(
-            "Differences are paired by seed; better or worse needs p < 0.05 in a paired t-test "
-            f"after Holm's correction over {others} variant{'' if others == 1 else 's'}."
-        )
-        lines.append(_sign_flip_sentence(contrasts))
+        lines.append(_test_sentence({c.method for c in contrasts}, others))
+    if paired := [c for c in contrasts if c.method == "paired"]:
+        lines.append(_sign_flip_sentence(paired))
     return tuple(lines)
+
+
+def _test_sentence(methods: set[Method], others: int) -> str:
+    tests: dict[Method, str] = {
+        "paired": "a t-test of differences that are paired by seed",
+        "welch": "Welch's t-test of the means where fewer than two seeds are shared",
+    }
+    named = " or ".join(test for method, test in tests.items() if method in methods)
+    return (
+        f"Better or worse needs p < 0.05 in {named}, "
+        f"after Holm's correction over {others} variant{'' if others == 1 else 's'}."
+    )
 
 
 def to_markdown_text(comparison: Comparison) -> str:
     """Return the comparison as GitHub Markdown."""
-    parts = [f"## {markdown_text(comparison.study)}"]
+    parts = [f"**{markdown_text(text)}**"] if (text := preview(comparison)) else []
+    parts += [f"## {markdown_text(comparison.study)}"]
     parts += [markdown_text(comparison.question)] if comparison.question else []
     parts += [f"{markdown_text(heading(comparison))}."]
     parts += [to_markdown(table) for table in _tables(comparison)]
@@ -115,7 +138,7 @@ def to_markdown_text(comparison: Comparison) -> str:
 def to_latex_text(comparison: Comparison) -> str:
     """Return the values and the differences as ``booktabs`` tables."""
     how = " ".join(method(comparison))
-    head = f"{comparison.study}. {heading(comparison)}"
+    head = ". ".join(filter(None, (comparison.study, preview(comparison), heading(comparison))))
     captions = (f"{head}. {how}", f"{head}: differences. {how}")
     tables = zip(_tables(comparison), captions, strict=False)
     return "\n\n".join(to_latex(table, caption=caption) for table, caption in tables)
@@ -130,10 +153,12 @@ def to_html_page(comparison: Comparison) -> str:
     notes = "".join(f"<p>{html_text(n)}</p>" for n in (*comparison.notes, *method(comparison)))
     tables = "".join(to_html(table) for table in _tables(comparison))
     title = html_text(comparison.study)
+    text = preview(comparison)
+    first = f"<p><strong>{html_text(text)}</strong></p>" if text else ""
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f"<style>{_STYLE}</style></head>"
-        f"<body><h1>{title}</h1><p>{html_text(comparison.question)}</p>"
+        f"<body>{first}<h1>{title}</h1><p>{html_text(comparison.question)}</p>"
         f"<p>{html_text(heading(comparison))}.</p>{tables}<dl>{items}</dl>{notes}</body></html>"
     )
 
@@ -155,7 +180,12 @@ def _plain(comparison: Comparison) -> str:
 
 
 def _head(comparison: Comparison) -> str:
-    lines = [comparison.study, comparison.question, heading(comparison)]
+    lines = [
+        preview(comparison),
+        comparison.study,
+        comparison.question,
+        heading(comparison),
+    ]
     return "\n".join(printable(line) for line in lines if line)
 
 

@@ -18,6 +18,9 @@ VERDICT_TONES: dict[str, Tone] = {
     Verdict.DEGRADING: "warn",
     Verdict.FAILED: "bad",
     Verdict.UNRESOLVED: "warn",
+    Verdict.UNDER_WAY: "muted",
+    Verdict.NO_EFFECT: "muted",
+    Verdict.NOT_JUDGED: "muted",
     Verdict.NO_DATA: "muted",
 }
 STATUS_TONES: dict[Status, Tone] = {
@@ -26,7 +29,12 @@ STATUS_TONES: dict[Status, Tone] = {
     Status.CRITICAL: "bad",
     Status.NO_DATA: "muted",
 }
-CONTRAST_TONES: dict[str | None, Tone] = {"better": "good", "worse": "bad", "unresolved": "muted"}
+CONTRAST_TONES: dict[str | None, Tone] = {
+    "better": "good",
+    "worse": "bad",
+    "unresolved": "muted",
+    "withheld": "muted",
+}
 GOALS = {"min": "lower", "max": "higher", "target": "at target", None: ""}
 LEGEND = (
     f"{STATUS_MARKS[Status.GOOD]} target met in every run   "
@@ -49,6 +57,9 @@ def values_table(comparison: Comparison) -> Table:
     if stops := [s.stopped_at for s in summaries if s.stopped_at is not None]:
         at = short_step(min(stops))
         notes.append(f"@{at}: all runs were stopped, the first at step {at}; read where stopped")
+    if stands := [s.stands_at for s in summaries if s.stands_at is not None]:
+        at = short_step(min(stands))
+        notes.append(f"@{at}: its runs are under way; read where they stand")
     return Table("Values", tuple(columns), tuple(rows), tuple(notes))
 
 
@@ -91,9 +102,9 @@ def summary_text(summary: Summary) -> str:
 
 
 def contrast_text(contrast: Contrast) -> str:
-    """Return ``-1.34 ±0.39 better``."""
-    if not contrast.pairs:
-        return "no shared seed"
+    """Return ``-1.34 ±0.39 better``, or why there is no difference."""
+    if contrast.difference is None:
+        return "no shared seed" if contrast.n_variant and contrast.n_baseline else "no number"
     half = half_width(contrast.ci_low, contrast.ci_high)
     return f"{signed(contrast.difference, half)} {contrast.verdict or ''}".rstrip()
 
@@ -131,8 +142,9 @@ def _value_cell(row: Row, key: str) -> Cell:
     value, *error = summary_text(summary).split(" ")
     if summary.n != row.runs:
         error.append(f"(n={summary.n})")
-    if summary.stopped_at is not None:
-        error.append(f"@{short_step(summary.stopped_at)}")
+    for step in (summary.stopped_at, summary.stands_at):
+        if step is not None:
+            error.append(f"@{short_step(step)}")
     mark = [STATUS_MARKS[summary.status]] if summary.status else []
     return Cell(
         " ".join([value, *error, *mark]),

@@ -27,6 +27,7 @@ def to_ndjson(comparison: Comparison) -> str:
         "schema": SCHEMA,
         "study": comparison.study,
         "at_step": comparison.at_step,
+        "preview": comparison.preview,
         "baseline": comparison.baseline,
     }
     return "\n".join(_dump(head | row_object(row)) for row in comparison.rows)
@@ -39,6 +40,7 @@ def comparison_object(comparison: Comparison) -> dict[str, Any]:
         "study": comparison.study,
         "question": comparison.question,
         "at_step": comparison.at_step,
+        "preview": comparison.preview,
         "baseline": comparison.baseline,
         "metrics": [
             {"key": m.key, "goal": m.goal, "rule": m.rule, "target": m.target}
@@ -99,6 +101,10 @@ COLUMNS = (
     "p_holm",
     "contrast",
     "seeds_needed",
+    "method",
+    "n_variant",
+    "n_baseline",
+    "stands_at",
 )
 
 
@@ -135,7 +141,8 @@ def _csv_row(comparison: Comparison, row: Row, index: int) -> list[Raw]:
     ]
     cells += _csv_summary(summary) if summary else [None, None, None, 0, *[None] * 5]
     contrast = summary.contrast if summary else None
-    return cells + (_csv_contrast(contrast) if contrast else [None] * 11)
+    cells += _csv_contrast(contrast) if contrast else [None] * 14
+    return [*cells, summary.stands_at if summary else None]
 
 
 def _csv_summary(s: Summary) -> list[Raw]:
@@ -166,6 +173,9 @@ def _csv_contrast(c: Contrast) -> list[Raw]:
         c.p_holm,
         c.verdict,
         c.seeds_needed,
+        c.method,
+        c.n_variant,
+        c.n_baseline,
     ]
 
 
@@ -186,6 +196,7 @@ def _summary_object(summary: Summary) -> dict[str, Any]:
         "change": summary.change,
         "status": str(summary.status) if summary.status else None,
         "stopped_at": summary.stopped_at,
+        "stands_at": summary.stands_at,
         "contrast": _contrast_object(summary.contrast) if summary.contrast else None,
         "seeds": [
             {
@@ -213,6 +224,9 @@ def _contrast_object(contrast: Contrast) -> dict[str, Any]:
         "verdict": contrast.verdict,
         "seeds_needed": contrast.seeds_needed,
         "measure": contrast.measure,
+        "method": contrast.method,
+        "n_variant": contrast.n_variant,
+        "n_baseline": contrast.n_baseline,
     }
 
 

@@ -184,13 +184,16 @@ def templates_table(specs: Mapping[str, StudySpec]) -> Table:
 
 
 def runs_table(
-    runs: Sequence[Run], other_code: Mapping[str, Sequence[str]] = MappingProxyType({})
+    runs: Sequence[Run],
+    other_code: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    no_numbers: Mapping[str, str] = MappingProxyType({}),
 ) -> Table:
     """Return runs with their state, step and why they ended or wait; where they branch off.
 
     Args:
         runs: In their order.
         other_code: Run id -> in what the code that trained it differs from what is there now.
+        no_numbers: Run id -> which metrics are NaN or infinite in their newest value.
     """
     has_branches = any(run.parent for run in runs)
     columns = (
@@ -204,6 +207,7 @@ def runs_table(
         Column("attempts", is_number=True),
         Column("wall_s", is_number=True),
         *([Column("trained by other code")] if other_code else []),
+        *([Column("not finite")] if no_numbers else []),
         Column("reason"),
     )
     rows = tuple(
@@ -218,6 +222,7 @@ def runs_table(
             _number(run.attempts),
             Cell(f"{run.wall_s:.1f}", run.wall_s),
             *([Cell(", ".join(other_code.get(run.id, ())), tone="warn")] if other_code else []),
+            *([Cell(no_numbers.get(run.id, ""), tone="bad")] if no_numbers else []),
             Cell(run.reason or run.waits_for or ""),
         )
         for run in runs

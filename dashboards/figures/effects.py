@@ -91,7 +91,7 @@ def _effect(variant: str, difference: float, contrast: Contrast) -> Effect:
         contrast.ci_low,
         contrast.ci_high,
         contrast_text(contrast),
-        contrast.verdict != "unresolved",
+        contrast.verdict not in ("unresolved", "withheld"),
     )
 
 

@@ -67,6 +67,15 @@ def gate(do: Action = "stop", step: int = 100, **targets: str) -> Gate:
     return Gate(step=step, do=do, demands=demands)
 
 
+def test_guards_on_no_number_count_by_what_they_say() -> None:
+    said = ("train/loss/l1 is nan", "train/loss/l1 is not finite", "train/loss/l1 < 0")
+    guards = [Guard.parse("g", when, do="stop") for when in said]
+
+    assert len({of(CONFIG), *(of(CONFIG, guards=[guard]) for guard in guards)}) == 4
+    other = Guard.parse("g", "train/loss/l1  is NOT finite", do="stop")
+    assert of(CONFIG, guards=[other]) == of(CONFIG, guards=[guards[1]])
+
+
 def test_gates_count_as_guards_do_when_they_stop() -> None:
     stops = of(CONFIG, gates=[gate(b=">= 8", c="<= 1")])
 

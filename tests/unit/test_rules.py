@@ -84,8 +84,59 @@ def test_guard_with_several_conditions_wants_all_of_them() -> None:
 
 
 @pytest.mark.parametrize(
+    ("when", "holding", "others"),
+    [
+        ("a/loss is nan", [math.nan], [0.0, math.inf, -math.inf]),
+        ("a/loss is  NaN", [math.nan], [1e300]),
+        ("a/loss is not finite", [math.nan, math.inf, -math.inf], [0.0, -1e300]),
+        ("a/loss Is Not  Finite", [math.inf], [1.0]),
+    ],
+)
+def test_guard_can_say_that_a_value_is_no_number(when, holding, others) -> None:
+    guard = Guard.parse("broken", when, do="flag")
+
+    assert guard.when in ("a/loss is nan", "a/loss is not finite")
+    assert Guard.parse("broken", guard.when, do="flag") == guard
+    assert all(guard.holds({"a/loss": value}) for value in holding)
+    assert not any(guard.holds({"a/loss": value}) for value in others)
+
+
+def test_guard_joins_no_number_with_comparisons() -> None:
+    guard = Guard.parse("broken", "a/loss is nan and a/rms < 0.1 and a/x is not finite", do="flag")
+
+    assert guard.keys == ("a/loss", "a/rms", "a/x")
+    assert guard.holds({"a/loss": math.nan, "a/rms": 0.05, "a/x": math.inf})
+    assert not guard.holds({"a/loss": math.nan, "a/rms": math.nan, "a/x": math.inf})
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "number"),
+    [
+        *((rule, [1.0, 2.0, math.nan], math.nan) for rule in ("last", "mean_last_3", "min", "max")),
+        *((rule, [1.0, 2.0, math.inf], math.inf) for rule in ("last", "mean_last_3", "min", "max")),
+        *((rule, [1.0, 2.0, -math.inf], -math.inf) for rule in ("mean_last_3", "min", "max")),
+        ("min", [3.0, math.nan, 2.0, 4.0], 2.0),
+        ("max", [3.0, math.nan, 2.0, 4.0], 4.0),
+        ("max", [3.0, math.inf, 2.0], math.inf),
+        ("min", [math.nan], math.nan),
+    ],
+)
+def test_curve_that_ends_in_no_number_is_none_whatever_the_rule(text, values, number) -> None:
+    assert MetricRule.parse(text).reduce(values) == pytest.approx(number, nan_ok=True)
+
+
+@pytest.mark.parametrize(
     "text",
     [
+        *(
+            "x is",
+            "x is not",
+            "x is not nan",
+            "is nan",
+            "x is 3",
+            "x is nan y is nan",
+            "x is nan or y",
+        ),
         *("", "train/audio/rms", "x << 3", "x < y", "x == 3"),
         *("x < 3 and", "and x < 3", "x < 3 and and y < 3", "x < 3 or y < 3", "x < 3, y < 3"),
     ],

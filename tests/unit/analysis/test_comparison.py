@@ -59,19 +59,47 @@ def test_row_holds_mean_interval_change_and_contrast():
     assert compare(study()).row("base").values[KEY].contrast is None
 
 
-def test_compared_at_the_largest_step_that_all_reached_and_the_note_names_who_came_no_further():
-    data = make_data(
-        {"base": {0: flat(2.0)}, "short": {0: flat(2.0, 4)}},
+def going(**steps):
+    """Return a study of one run for each name, unfinished where less than 100 steps long."""
+    return make_data(
+        {name: {0: flat(2.0, step // 10 + 1)} for name, step in steps.items()},
         every=10,
         spec={"metrics": {KEY: "min"}},
-        states={("short", 0): RunState.RUNNING},
+        states={(name, 0): RunState.RUNNING for name, step in steps.items() if step < 100},
     )
 
-    comparison = compare(data)
 
-    assert comparison.at_step == 30
-    assert "short-s0 (running)" in comparison.notes[0]
-    assert "others reached 100" in comparison.notes[0]
+def test_a_finished_variant_keeps_its_step_and_one_under_way_is_read_where_it_stands():
+    comparison = compare(going(base=100, short=30))
+
+    row = comparison.row("short")
+    assert comparison.at_step == 100
+    assert comparison.preview == (
+        "at step 100 of 700: 1 of 2 runs is under way; verdicts are previews"
+    )
+    assert comparison.notes == (
+        "under way before step 100, read where they stand, part of no difference: short-s0 "
+        "(step 30)",
+    )
+    assert (row.values[KEY].stands_at, row.values[KEY].contrast) == (30, None)
+    assert (row.verdict, comparison.row("base").verdict) == ("under way", "not judged")
+
+
+def test_where_all_are_under_way_the_one_that_has_barely_begun_does_not_say_where_to_compare():
+    comparison = compare(going(base=90, near=60, begun=0))
+
+    assert comparison.at_step == 60
+    assert "near-s0 (running) came no further, others reached 90" in comparison.notes[0]
+    assert "without a value at step 60: begun-s0 (running at step 0)" in comparison.notes[1]
+    assert comparison.preview.startswith("at step 60 of 700: 2 of 3 runs are under way")
+
+
+def test_a_step_that_no_run_has_reached_is_refused():
+    with pytest.raises(NotFoundError) as error:
+        compare(study(), at_step=101)
+
+    assert error.value.message.endswith("has come to step 101: the furthest is at 100")
+    assert "--at 100" in error.value.hint
 
 
 def test_a_run_that_diverged_holds_nobody_back_and_is_counted():
@@ -403,10 +431,10 @@ def test_a_variant_that_changes_nothing_is_said_to_be_exactly_as_the_baseline():
     assert row.reasons == (f"exactly as base in {KEY}",)
 
 
-def test_a_target_that_nothing_was_logged_for_leaves_the_verdict_open():
+def test_a_target_that_nothing_was_logged_for_leaves_no_data():
     data = make_data({"base": {0: flat(1.0)}}, spec={"targets": {"train/rvq/perplexity": ">= 8"}})
 
     row = compare(data).row("base")
 
-    assert row.verdict is Verdict.UNRESOLVED
+    assert row.verdict is Verdict.NO_DATA
     assert row.reasons == ("nothing to judge the target of train/rvq/perplexity by",)

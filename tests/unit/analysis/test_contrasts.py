@@ -11,12 +11,14 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
 from ablate.analysis.contrasts import (
+    contrast_of,
     holm,
     mean_interval,
     paired_contrast,
     paired_t_p,
     seeds_to_resolve,
     sign_flip_p,
+    welch_contrast,
     with_holm,
 )
 
@@ -122,6 +124,54 @@ def test_no_shared_seed_is_unresolved_without_numbers():
     contrast = paired_contrast({0: 1.0}, {1: 1.0}, goal="max")
 
     assert (contrast.pairs, contrast.difference, contrast.verdict) == (0, None, "unresolved")
+
+
+samples = st.lists(numbers, min_size=2, max_size=8).filter(lambda v: np.std(v) > 1e-3)
+
+
+@given(samples, samples)
+def test_welch_equals_scipy(own, theirs):
+    contrast = welch_contrast(dict(enumerate(own)), dict(enumerate(theirs)), goal="min")
+
+    expected = stats.ttest_ind(own, theirs, equal_var=False)
+    interval = expected.confidence_interval(0.95)
+    assert contrast.p_t == pytest.approx(expected.pvalue, rel=1e-9, abs=1e-12)
+    assert (contrast.ci_low, contrast.ci_high) == pytest.approx(
+        (interval.low, interval.high), rel=1e-9, abs=1e-9
+    )
+    assert (contrast.n_variant, contrast.n_baseline) == (len(own), len(theirs))
+
+
+def test_welch_resolves_values_without_any_spread_and_nothing_that_is_too_large_to_square():
+    ones, twos = dict.fromkeys(range(3), 1.0), dict.fromkeys(range(5, 8), 2.0)
+    huge = {seed: 1e308 * (-1) ** seed for seed in range(4)}
+
+    assert welch_contrast(twos, ones, goal="min").verdict == "worse"
+    assert welch_contrast(ones, ones, goal="min").verdict == "equal"
+    assert welch_contrast(huge, ones, goal="min").verdict == "unresolved"
+
+
+@pytest.mark.parametrize(
+    ("own", "method", "counts"),
+    [
+        (range(11, 16), "welch", (0, 5, 5)),
+        (range(5, 9), "welch", (0, 4, 5)),
+        (range(4, 9), "paired", (2, 2, 2)),
+        (range(5, 6), "paired", (1, 1, 1)),
+        (range(11, 12), "paired", (0, 1, 5)),
+    ],
+    ids=["none shared", "one shared", "two shared", "one value, shared", "one value"],
+)
+def test_seeds_are_paired_where_two_are_shared_and_means_compared_where_both_have_two(
+    own, method, counts
+):
+    variant = {seed: 1.0 + 0.01 * seed for seed in own}
+    base = {seed: 2.0 + 0.02 * seed for seed in range(1, 6)}
+
+    contrast = contrast_of(variant, base, goal="min")
+
+    assert contrast.method == method
+    assert (contrast.pairs, contrast.n_variant, contrast.n_baseline) == counts
 
 
 @pytest.mark.parametrize(

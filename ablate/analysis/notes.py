@@ -1,0 +1,112 @@
+"""What a reader of a comparison must know: who holds the step back, which values stand in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ablate.analysis.study_data import StudyData, is_under_way, read_step
+from ablate.analysis.summaries import Summary
+from ablate.analysis.wording import listed, of_runs
+from ablate.domain import Run, RunState
+
+
+def preview_of(data: StudyData, step: int | None) -> str | None:
+    """Return ``at step 60 of 700: 3 of 8 runs are under way; verdicts are previews``.
+
+    None when no run is under way.
+    """
+    going = [run for run in data.runs if is_under_way(run)]
+    if not going or step is None:
+        return None
+    planned = [end for run in data.runs if isinstance(end := run.config.get("steps"), int)]
+    end = f" of {max(planned)}" if planned and max(planned) > step else ""
+    verb = "is" if len(going) == 1 else "are"
+    return (
+        f"at step {step}{end}: {of_runs(len(going), len(data.runs))} {verb} under way; "
+        "verdicts are previews"
+    )
+
+
+def step_notes(data: StudyData, step: int, *, is_automatic: bool) -> list[str]:
+    """Return which runs came further than the compared step, or less far."""
+    reached = [r for r in data.runs if r.step is not None]
+    return [
+        *(_held_back(reached, step) if is_automatic else ()),
+        *_read_elsewhere(reached, step),
+        *_without_value(data, reached, step),
+    ]
+
+
+def _held_back(reached: Sequence[Run], step: int) -> Iterable[str]:
+    far = [r for r in reached if (r.step or 0) > step]
+    if far:
+        held = few([f"{r.label} ({r.state})" for r in reached if r.step == step])
+        last = max(r.step or 0 for r in far)
+        yield (
+            f"compared at step {step}, the largest that every run reached: {held} came no further, "
+            f"others reached {last}"
+        )
+
+
+def _read_elsewhere(reached: Sequence[Run], step: int) -> Iterable[str]:
+    elsewhere = [r for r in reached if (read_step(r, step) or step) < step]
+    if stopped := [r for r in elsewhere if r.state is RunState.STOPPED]:
+        names = few([f"{r.label} (step {r.step})" for r in stopped])
+        yield f"stopped before step {step}, read where stopped, part of no difference: {names}"
+    if going := [r for r in elsewhere if is_under_way(r)]:
+        names = few([f"{r.label} (step {r.step})" for r in going])
+        yield f"under way before step {step}, read where they stand, part of no difference: {names}"
+
+
+def _without_value(data: StudyData, reached: Sequence[Run], step: int) -> Iterable[str]:
+    if short := [r for r in reached if read_step(r, step) is None]:
+        names = few([f"{r.label} ({r.state} at step {r.step})" for r in short])
+        yield f"without a value at step {step}: {names}"
+    if none := [r for r in data.runs if r.step is None]:
+        yield f"without any point: {few([f'{r.label} ({r.state})' for r in none])}"
+
+
+def value_notes(
+    data: StudyData, key: str, step: int, by_variant: Mapping[str, Summary]
+) -> list[str]:
+    """Return which values of a metric stand in for others, are left out, or are of other seeds."""
+    notes: list[str] = []
+    earliest = data.spec(key).rule.window(step)[0]
+    old = {
+        v.step for s in by_variant.values() for v in s.seeds if v.step < earliest and v.is_at_step
+    }
+    if old:
+        where = f"step {step}" if earliest == step else f"steps {earliest} to {step}"
+        notes.append(f"{key} has no point at {where}; the latest before it, {min(old)}, stands in")
+    for name, summary in by_variant.items():
+        if summary.not_finite:
+            head = of_runs(summary.not_finite, summary.n + summary.not_finite)
+            others = "; the mean is over the others" if summary.n else ""
+            notes.append(f"{key} of {name} is NaN or infinite in {head}{others}")
+    return notes
+
+
+def seed_notes(data: StudyData, summaries: Mapping[str, Mapping[str, Summary]]) -> list[str]:
+    """Return which variants have other seeds than the baseline, and how they are compared."""
+    names = [
+        name
+        for name in data.names
+        if any(
+            (s := found.get(name)) and s.contrast and s.contrast.method == "welch"
+            for found in summaries.values()
+        )
+    ]
+    if not names:
+        return []
+    return [
+        f"different seeds: Welch's t-test instead of pairs for {few(names)}, "
+        f"which {'shares' if len(names) == 1 else 'share'} fewer than two seeds with "
+        f"{data.baseline}"
+    ]
+
+
+def few(names: Sequence[str], limit: int = 6) -> str:
+    """Return a list of names, cut after some."""
+    if len(names) <= limit:
+        return listed(names)
+    return f"{', '.join(names[:limit])} and {len(names) - limit} more"
