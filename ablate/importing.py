@@ -68,6 +68,8 @@ class Import:
     counts: Counts
     is_new: bool
     """Whether the study is."""
+    notes: tuple[str, ...] = ()
+    """What was decided or left out, a sentence each."""
 
     @property
     def changes(self) -> tuple[Arrival, ...]:
@@ -98,7 +100,13 @@ def plan_import(settings: Settings, options: ImportOptions) -> Import:
     old, stored = _stored(settings, options.study)
     arrivals = _place(runs, options, old, stored)
     plan = _plan(options, old, stored, arrivals)
-    return Import(plan=plan, arrivals=tuple(arrivals), counts=counts, is_new=old is None)
+    return Import(
+        plan=plan,
+        arrivals=tuple(arrivals),
+        counts=counts,
+        is_new=old is None,
+        notes=tuple(reading.notes),
+    )
 
 
 def apply_import(settings: Settings, planned: Import) -> None:

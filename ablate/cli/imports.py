@@ -153,6 +153,8 @@ def _import(
     wanted = ImportOptions(kind=kind, source=source, study=study, **options)
     planned = plan_import(settings, wanted)
     show(arrivals_table(planned), form, "import")
+    for note in planned.notes:
+        say(f"note: {note}")
     say(counts_text(planned.counts))
     if dry_run:
         say("dry run: nothing was imported")

@@ -218,6 +218,8 @@ class Reading:
 
     runs: list[SourceRun] = field(default_factory=list[SourceRun])
     counts: Counts = field(default_factory=Counts)
+    notes: list[str] = field(default_factory=list[str])
+    """What the user should know, a sentence each."""
 
     def total(self) -> Counts:
         """Return the counts of everything."""

@@ -59,6 +59,7 @@ def flat(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the leaves of nested objects under names with slashes."""
     for key, value in row.items():
         if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{key}/")  # pyright: ignore[reportUnknownArgumentType]
+            inner = f"{prefix}{key.strip()}/"
+            yield from flat(value, inner)  # pyright: ignore[reportUnknownArgumentType]
         else:
-            yield f"{prefix}{key}", value
+            yield f"{prefix}{key.strip()}", value

@@ -44,7 +44,7 @@ class KeyMap:
             self._add(entry)
 
     def _add(self, entry: str) -> None:
-        name, sign, target = entry.rpartition("=")
+        name, sign, target = (part.strip() for part in entry.rpartition("="))
         if not sign or not name or not target:
             raise UsageError(f"--map {entry}: unreadable", hint="write --map NAME=split/group/name")
         if target in ROLES:
@@ -69,7 +69,7 @@ class KeyMap:
             UsageError: If another name has the same key.
         """
         if name not in self._known:
-            self._known[name] = self._find(name)
+            self._known[name] = self._find(name.strip())
         return self._known[name]
 
     def _find(self, name: str) -> str | None:

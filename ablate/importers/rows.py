@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,10 +47,26 @@ class RowReader:
         self._request = request
         self._kind = kind
         self._time = time
-        self._roles = _roles(list(columns), request.names.roles)
-        self._of_role = {role: column for column, role in self._roles.items()}
         self._points: dict[tuple[str, ...], Points] = {}
         self.reading = Reading()
+        self.take_header(columns)
+
+    def take_header(self, columns: Iterable[str]) -> None:
+        """Read the rows that follow under these names.
+
+        Raises:
+            UsageError: If a typed column is not there, one is there twice, or there are no steps.
+        """
+        typed = self._request.names.roles
+        self._roles = _roles(list(columns), typed, self._request.source)
+        self._of_role = {role: column for column, role in self._roles.items()}
+
+    def is_header(self, cells: Sequence[str]) -> bool:
+        """Whether a row names columns, as where a writer that was started again wrote its own."""
+        names = [cell.strip() for cell in cells if cell.strip()]
+        steps = {self._of_role["step"].lower(), *_ALIASES["step"]}
+        has_step = any(name.lower() in steps for name in names)
+        return has_step and not any(_NUMBER.fullmatch(name) for name in names)
 
     def take(self, row: Mapping[str, Any]) -> None:
         """Take a row: one value if it is long, one for each metric if it is wide."""
@@ -57,7 +74,7 @@ class RowReader:
         points = self._points_of(row)
         time = _time(self._cell(row, "time"))
         if "key" in self._of_role:
-            pairs = [(str(self._cell(row, "key") or ""), self._restored(row))]
+            pairs = [(_text(self._cell(row, "key")), self._restored(row))]
         else:
             pairs = [(name, v) for name, v in row.items() if self._is_metric(name)]
         for name, value in pairs:
@@ -84,11 +101,13 @@ class RowReader:
 
     def _is_metric(self, name: str) -> bool:
         is_own = name.startswith("_") and "step" in self._of_role  # W&B's _runtime and the like
-        return name not in self._roles and name.lower() not in _IGNORED and not is_own
+        return (
+            bool(name) and name not in self._roles and name.lower() not in _IGNORED and not is_own
+        )
 
     def _points_of(self, row: Mapping[str, Any]) -> Points:
         """Return where a row's values go: by run, variant and seed, as far as it has them."""
-        place = tuple(str(self._cell(row, role) or "") for role in ("run", "variant", "seed"))
+        place = tuple(_text(self._cell(row, role)) for role in ("run", "variant", "seed"))
         if place not in self._points:
             self._points[place] = Points(self._request.names, time=self._time)
         return self._points[place]
@@ -114,12 +133,18 @@ class RowReader:
         return self.reading
 
 
-def _roles(columns: list[str], typed: Mapping[str, str]) -> dict[str, str]:
+def _roles(columns: list[str], typed: Mapping[str, str], where: str) -> dict[str, str]:
     """Return column -> role.
 
     Raises:
         UsageError: If a typed column is not there, or there is no column of steps.
     """
+    twice = [name for name, count in Counter(columns).items() if name and count > 1]
+    if twice:
+        raise UsageError(
+            f"{where}: the column '{twice[0]}' is there {columns.count(twice[0])} times",
+            hint="give each column a name of its own in the header",
+        )
     roles = {}
     for column, role in typed.items():
         if column not in columns:
@@ -138,10 +163,14 @@ def _roles(columns: list[str], typed: Mapping[str, str]) -> dict[str, str]:
         roles = {c: r for c, r in roles.items() if r not in ("key", "value", "kind")}
     if "step" not in roles.values():
         raise UsageError(
-            "there is no column of steps",
+            f"{where}: there is no column of steps",
             hint="name it with --map COLUMN=step; columns: " + ", ".join(columns[:20]),
         )
     return roles
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value).strip()
 
 
 def _number(value: Any) -> float | None:

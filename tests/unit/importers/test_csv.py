@@ -1,0 +1,140 @@
+"""CSV files as other people's programs leave them: padded, begun again, cut."""
+
+from pathlib import Path
+
+import pytest
+
+from ablate.errors import UsageError
+from ablate.importers import csv, jsonl
+from tests.unit.importers.test_importers import points, request
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "log.csv"
+    path.write_text(text)
+    return path
+
+
+def values(path: Path, *maps: str) -> dict[tuple[str, int], float]:
+    return {place: value for place, (value, _) in points(csv.read(request(path, *maps))).items()}
+
+
+def test_blanks_around_names_and_cells_say_nothing(tmp_path) -> None:
+    path = write(
+        tmp_path,
+        '             epoch,\t train/box_loss , "val loss"\n    0,   1.5,  2.5\n  1 , 1.25,\t2\n',
+    )
+
+    assert values(path) == {
+        ("train/scalar/box_loss", 0): 1.5,
+        ("valid/scalar/loss", 0): 2.5,
+        ("train/scalar/box_loss", 1): 1.25,
+        ("valid/scalar/loss", 1): 2.0,
+    }
+    mapped = values(path, " train/box_loss = train/loss/box", "epoch=step", "val loss=-")
+    assert mapped == {("train/loss/box", 0): 1.5, ("train/loss/box", 1): 1.25}
+
+
+def test_blanks_in_long_rows_and_json_lines(tmp_path) -> None:
+    path = write(tmp_path, "run, key , value, step\n a , loss , 0.5, 1\na,loss,0.25,2\n")
+    (run,) = csv.read(request(path)).runs
+    assert (run.name, run.points.counts.kept) == ("a", 2)
+
+    lines = tmp_path / "log.jsonl"
+    lines.write_text(
+        '{" step ": 1, " train ": {" loss ": 2.0}}\n{"step": 2, "train": {"loss": 3}}\n'
+    )
+    assert points(jsonl.read(request(lines))).keys() == {
+        ("train/scalar/loss", 1),
+        ("train/scalar/loss", 2),
+    }
+
+
+def test_header_in_the_middle_names_what_follows(tmp_path) -> None:
+    path = write(
+        tmp_path,
+        "epoch,acc,loss\n0,0.5,9\n1,0.6,8\nepoch,loss,lr,acc\n2,7,0.1,0.7\nepoch,loss,lr,acc\n3,6,0.1,0.8\n",
+    )
+
+    got = values(path)
+
+    acc = [got["import/scalar/acc", step] for step in range(4)]
+    assert acc == [0.5, 0.6, 0.7, 0.8]
+    assert [got["import/scalar/loss", step] for step in range(4)] == [9, 8, 7, 6]
+    assert {place for place in got if place[0] == "import/scalar/lr"} == {
+        ("import/scalar/lr", 2),
+        ("import/scalar/lr", 3),
+    }
+
+
+def test_text_in_a_row_is_no_header(tmp_path) -> None:
+    path = write(tmp_path, "step,loss,note\n0,1,epoch\n1,2,step\n,nan,step\n")
+
+    assert values(path) == {("import/scalar/loss", 0): 1.0, ("import/scalar/loss", 1): 2.0}
+
+
+@pytest.mark.parametrize("row", ["2,12.3,0.5,7", "2,1,0.5,,,x", "2,12.1,3,13,0.5"])
+def test_row_longer_than_its_header_is_refused_with_its_line(tmp_path, row) -> None:
+    path = write(tmp_path, f"step,loss,acc\n0,1,2\n\n1,1,2\n{row}\n3,1,2\n")
+
+    with pytest.raises(UsageError, match=r"log.csv, line 5: \d cells, but the header has 3 col"):
+        csv.read(request(path))
+
+
+def test_row_longer_than_the_header_before_it_is_refused_although_the_first_was_longer(
+    tmp_path,
+) -> None:
+    path = write(tmp_path, "step,loss,acc\n0,1,2\nstep,loss\n1,1\n2,1,2\n")
+
+    with pytest.raises(UsageError, match="line 5: 3 cells, but the header has 2 columns"):
+        csv.read(request(path))
+
+
+def test_shorter_rows_keep_what_they_have(tmp_path) -> None:
+    path = write(tmp_path, "step,loss,acc\n0,1\n1,2,3\n")
+
+    reading = csv.read(request(path))
+
+    assert reading.total().kept == 3
+    assert dict(reading.total().skipped) == {"missing at the end of a shorter row": 1}
+
+
+@pytest.mark.parametrize(
+    "last", ["2", "2,12", "2,12.", "2,12.7,0.", '2,"12', "2,12.75,0.5", "\0\0\0"]
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_last_line_without_an_end_is_left_out_and_told(tmp_path, last, end) -> None:
+    path = tmp_path / "log.csv"
+    path.write_bytes(end.join(["step,loss,acc", "0,14.25,0.25", "1,13.5,0.5", last]).encode())
+
+    reading = csv.read(request(path))
+
+    assert sorted(points(reading)) == [
+        ("import/scalar/acc", 0),
+        ("import/scalar/acc", 1),
+        ("import/scalar/loss", 0),
+        ("import/scalar/loss", 1),
+    ]
+    assert dict(reading.total().skipped) == {"cut: the last line has no end": 1}
+    assert "the last line (4) has no line end" in reading.notes[0]
+
+
+def test_last_cell_in_quotes_is_whole(tmp_path) -> None:
+    path = write(tmp_path, 'step,loss\n"0","1.5"\n"1","2.5"')
+
+    reading = csv.read(request(path))
+
+    assert (reading.total().kept, reading.notes) == (2, [])
+
+
+def test_column_that_is_there_twice_is_refused(tmp_path) -> None:
+    path = write(tmp_path, "step,loss, loss\n0,1,2\n")
+
+    with pytest.raises(UsageError, match=r"log.csv: the column 'loss' is there 2 times"):
+        csv.read(request(path))
+
+
+def test_index_without_a_name_is_no_metric(tmp_path) -> None:
+    path = write(tmp_path, ",step,loss\n0,10,1.5\n1,20,1.25\n")
+
+    assert values(path) == {("import/scalar/loss", 10): 1.5, ("import/scalar/loss", 20): 1.25}
