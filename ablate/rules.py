@@ -79,10 +79,12 @@ class Target:
             value: The metric, or None when there is none.
             initial: The run's first value; needed for a drift alone.
         """
-        if value is None or (self.kind == "drift" and not initial):
+        if value is None:
             return Status.NO_DATA
         if not math.isfinite(value):
             return Status.CRITICAL
+        if self.kind == "drift" and not initial:
+            return Status.NO_DATA
         excess = self._excess(value, initial)
         if excess <= 0:
             return Status.GOOD

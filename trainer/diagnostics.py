@@ -167,6 +167,35 @@ def pulls(terms: Terms, watched: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {**found, "train/force/total": torch.stack(forces).sum()} if forces else found
 
 
+def inner_pulls(terms: Terms, latents_BDT: Tensor) -> dict[str, Tensor]:
+    """Return how hard the quantizer's input is driven from inside the codec, and by its output.
+
+    ``train/grad_in/<term>``: the norm of ``w dL/dz`` at the quantizer's input z, for each term that
+    acts there without the output, as the commitment; ``train/grad_in/output`` for all others
+    together. Where the former is many times the latter, nothing of the output reaches the encoder.
+
+    Must be called before the backward pass; costs one through losses and decoder.
+
+    Args:
+        terms: Of the batch, with gradients.
+        latents_BDT: What the quantizer was given.
+
+    Source: ours.
+    """
+    audio_BT = terms.output.audio_BT
+    driven = {name: terms.weights[name] * v for name, v in terms.raw.items() if v.requires_grad}
+    inner = {name: v for name, v in driven.items() if _gradient(v, audio_BT) is None}
+    outer = [value for name, value in driven.items() if name not in inner]
+    places = {**inner, "output": torch.stack(outer).sum()} if inner and outer else {}
+    gradients = {name: _gradient(value, latents_BDT) for name, value in places.items()}
+    return {f"train/grad_in/{n}": g.norm() for n, g in gradients.items() if g is not None}
+
+
+def _gradient(value: Tensor, place: Tensor) -> Tensor | None:
+    """Return the gradient, None where the value does not depend on the place."""
+    return torch.autograd.grad(value, place, retain_graph=True, allow_unused=True)[0]
+
+
 class Stopwatch:
     """Steps per second since it was last read."""
 

@@ -65,7 +65,7 @@ def train_member(cfg: Config, run: Run, corpus: Corpus, state: Any | None) -> No
 
         step = training.step + 1
         is_examined = due(step, cfg.diagnostics_every, cfg)
-        pulls = diagnostics.pulls(terms, training.pulled) if is_examined else {}
+        pulls = examine(terms, made, training.pulled) if is_examined else {}
         step_size = StepSize(training.codec) if is_examined else None
         grad_norm = training.update(terms, learning_rate(cfg.optim, step))
         training.step = step
@@ -144,6 +144,14 @@ def describe(training: Training, terms: Terms, made: CodecOutput, batch: Batch) 
         **training.begin.distances(training.codec),
         **diagnostics.affines(training.codec),
     }
+
+
+def examine(
+    terms: Terms, made: CodecOutput, watched: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Return who drives level, parameters and the quantizer's input; needs backward passes."""
+    latents_BDT = made.stages["pre_rvq"]
+    return {**diagnostics.pulls(terms, watched), **diagnostics.inner_pulls(terms, latents_BDT)}
 
 
 def check_finite(values: Mapping[str, Any], step: int) -> None:

@@ -2,8 +2,9 @@
 
 A cause is named when at least half of a variant's runs show it. The order is that of certainty:
 what can be read off exactly (nothing changed, a part stands still) comes before what is weighed
-(a rate, a force), and what drives the level before what is seen at the end of it. Nothing here
-knows names of variants or of terms.
+(a force), and what drives the level before what is seen at the end of it. What decides over all
+that is trained, the learning rate and a term that drowns the others, comes first: the rest follows
+from it. Nothing here knows names of variants or of terms.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ablate.analysis.dominance import inner_term_dominates, term_dominates
 from ablate.analysis.learning import (
     codebook_still,
     codes_collapsed,
@@ -44,14 +46,16 @@ class Cause:
 
 _SIGNS: tuple[Callable[[Sequence[RunView]], Sign | None], ...] = (
     rate_too_high,
+    rate_too_low,
+    term_dominates,
     part_still,
     codebook_still,
+    inner_term_dominates,
     offset,
     weak_level_term,
     codes_explain_little,
     pulled_quieter,
     too_loud,
-    rate_too_low,
     codes_collapsed,
 )
 

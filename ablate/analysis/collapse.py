@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from ablate.analysis.run_view import RunView, middle, typical, views_of
 from ablate.analysis.silence import CLOSE
 from ablate.analysis.study_data import StudyData
+from ablate.analysis.trivial import TrivialLoss, distance
 from ablate.analysis.windows import initial_value
 from ablate.analysis.wording import listed, number, of_runs, span
 
@@ -20,23 +20,6 @@ NEAR = 0.03
 NEAR_STEPS = 20
 """And one within so many steps does."""
 _STAGE = re.compile(r"(\d+)_(.+)")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrivialLoss:
-    """One held-out loss beside what outputs that know nothing get."""
-
-    name: str
-    value: float
-    trivial: Mapping[str, float]
-    """Predictor -> its loss."""
-    counts: bool
-    """Whether the loss is part of what is trained on."""
-
-    def is_near(self, predictor: str) -> bool:
-        """Whether the loss lies within 5 % of that predictor's."""
-        value = self.trivial.get(predictor, math.nan)
-        return abs(self.value - value) <= CLOSE * abs(value)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,7 +122,7 @@ def _as_good_as(losses: Sequence[TrivialLoss], *, is_lost: bool) -> list[str]:
     near = [p for p in predictors if all(loss.is_near(p) for loss in counted)]
     if not near and not (is_lost and predictors):
         return []
-    best = min(near or predictors, key=lambda p: _distance(counted, p))
+    best = min(near or predictors, key=lambda p: distance(counted, p))
     ratios = listed(
         [f"{x.name} {x.value / x.trivial[best]:.2f}x" for x in counted if x.trivial.get(best)]
     )
@@ -148,13 +131,6 @@ def _as_good_as(losses: Sequence[TrivialLoss], *, is_lost: bool) -> list[str]:
         return [f"{text} output '{best}' gets ({ratios})"]
     text = "of all trivial outputs the held-out losses that are trained on are nearest to those of"
     return [f"{text} '{best}' ({ratios})"]
-
-
-def _distance(losses: Sequence[TrivialLoss], predictor: str) -> float:
-    """Return the mean size of the logarithm of loss over trivial loss, infinite without any."""
-    ratios = [x.value / value for x in losses if (value := x.trivial.get(predictor))]
-    logs = [abs(math.log(ratio)) for ratio in ratios if ratio > 0]
-    return sum(logs) / len(logs) if logs else math.inf
 
 
 def _stages(views: Sequence[RunView]) -> tuple[Stage, ...]:

@@ -12,6 +12,7 @@ from ablate.analysis.windows import (
     relative_change,
     trend_windows,
     value_at,
+    value_before,
     window_mean,
 )
 from ablate.rules import DEFAULT_RULE, Status, Target, mean
@@ -90,8 +91,8 @@ def _trend(
 def _parameter(data: StudyData, read: Sequence[tuple[str, int]], key: str) -> Parameter | None:
     rule = data.metrics[key].rule if key in data.metrics else DEFAULT_RULE
     curves = [(data.curve(run_id, key), step) for run_id, step in read]
-    pairs = [(value_at(c, rule, step), initial_value(c)) for c, step in curves]
-    known = [(now.value, first) for now, first in pairs if now]
+    found = [(c, value_at(c, rule, step)) for c, step in curves]
+    known = [(now.value, value_before(c, now)) for c, now in found if now]
     if not known:
         return None
     value, initial = mean([now for now, _ in known]), _mean([first for _, first in known])

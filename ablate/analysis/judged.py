@@ -14,7 +14,8 @@ from ablate.analysis.study_data import (
     is_under_way,
     read_step,
 )
-from ablate.analysis.windows import initial_value, value_at
+from ablate.analysis.trivial import Likeness, likeness_of
+from ablate.analysis.windows import value_at, value_before
 from ablate.domain import Run
 from ablate.rules import Status
 
@@ -43,6 +44,7 @@ class JudgedRun:
     not_finite: Mapping[str, NotFinite]
     """Those of `values` that are no numbers."""
     silence: Silence
+    likeness: Likeness
 
     @property
     def ended_badly(self) -> bool:
@@ -52,7 +54,7 @@ class JudgedRun:
     @property
     def is_judged(self) -> bool:
         """Whether there is anything to judge it by."""
-        return self.ended_badly or bool(self.values) or bool(self.silence.losses)
+        return self.ended_badly or bool(self.values or self.silence.losses or self.likeness.losses)
 
     @property
     def is_under_way(self) -> bool:
@@ -71,8 +73,18 @@ class JudgedRun:
 
     @property
     def fails(self) -> bool:
-        """Whether it is lost, misses a target critically, or is silent in every loss."""
-        return self.is_lost or self.silence.is_silent or Status.CRITICAL in self.statuses.values()
+        """Whether it is lost, misses a target critically, or is as good as what knows nothing."""
+        return (
+            self.is_lost
+            or self.silence.is_silent
+            or self.likeness.is_trivial
+            or Status.CRITICAL in self.statuses.values()
+        )
+
+    @property
+    def degrades(self) -> bool:
+        """Whether it misses a target by little, or is of use in its spectrum alone."""
+        return self.likeness.is_spectrum_only or Status.DEGRADING in self.statuses.values()
 
 
 def judged_runs(data: StudyData, variant: str, at_step: int) -> tuple[JudgedRun, ...]:
@@ -92,7 +104,7 @@ def _judge_run(data: StudyData, run: Run, at_step: int) -> JudgedRun:
             continue
         values[key] = found.value
         if key in data.targets:
-            statuses[key] = data.targets[key].judge(found.value, initial_value(curve))
+            statuses[key] = data.targets[key].judge(found.value, value_before(curve, found))
         if not math.isfinite(found.value):
             not_finite[key] = NotFinite(value=found.value, since=_since(curve, found.step))
     return JudgedRun(
@@ -104,6 +116,7 @@ def _judge_run(data: StudyData, run: Run, at_step: int) -> JudgedRun:
         silence=Silence(run_id=run.id, losses=())
         if step is None
         else silence_of(data, run.id, step),
+        likeness=Likeness() if step is None else likeness_of(data, run.id, step),
     )
 
 

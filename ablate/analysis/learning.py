@@ -19,8 +19,10 @@ PEAK = 0.05
 """Steps as long as this can do so at once; that they did is seen in parts that hardly move now."""
 DEAD = 1e-4
 """Shorter steps after such long ones have no gradient behind them."""
-IDLE = 1e-6
-"""Steps as short as this in most of the run lead nowhere."""
+IDLE = 1e-5
+"""Steps as short as this in most of the run lead nowhere, if also"""
+WAY = 0.01
+"""... all steps of the run in a row would be shorter than this fraction of the weights' length."""
 EXPLAINED = 0.25
 """A quantizer that explains less of the variance of its input passes on noise."""
 STILL = 1e-3
@@ -72,12 +74,15 @@ def rate_too_high(views: Sequence[RunView]) -> Sign | None:
 
 
 def rate_too_low(views: Sequence[RunView]) -> Sign | None:
-    """Steps too short to lead anywhere, in most of the run."""
+    """Steps too short to lead anywhere, in most of the run and all of them together."""
 
     def look(view: RunView) -> dict[str, float] | None:
         steps = _step_lengths(view)
         size = max((middle(curve) or 0.0 for curve in steps.values()), default=0.0)
-        return {"longest step": size} if 0 < size < IDLE else None
+        if not 0 < size < IDLE or size * view.last >= WAY:
+            return None
+        rate = view.recent("train/optim/lr")
+        return {"longest step": size} | ({} if rate is None else {"train/optim/lr": rate})
 
     if (found := seen(views, look)) is None:
         return None
@@ -86,6 +91,9 @@ def rate_too_low(views: Sequence[RunView]) -> Sign | None:
         f"the learning rate is too low: a step moves weights by "
         f"{number(evidence['longest step'])} of their own length (about {HEALTHY:g} is healthy)"
     )
+    if (rate := evidence.get("train/optim/lr")) is not None:
+        text += f" at train/optim/lr {number(rate)}"
+    text += ", so that the model is as good as untrained"
     return Sign(name="learning rate too low", sentence=text, evidence=evidence, runs=runs)
 
 

@@ -97,6 +97,7 @@ def read_guards(declared: Json) -> tuple[Guard, ...]:
 _FOR_VERDICTS = (
     "*/loss/*",
     "*/silent/*",
+    "null/*",
     "train/weighted/*",
     "*/audio/rms",
     "*/audio/target_rms",
@@ -105,6 +106,8 @@ _FOR_CAUSES = (
     "train/audio/rms_ac",
     "train/change/*",
     "train/force/*",
+    "train/grad/*",
+    "train/grad_in/*",
     "train/optim/*",
     "train/rvq/*",
     "train/update/*",

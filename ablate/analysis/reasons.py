@@ -8,16 +8,20 @@ from ablate.analysis.contrasts import Contrast
 from ablate.analysis.judged import JudgedRun, most
 from ablate.analysis.jumps import guard_of
 from ablate.analysis.onset import Miss, misses_of
+from ablate.analysis.silence_reasons import (
+    FAIL,
+    NOTE,
+    WARN,
+    Reason,
+    likeness_reasons,
+    silence_reasons,
+    so_far,
+)
 from ablate.analysis.study_data import StudyData
 from ablate.analysis.windows import initial_value, relative_change
 from ablate.analysis.wording import listed, number, of_runs, percent, span, spread
 from ablate.domain import IMPORTED, Event, RunState
 from ablate.rules import Status, Target, mean
-
-Reason = tuple[tuple[int, float, int], str]
-"""Sort key (severity, minus the share of runs, order of mention), sentence."""
-
-_FAIL, _WARN, _NOTE = range(3)
 
 
 def reasons_for(
@@ -33,7 +37,8 @@ def reasons_for(
     reasons = [
         *_not_finite(runs),
         *_target_reasons(data, runs, at_step),
-        *_silence_reasons(runs),
+        *silence_reasons(runs),
+        *likeness_reasons(runs),
         *_endings(runs),
         *_guard_reasons(data, runs),
         *_gate_reasons(data, runs, at_step),
@@ -71,7 +76,7 @@ def _not_finite(runs: Sequence[JudgedRun]) -> list[Reason]:
         text = f"{_stand(odd, len(runs), 'in')} {kinds} in {listed(keys)}"
         first = min(f.since for f in found)
         reasons.append(
-            ((_FAIL, -len(odd) / len(runs), order - 200), f"{text} (first at step {first})")
+            ((FAIL, -len(odd) / len(runs), order - 200), f"{text} (first at step {first})")
         )
     return reasons
 
@@ -90,7 +95,7 @@ def _stand(runs: Sequence[JudgedRun], total: int, preposition: str) -> str:
 def _target_reasons(data: StudyData, runs: Sequence[JudgedRun], at_step: int) -> list[Reason]:
     reasons: list[Reason] = []
     for order, key in enumerate(data.targets):
-        for status, severity in ((Status.CRITICAL, _FAIL), (Status.DEGRADING, _WARN)):
+        for status, severity in ((Status.CRITICAL, FAIL), (Status.DEGRADING, WARN)):
             missing = [r for r in runs if r.statuses.get(key) == status and key not in r.not_finite]
             if missing:
                 text = _missed(data, key, missing=missing, total=len(runs))
@@ -136,41 +141,6 @@ def _beside(relative: float) -> str:
     return f"{abs(relative):.0%} {side}" if abs(relative) >= 0.005 else f"just {side}"
 
 
-def _silence_reasons(runs: Sequence[JudgedRun]) -> list[Reason]:
-    silent = [r for r in runs if r.silence.is_silent]
-    reasons: list[Reason] = []
-    if silent:
-        names = [loss.name for loss in silent[0].silence.losses]
-        ratios = listed([f"{name} {_mean_ratio(silent, name):.2f}x" for name in names])
-        text = f"{of_runs(len(silent), len(runs))}: every loss sits at its silent value ({ratios})"
-        text = _so_far(silent) + text
-        since = [s for r in silent if (s := r.silence.since_step) is not None]
-        text += f", from step {span(since)} on" if since else ""
-        reasons.append(((_FAIL, -len(silent) / len(runs), -1), text))
-    partly = [
-        r
-        for r in runs
-        if not r.silence.is_silent and 2 * len(r.silence.at_silent) >= len(r.silence.losses) > 0
-    ]
-    if partly:
-        worst = partly[0].silence
-        ratios = listed([f"{loss.name} {loss.ratio:.2f}x" for loss in worst.at_silent])
-        text = (
-            f"{of_runs(len(partly), len(runs))}: {len(worst.at_silent)} of {len(worst.losses)} "
-            f"losses sit at their silent value ({ratios})"
-        )
-        reasons.append(((_WARN, -len(partly) / len(runs), 100), text))
-    return reasons
-
-
-def _so_far(runs: Sequence[JudgedRun]) -> str:
-    return "so far " if any(r.is_under_way for r in runs) else ""
-
-
-def _mean_ratio(runs: Sequence[JudgedRun], name: str) -> float:
-    return mean([loss.ratio for r in runs for loss in r.silence.losses if loss.name == name])
-
-
 def _endings(runs: Sequence[JudgedRun]) -> list[Reason]:
     reasons: list[Reason] = []
     for order, state in enumerate((RunState.DIVERGED, RunState.FAILED, RunState.STOPPED)):
@@ -181,7 +151,7 @@ def _endings(runs: Sequence[JudgedRun]) -> list[Reason]:
             at = f" at step {span(steps)}" if steps else " before its first point"
             why = sorted({run.reason for run in ended if run.reason})
             text = f"{of_runs(len(ended), len(runs))} {verb}{at}" + (f" ({why[0]})" if why else "")
-            reasons.append(((_FAIL, -len(ended) / len(runs), 200 + order), text))
+            reasons.append(((FAIL, -len(ended) / len(runs), 200 + order), text))
     return reasons
 
 
@@ -194,7 +164,7 @@ def _guard_reasons(data: StudyData, runs: Sequence[JudgedRun]) -> list[Reason]:
                 fired.setdefault(name, []).append(step)
     return [
         (
-            (_WARN, -len(steps) / len(runs), 300),
+            (WARN, -len(steps) / len(runs), 300),
             f"guard {name} fired in {of_runs(len(steps), len(runs))} at step {span(steps)}",
         )
         for name, steps in sorted(fired.items())
@@ -226,7 +196,7 @@ def _gate_reasons(data: StudyData, runs: Sequence[JudgedRun], at_step: int) -> l
         parts = [f"{key} in {of_runs(n, len(runs))}" for key, n in counts.items() if n]
         if parts:
             share = max(counts.values()) / len(runs)
-            reasons.append(((_WARN, -share, 310), f"critical at gate {step}: {', '.join(parts)}"))
+            reasons.append(((WARN, -share, 310), f"critical at gate {step}: {', '.join(parts)}"))
     return reasons
 
 
@@ -247,8 +217,8 @@ def _contrast_reasons(
     for order, (key, contrast) in enumerate(contrasts.items()):
         if contrast.verdict in ("worse", "better"):
             is_worse = contrast.verdict == "worse"
-            severity = _WARN if is_worse and not baseline_failed else _NOTE
-            text = _so_far(runs) + _contrast_sentence(data, key, contrast)
+            severity = WARN if is_worse and not baseline_failed else NOTE
+            text = so_far(runs) + _contrast_sentence(data, key, contrast)
             if is_worse and baseline_failed:
                 text += f", but {data.baseline} itself failed"
             elif not is_worse and is_silent:
@@ -266,12 +236,12 @@ def _contrast_reasons(
             else f"{data.baseline} lost runs, and its survivors prove nothing"
         )
         text = f"no verdict against {data.baseline} in {', '.join(withheld)}: {who}"
-        reasons.append(((_NOTE, 0.0, 590), text))
+        reasons.append(((NOTE, 0.0, 590), text))
     if open_:
         parts = [k + (f" ({c.seeds_needed} would)" if c.seeds_needed else "") for k, c in open_]
         seeds = _seeds([c for _, c in open_])
         text = f"not resolved against {data.baseline} with {seeds}: {', '.join(parts)}"
-        reasons.append(((_NOTE, 0.0, 600), text))
+        reasons.append(((NOTE, 0.0, 600), text))
     return reasons
 
 
@@ -308,7 +278,7 @@ def _repeated(runs: Sequence[JudgedRun], repeats: Mapping[str, int]) -> list[Rea
         f"seeds {listed([str(seed) for seed in seeds])} give the same curves to the bit and count "
         f"{'once' if len(own) == len(seeds) - 1 else 'once each'}: {why} trainer {verb}"
     )
-    return [((_WARN, 0.0, 440), text)]
+    return [((WARN, 0.0, 440), text)]
 
 
 def _unfinished(runs: Sequence[JudgedRun]) -> list[Reason]:
@@ -318,13 +288,13 @@ def _unfinished(runs: Sequence[JudgedRun]) -> list[Reason]:
         steps = span(run.step or 0 for run in waiting)
         verb = "has" if len(waiting) == 1 else "have"
         text = f"{of_runs(len(waiting), len(runs))} {verb} not finished (step {steps})"
-        reasons.append(((_NOTE, 0.0, 500), text))
+        reasons.append(((NOTE, 0.0, 500), text))
     ended = [r.run for r in runs if r.run.state == RunState.CANCELLED]
     if ended:
         steps = span(run.step or 0 for run in ended)
         verb = "was" if len(ended) == 1 else "were"
         text = f"{of_runs(len(ended), len(runs))} {verb} cancelled at step {steps}"
-        reasons.append(((_NOTE, 0.0, 501), text))
+        reasons.append(((NOTE, 0.0, 501), text))
     return reasons
 
 
@@ -337,8 +307,8 @@ def _good_targets(data: StudyData, runs: Sequence[JudgedRun]) -> list[Reason]:
     if not met:
         return []
     came = [r for r in runs if r.statuses]
-    text = f"{_so_far(came)}met in {of_runs(len(came), len(runs))}: {', '.join(met)}"
-    return [((_NOTE, 0.0, 350), text)]
+    text = f"{so_far(came)}met in {of_runs(len(came), len(runs))}: {', '.join(met)}"
+    return [((NOTE, 0.0, 350), text)]
 
 
 def _met(data: StudyData, key: str, target: Target, known: Sequence[JudgedRun]) -> str:
@@ -353,7 +323,7 @@ def _equal(data: StudyData, contrasts: Mapping[str, Contrast]) -> list[Reason]:
     keys = [key for key, contrast in contrasts.items() if contrast.verdict == "equal"]
     if not keys:
         return []
-    severity = _WARN if len(keys) == len(contrasts) else _NOTE
+    severity = WARN if len(keys) == len(contrasts) else NOTE
     return [((severity, 0.0, 450), f"exactly as {data.baseline} in {', '.join(keys)}")]
 
 
@@ -362,7 +332,7 @@ def _without_value(data: StudyData, runs: Sequence[JudgedRun]) -> list[Reason]:
     missing = [key for key in data.targets if not any(key in r.values for r in came)]
     if not missing:
         return []
-    return [((_NOTE, 0.0, 550), f"nothing to judge the target of {', '.join(missing)} by")]
+    return [((NOTE, 0.0, 550), f"nothing to judge the target of {', '.join(missing)} by")]
 
 
 def _waiting(runs: Sequence[JudgedRun]) -> list[Reason]:
@@ -372,7 +342,7 @@ def _waiting(runs: Sequence[JudgedRun]) -> list[Reason]:
     what = f"{waiting[0].variant} at step {waiting[0].step}"
     verb = "waits" if len(waiting) == 1 else "wait"
     text = f"{of_runs(len(waiting), len(runs))} {verb} for a checkpoint of {what}"
-    return [((_NOTE, 0.0, 560), text)]
+    return [((NOTE, 0.0, 560), text)]
 
 
 def _lineage(runs: Sequence[JudgedRun]) -> list[Reason]:
@@ -380,4 +350,4 @@ def _lineage(runs: Sequence[JudgedRun]) -> list[Reason]:
     if not parents:
         return []
     text = f"begins from {parents[0].variant} at step {parents[0].step}, seed by seed"
-    return [((_NOTE, 0.0, 570), text)]
+    return [((NOTE, 0.0, 570), text)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from ablate.analysis.contrasts import Contrast, contrast_of, mean_interval, with_holm
 from ablate.analysis.drift import worst
 from ablate.analysis.study_data import ENDED_BADLY, MetricSpec, StudyData, is_under_way, read_step
-from ablate.analysis.windows import RunValue, initial_value, relative_change, value_at
+from ablate.analysis.windows import RunValue, relative_change, value_at, value_before
 from ablate.domain import Kind, Run, RunState
 from ablate.rules import Goal, Status, Target, mean
 
@@ -22,6 +22,7 @@ class SeedValue:
     seed: int
     value: float
     initial: float | None
+    """Its first value; None where that is the only one."""
     step: int
     """The last step that counted."""
     status: Status | None
@@ -136,7 +137,7 @@ def _seed_values(
         value = value_at(curve, spec.rule, at) if at is not None else None
         if value and at is not None:
             own = at if at < step else None
-            first = initial_value(curve)
+            first = value_before(curve, value)
             found.append(_seed_value(run, value, initial=first, target=target, own_step=own))
     return tuple(v for v in found if v.is_at_step) or tuple(found)
 

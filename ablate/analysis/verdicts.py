@@ -19,7 +19,6 @@ from ablate.analysis.judged import JudgedRun, judged_runs, most
 from ablate.analysis.reasons import reasons_for, reasons_without_points
 from ablate.analysis.study_data import StudyData
 from ablate.analysis.twins import changes_nothing
-from ablate.rules import Status
 
 
 class Verdict(StrEnum):
@@ -122,7 +121,7 @@ def _by_runs(data: StudyData, runs: Sequence[JudgedRun], *, is_worse: bool) -> V
         return Verdict.UNDER_WAY
     if any(r.fails for r in judged):
         return Verdict.UNRESOLVED
-    if is_worse or any(Status.DEGRADING in r.statuses.values() for r in judged):
+    if is_worse or any(r.degrades for r in judged):
         return Verdict.DEGRADING
     if data.declared_keys() and not any(r.values for r in runs):
         return Verdict.NO_DATA

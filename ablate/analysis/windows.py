@@ -75,6 +75,17 @@ def initial_value(curve: RunCurve | None) -> float | None:
     return (curve.between(0, 0).values or curve.values)[0]
 
 
+def value_before(curve: RunCurve | None, found: RunValue) -> float | None:
+    """Return the first value, to tell a change up to ``found`` by; None where it is the only one.
+
+    One record shows no movement, though a change of zero could be computed from it.
+    """
+    if curve is None:
+        return None
+    first = curve.between(0, 0).steps or curve.between(0, found.step).steps
+    return initial_value(curve) if first and first[0] < found.step else None
+
+
 def trend_windows(at_step: int) -> tuple[Window, ...]:
     """Return the first, the middle and the last fifth of the steps up to ``at_step``."""
     if at_step < 5:

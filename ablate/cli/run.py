@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from ablate.store.base import Store
 
 
+_LISTED = 8
+"""Runs that a suggested command names."""
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command()(run)
@@ -182,11 +186,20 @@ def _show_waiting(waiting: Sequence[Run]) -> None:
 
 
 def _say_nothing_to_do(store: Store, request: Request) -> None:
+    """Say why nothing is run; exit as after a run with failures where failed runs are left."""
+    from ablate.domain import RunState
     from ablate.render.studies import count_states
 
     names = request.studies or tuple(study.name for study in store.studies())
-    runs = [run for name in names for run in store.runs(name)]
-    say(f"nothing to run: {count_states(runs)}")
+    runs = {run.id: run for name in names for run in store.runs(name)}
+    chosen = [run for run in runs.values() if not request.only or run.id in request.only]
+    say(f"nothing to run: {count_states(chosen)}")
+    failed = [run for run in chosen if run.state is RunState.FAILED]
+    if failed:
+        labels = [run.label if len(names) == 1 else f"{run.study}/{run.label}" for run in failed]
+        say(f"why: ablate logs {labels[0]}")
+        say(f"next: ablate retry {' '.join(labels[:_LISTED])}{' ...' * (len(labels) > _LISTED)}")
+        raise typer.Exit(1)
     say(f"next: ablate compare --study {names[-1]}")
 
 

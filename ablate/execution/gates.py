@@ -54,6 +54,11 @@ class _Window:
         elif 0 < step < self.first and (self.earlier is None or step >= self.earlier[0]):
             self.earlier = (step, value)
 
+    @property
+    def newest_step(self) -> int:
+        """Of what counts; -1 where nothing does."""
+        return max(self.points, default=self.earlier[0] if self.earlier else -1)
+
     def read(self) -> float | None:
         if self.points:
             return self.rule.reduce([self.points[step] for step in sorted(self.points)])
@@ -105,15 +110,17 @@ class GateWatch:
         values: dict[str, float] = {}
         statuses: dict[str, Status] = {}
         for demand in gate.demands:
-            value = self._windows.pop((gate.step, demand.key)).read()
+            window = self._windows.pop((gate.step, demand.key))
+            value = window.read()
             if value is not None:
                 values[demand.key] = value
-            statuses[demand.key] = self._status(demand, value)
+            statuses[demand.key] = self._status(demand, value, window.newest_step)
         return Judgement(gate, values, statuses)
 
-    def _status(self, demand: Demand, value: float | None) -> Status:
-        _, initial = self._initial.get(demand.key, (0, None))
-        return demand.target.judge(value, initial)
+    def _status(self, demand: Demand, value: float | None, step: int) -> Status:
+        first, initial = self._initial.get(demand.key, (0, None))
+        # One record shows no drift.
+        return demand.target.judge(value, initial if first < step else None)
 
     def _look_ahead(self) -> None:
         self.next_step = self._open[0].step if self._open else math.inf

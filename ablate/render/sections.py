@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ablate.analysis.budgets import Budget, Forces
-from ablate.analysis.collapse import HALF, Collapse, TrivialLoss
+from ablate.analysis.collapse import HALF, Collapse
 from ablate.analysis.comparison import Row
 from ablate.analysis.drift import Parameter, Trend
 from ablate.analysis.findings import Findings, SilentRow
+from ablate.analysis.trivial import TrivialLoss
 from ablate.analysis.verdicts import Verdict
 from ablate.analysis.windows import Window, short_step
 from ablate.analysis.wording import number, of_runs, percent, span

@@ -44,6 +44,7 @@ def test_mistakes_before_anything_exists(
     [
         (["compare", "slow", "fats"], 3, ["there is no phase 'fats'", "did you mean 'fast'?"]),
         (["compare", "--study", "tony"], 3, ["'tony'", "did you mean 'toy'?"]),
+        (["compare", "--study", "toy", "--at", "5000"], 3, ["the furthest is at 5", "--at 5"]),
         (["compare", "--format", "yaml"], 2, ["--format yaml: unknown", "known: table, md"]),
         (["compare", "--metric", "train/loss/totl"], 3, ["train/loss/totl", "train/loss/total"]),
         (["run", "--executor", "cloud"], 2, ["--executor cloud: unknown"]),

@@ -169,6 +169,13 @@ def test_a_trainers_exception_fails_the_run_and_is_kept(project: Project) -> Non
         ("RuntimeError: boom [/red] <b>",)
     ]
     assert "in train\n    raise RuntimeError" in project.ablate("logs", "fast-s0")
+    again = project.ablate("run", "toy", code=1)
+    assert again.splitlines()[-3:] == [
+        "nothing to run: 2 succeeded, 2 failed",
+        "why: ablate logs fast-s0",
+        "next: ablate retry fast-s0 fast-s1",
+    ]
+    project.ablate("run", "toy", "--only", "slow")
     project.ablate("retry", "fast")
     assert project.rows("select count(*) from runs where state = 'queued'") == [(2,)]
     project.ablate("cancel", "fast-s0")

@@ -27,6 +27,7 @@ from ablate.rules import Condition, Guard, MetricRule, RuleError, Status, Target
         ("0.075 +-20%", None, None, Status.NO_DATA),
         ("drift < 10%", 1.0, None, Status.NO_DATA),
         ("drift < 10%", 1.0, 0.0, Status.NO_DATA),
+        ("drift < 10%", math.nan, None, Status.CRITICAL),
     ],
 )
 def test_target_judges(

@@ -118,6 +118,30 @@ def test_a_rate_far_too_low_is_named():
     assert names(causes({"train/update/encoder": [1e-8] * STEPS})) == ["learning rate too low"]
 
 
+def test_a_rate_far_too_low_comes_before_what_it_brings_about():
+    found = causes(
+        level(3.0, 3.0)
+        | {
+            "train/update/encoder": [2e-7] * 2 * STEPS,
+            "train/update/norm": [0.0] * 2 * STEPS,
+            "train/optim/lr": [1e-8] * 2 * STEPS,
+        },
+        steps=210,
+    )
+
+    assert names(found)[0] == "learning rate too low"
+    assert {"a part does not learn", "too loud"} <= set(names(found))
+    assert "moves weights by 2e-7 of their own length" in found[0].sentence
+    assert "at train/optim/lr 1e-8, so that the model is as good as untrained" in found[0].sentence
+
+
+def test_short_steps_that_lead_far_in_a_long_run_are_no_cause():
+    short = dict.fromkeys(range(0, 100_001, 10_000), 9e-6)
+
+    assert names(causes({"train/update/encoder": short}, steps=100_000)) == []
+    assert names(causes({"train/update/encoder": {1: 1e-8}})) == []
+
+
 def test_a_part_that_stands_still_while_others_move_is_named_once():
     keys = {
         "train/update/encoder": [0.002] * STEPS,

@@ -6,8 +6,11 @@ import pytest
 
 from ablate.analysis.causes import causes_of
 from ablate.analysis.collapse import collapse_of
+from ablate.analysis.comparison import compare
+from ablate.analysis.drift import parameters_of
 from ablate.analysis.silence import silence_of
 from ablate.domain import RunState
+from ablate.rules import Status
 from tests.factories import make_data
 
 ILL = {
@@ -59,6 +62,26 @@ def test_a_later_record_does_not_count_at_an_earlier_step():
 
     assert causes_of(data, "base", 10) == ()
     assert causes_of(data, "base", 50)
+
+
+@pytest.mark.parametrize(
+    ("points", "change", "status"),
+    [
+        ({50: 2.0}, None, Status.NO_DATA),
+        ({0: 2.0, 50: 2.0}, 0.0, Status.GOOD),
+        ({10: 2.0, 50: 3.0}, 0.5, Status.CRITICAL),
+        ({0: 2.0, 50: float("nan")}, None, Status.CRITICAL),
+    ],
+)
+def test_a_single_record_is_no_change_of_zero_and_no_drift_that_is_met(points, change, status):
+    key = "train/norm/out_proj_weight"
+    data = make_data({"base": {0: {key: points}}}, spec={"targets": {key: "drift < 10%"}})
+
+    (summary,) = compare(data).row("base").values.values()
+    (parameter,) = parameters_of(data, "base", [key], 50)
+
+    assert (summary.change, summary.status) == (change, status)
+    assert (parameter.change, parameter.status) == (change, status)
 
 
 def outputs(rms, target, **logged):

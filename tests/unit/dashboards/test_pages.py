@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from ablate.analysis.comparison import compare
+from ablate.domain import RunState
 from ablate.errors import UsageError
 from ablate.render.comparison_tables import summary_text
 from dashboards.compare_page import compare_html, compare_page
@@ -205,3 +206,24 @@ def test_markdown_report_of_hostile_names_has_no_html():
 
     assert not re.search(r"<(script|img|b|study)", text)
     assert "\x1b" not in text
+
+
+def test_a_report_of_runs_under_way_says_so_first_and_shows_withheld_differences_as_open():
+    key = "valid/loss/l1"
+    base = {s: {key: [2.0 + 0.01 * s] * 11} for s in range(4)}
+    odd = {s: {key: [1.0 + 0.01 * s] * 11} for s in range(3)} | {3: {key: [1.0] * 4}}
+    late = {0: {key: [1.0] * 4}}
+    states = {("odd", 3): RunState.DIVERGED, ("late", 0): RunState.RUNNING}
+    data = make_data(
+        {"base": base, "odd": odd, "late": late},
+        every=10,
+        spec={"metrics": {key: "min"}},
+        states=states,
+    )
+    comparison = compare(data)
+
+    line = "At step 100 of 700: 1 of 9 runs is under way; verdicts are previews. Compared at"
+    assert line in report_markdown(data, comparison)
+    assert line in "".join(Reader(report_html(data, comparison)).text)
+    (effect,) = effects_info(comparison, comparison.metrics[0]).effects
+    assert (effect.variant, effect.is_resolved) == ("odd", False)

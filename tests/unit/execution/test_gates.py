@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.analysis.windows import initial_value, value_at
+from ablate.analysis.windows import value_at, value_before
 from ablate.domain import AttemptState
 from ablate.execution.gates import GateWatch
 from ablate.execution.job import Job
@@ -186,7 +186,8 @@ def test_a_gate_sees_what_a_comparison_at_its_step_sees(
     curve = Curve(run_id="r", key=KEY, steps=steps, values=values)
     for judgement in found:
         seen = value_at(curve, one.rule, judgement.gate.step)
-        expected = one.target.judge(seen and seen.value, initial_value(curve))
+        initial = value_before(curve, seen) if seen else None
+        expected = one.target.judge(seen and seen.value, initial)
         assert judgement.values.get(KEY, "none") == pytest.approx(
             seen.value if seen else "none", abs=0, nan_ok=True
         )

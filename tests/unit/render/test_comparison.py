@@ -3,6 +3,7 @@ import io
 import json
 import math
 import re
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -10,10 +11,13 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from ablate.analysis.comparison import compare
+from ablate.analysis.contrasts import ContrastVerdict
 from ablate.analysis.study_data import StudyData
+from ablate.analysis.verdicts import Verdict
+from ablate.domain import RunState
 from ablate.errors import NotFoundError
 from ablate.render.comparison import render
-from ablate.render.comparison_tables import summary_text
+from ablate.render.comparison_tables import CONTRAST_TONES, VERDICT_TONES, summary_text
 from ablate.render.formats import printable
 from tests.factories import HEALTHY, PHASES, make_data, make_scale_fix
 
@@ -144,9 +148,10 @@ def test_json_has_the_documented_shape(comparison):
     assert {"variant", "runs", "diverged", "failed", "verdict", "reasons", "values"} <= row.keys()
     value = row["values"]["train/audio/rms"]
     assert {"mean", "kind", "ci_low", "ci_high", "n", "initial", "change", "status"} <= value.keys()
-    assert {"difference", "ci_low", "ci_high", "p", "p_smallest", "pairs", "verdict"} <= value[
-        "contrast"
-    ].keys()
+    contrast = value["contrast"]
+    assert {"difference", "ci_low", "ci_high", "p", "p_smallest", "pairs"} <= contrast.keys()
+    assert {"verdict", "method", "n_variant", "n_baseline"} <= contrast.keys()
+    assert (document["preview"], value["stands_at"]) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -215,6 +220,66 @@ def test_diverged_runs_are_named_beside_the_number_of_runs():
 
     assert "3 (1 diverged)" in text
     assert "(n=2)" in text
+
+
+def under_way():
+    key = "valid/loss/l1"
+    return compare(
+        make_data(
+            {"base": {0: {key: [2.0] * 11}}, "late": {0: {key: [1.0] * 4}}},
+            every=10,
+            spec={"metrics": {key: "min"}},
+            states={("late", 0): RunState.RUNNING},
+        )
+    )
+
+
+@pytest.mark.parametrize("fmt", ["table", "md", "latex", "html"])
+def test_that_runs_are_under_way_is_said_before_everything_else(fmt):
+    text = render(under_way(), fmt)
+
+    line = "At step 100 of 700: 1 of 2 runs is under way; verdicts are previews"
+    assert line in text
+    assert text.index(line) < text.index("Compared at step 100")
+    assert "@30" in text
+
+
+def test_what_is_under_way_is_in_json_and_csv():
+    document = strict(render(under_way(), "json"))
+    lines = [strict(line) for line in render(under_way(), "ndjson").split("\n")]
+    cells = list(csv.DictReader(io.StringIO(render(under_way(), "csv"))))
+
+    assert document["preview"].startswith("at step 100 of 700: 1 of 2 runs is under way")
+    assert {line["preview"] for line in lines} == {document["preview"]}
+    late = document["rows"][1]
+    assert (late["verdict"], late["values"]["valid/loss/l1"]["stands_at"]) == ("under way", 30)
+    assert [cell["stands_at"] for cell in cells] == ["", "30"]
+
+
+def test_other_seeds_are_said_to_be_compared_by_means():
+    key = "valid/loss/l1"
+    comparison = compare(
+        make_data(
+            {
+                "base": {s: {key: [2.0 + 0.01 * s] * 3} for s in range(1, 4)},
+                "new": {s: {key: [1.0 + 0.01 * s] * 3} for s in range(11, 14)},
+            },
+            spec={"metrics": {key: "min"}},
+        )
+    )
+
+    text = render(comparison, "table")
+    (cell,) = (c for c in csv.DictReader(io.StringIO(render(comparison, "csv"))) if c["method"])
+    assert "different seeds: Welch's t-test instead of pairs for new" in text
+    assert "p < 0.05 in Welch's t-test of the means" in text
+    assert "sign-flip" not in text
+    assert (cell["method"], cell["n_variant"], cell["n_baseline"]) == ("welch", "3", "3")
+    assert (cell["p"], cell["pairs"], cell["contrast"]) == ("", "0", "better")
+
+
+def test_every_verdict_has_a_tone():
+    assert set(VERDICT_TONES) == set(Verdict)
+    assert set(CONTRAST_TONES) | {"equal"} == set(get_args(ContrastVerdict))
 
 
 finite = st.floats(allow_nan=False, allow_infinity=False)

@@ -12,7 +12,7 @@ from tests.trainer_run import MemoryRun
 from tests.unit.trainer.test_losses import SETTINGS, rms, speechlike
 from tests.unit.trainer.test_training import GAN, PHASE_A, run_for
 from trainer.data import Batch
-from trainer.diagnostics import LevelTrend, pulls
+from trainer.diagnostics import LevelTrend, inner_pulls, pulls
 from trainer.losses import AUDIO_LOSSES
 from trainer.model import Codec, build_codec
 from trainer.movement import Start, StepSize
@@ -63,6 +63,25 @@ def test_force_is_minus_the_slope_over_the_logarithm_of_the_gain() -> None:
         assert float(found[f"train/force/{name}"]) == pytest.approx(-slope, rel=1e-3, abs=1e-6)
     total = sum(v for k, v in found.items() if k.startswith("train/force/") and "total" not in k)
     assert float(found["train/force/total"]) == pytest.approx(float(total), rel=1e-5)
+
+
+def test_what_acts_inside_the_codec_is_measured_where_it_acts() -> None:
+    objective, codec, batch = prepared()
+    made = codec(batch.audio_BT, 1)
+    terms = objective(made, batch, adversarial={})
+    latents = made.stages["pre_rvq"]
+
+    found = inner_pulls(terms, latents)
+
+    rest = torch.stack([terms.weights[n] * v for n, v in terms.raw.items() if n != "commitment"])
+    inner = torch.autograd.grad(
+        terms.weights["commitment"] * terms.raw["commitment"], latents, retain_graph=True
+    )
+    (outer,) = torch.autograd.grad(rest.sum(), latents)
+    assert {k: float(v) for k, v in found.items()} == {
+        "train/grad_in/commitment": pytest.approx(float(inner[0].norm()), rel=1e-5),
+        "train/grad_in/output": pytest.approx(float(outer.norm()), rel=1e-5),
+    }
 
 
 def test_pull_is_minus_the_slope_of_the_term_along_the_parameter() -> None:
@@ -165,10 +184,12 @@ def test_outputs_that_know_nothing_have_their_known_losses() -> None:
     assert found["null/silence/sc"] == pytest.approx(1, abs=1e-5)
     assert found["null/silence/l1"] == pytest.approx(np.mean(np.abs(x)), rel=1e-5)
     # What has the right level has none of the level's losses; only the envelope has the frames'.
-    for predictor in ("white", "ltas", "ltas_envelope"):
+    for predictor in ("white", "ltas", "ltas_envelope", "bands"):
         assert found[f"null/{predictor}/rms_ratio"] == pytest.approx(0, abs=1e-4)
     frame = {p: found[f"null/{p}/rms_frame"] for p in PREDICTORS}
     assert frame["ltas_envelope"] < 0.6 * frame["ltas"] < frame["silence"]
+    assert frame["bands"] < 0.1 * frame["white"]
+    assert found["null/bands/rms_band"] < 0.1 * found["null/white/rms_band"]
     assert found["null/white/log1p"] > found["null/ltas/log1p"]
 
 
