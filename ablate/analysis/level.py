@@ -40,7 +40,7 @@ def weak_level_term(views: Sequence[RunView]) -> Sign | None:
         text += f"; it is {percent(share, signed=False)} of the total"
     if others := [f"{n} {rough(k)} times" for n, k in lacks.items() if n != name]:
         text += f" (weak too: {listed(others)})"
-    text += f"; the level ends at {number(evidence['level'], 2)} of the target level"
+    text += f"; the level is at {number(evidence['level'], 2)} of the target level"
     return Sign(
         name="level term too weak", sentence=text, evidence=evidence, runs=runs, subject=name
     )
@@ -99,7 +99,7 @@ def pulled_quieter(views: Sequence[RunView]) -> Sign | None:
     text = (
         "the terms themselves pull the output quieter than the target: net force "
         f"{number(evidence['net force'])} while it is too quiet already, most of all "
-        f"{strongest.removeprefix('train/force/')} ({number(forces[strongest])}); the level ends "
+        f"{strongest.removeprefix('train/force/')} ({number(forces[strongest])}); the level is "
         f"at {number(evidence['level'], 2)} of the target level"
     )
     return Sign(name="terms pull quieter", sentence=text, evidence=evidence, runs=runs)

@@ -113,8 +113,9 @@ def _verdict(
 
 def _by_runs(data: StudyData, runs: Sequence[JudgedRun], *, is_worse: bool) -> Verdict | None:
     """Return what the runs themselves decide, None when they leave it to what is compared."""
-    judged = [r for r in runs if r.is_judged]
-    final = [r for r in judged if not r.is_under_way]
+    # A run that has not ended may still turn out well.
+    judged = [r for r in runs if r.is_judged or not r.run.state.is_finished]
+    final = [r for r in judged if r.run.state.is_finished]
     if any(r.not_finite for r in final) or most(judged, lambda r: r in final and r.fails):
         return Verdict.FAILED
     if any(r.is_under_way for r in runs):

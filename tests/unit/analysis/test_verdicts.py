@@ -253,3 +253,19 @@ def test_finished_runs_read_before_their_end_stand_there():
     )
 
     assert compare(data, at_step=60).row("loud").symptoms[0].startswith("1 of 1 run stands at")
+
+
+def test_runs_that_have_not_begun_may_still_turn_out_well():
+    values = {
+        "ctl": seeds_of(2.0, range(4)),
+        "odd": {0: {KEY: [1.0] * 4}} | {seed: {} for seed in (1, 2, 3)},
+    }
+    waiting = states("odd", RunState.QUEUED, [1, 2, 3])
+
+    row = compared(values, states=waiting | states("odd", RunState.FAILED, [0])).row("odd")
+
+    assert row.verdict == "unresolved"
+    assert row.reasons[:2] == (
+        "1 of 4 runs failed at step 30",
+        "3 of 4 runs have not finished (step 0)",
+    )
