@@ -80,11 +80,8 @@ def run(
     )
     if keep and fresh:
         raise UsageError("--keep and --fresh: take one of them")
-    settings = settings_of(context, mlflow=mlflow)
-    with opened(context) as store:
-        named = [store.study(name) for name in request.studies]
-        say_changed_files(settings, named or store.studies())
     code = "keep" if keep else "fresh" if fresh else None
+    settings = settings_of(context, mlflow=mlflow)
     train(context, settings, request, dry_run=dry_run, other_code=code)
 
 
@@ -99,6 +96,8 @@ def train(
     """Run what the request wants; return when all is well, else exit as the contract says."""
     with opened(context, write=not dry_run) as store:
         request = replace(request, only=_resolve_only(store, request.studies, request.only))
+        named = [store.study(name) for name in request.studies]
+        say_changed_files(settings, named or store.studies())
         _look_at_code(store, settings, request, other_code, dry_run=dry_run)
         waiting = _waiting(store, request)
         if dry_run:
@@ -119,8 +118,10 @@ def _resolve_only(store: Store, studies: Sequence[str], only: Sequence[str]) -> 
     try:
         return tuple(run.id for run in find_among(store, only, runs))
     except NotFoundError as error:
-        hint = did_you_mean(only[0], [v for run in runs for v in (run.variant, run.label)])
-        raise NotFoundError(f"--only: {error.message}", hint=hint) from error
+        known = [name for run in runs for name in (run.variant, run.label)]
+        wrong = next((name for name in only if name in error.message), only[0])
+        hint = did_you_mean(wrong, known)
+        raise NotFoundError(f"--only {wrong}: no such phase or run", hint=hint) from error
 
 
 def _look_at_code(

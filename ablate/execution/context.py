@@ -38,6 +38,7 @@ from ablate.store.spool import SpoolWriter
 from ablate.store.text import name_fault
 
 _MAX_KEY_LENGTH = 250
+_NO_TEXT = str.maketrans({"/": " "})
 _UNHEARD_S = 30.0
 """After so long it is told that a trainer has not looked whether it should stop."""
 _MAX_INT = 2**63
@@ -365,14 +366,15 @@ class RunContext:
         """Return the metric key of a name; see `ablate.keys`."""
         if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - trainers
             raise TypeError(f"metric key {name!r} is {type(name).__name__}, not text")
-        if not name.strip(" /") or len(name) > _MAX_KEY_LENGTH:
+        key = metric_key(name)
+        if not name.translate(_NO_TEXT).strip() or len(key) > _MAX_KEY_LENGTH:
             raise ValueError(
                 f"'{name}' is not a metric key: write split/group/name, "
                 f"at most {_MAX_KEY_LENGTH} characters"
             )
         if fault := name_fault(name):
             raise ValueError(f"metric key {name!a} {fault}")
-        return metric_key(name)
+        return key
 
     def _tell_unheard(self) -> None:
         self._unheard_since = None

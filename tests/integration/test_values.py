@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 import ablate
 from ablate.domain import Kind
 from ablate.exporting import point_blocks
+from ablate.keys import metric_key
 from ablate.store import open_store
 from ablate.store.base import Store
 from ablate.store.spool import SpoolReader
@@ -131,7 +132,7 @@ steps = st.one_of(
 def is_key(key: object) -> bool:
     if not isinstance(key, str) or "\0" in key or re.search("[\ud800-\udfff]", key):
         return False
-    return len(key) <= 250 and bool(re.fullmatch(r"[^/\s]+(/[^/\s]+)+", key))
+    return bool(re.sub(r"[/\s]", "", key)) and len(metric_key(key)) <= 250
 
 
 def is_step(step: Any) -> bool:
@@ -162,13 +163,14 @@ class Trip:
         size = self.attempt.job.spool.stat().st_size
         if expected is not REFUSED and is_key(key) and is_step(step):
             self.attempt.context.log({key: value}, step)
-            self.expected[key, int(step)] = bits(expected)
+            self.expected[metric_key(key), int(step)] = bits(expected)
             if not math.isnan(expected) and not is_held(value, expected):
-                self.rounded.add(key)
+                self.rounded.add(metric_key(key))
             return
         with pytest.raises((TypeError, ValueError)) as caught:
             self.attempt.context.log({"good/one": 1.0, key: value}, step)
-        assert names(str(caught.value), key, step), caught.value
+        shown = metric_key(key) if is_key(key) else key
+        assert names(str(caught.value), shown, step), caught.value
         assert self.attempt.job.spool.stat().st_size == size, "half a step was written"
         self.refused += 1
 
