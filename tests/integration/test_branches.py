@@ -97,7 +97,7 @@ def test_branch_killed_before_its_first_checkpoint_branches_again(tmp_path: Path
     slower = TRAINER.replace('config.get("sleep_s", 0)', "0.01")
     family.write("toytrain.py", slower)
 
-    running = family.start("run", "--workers", "1")
+    running = family.start("run", "--workers", "1", "--keep")
     reached = "select 1 from run_metrics where variant = 'late' and step >= 60"
     family.wait_for(lambda: bool(family.rows(reached)))
     trainers_of(running.pid)[0].kill()
