@@ -127,7 +127,7 @@ def test_parent_that_fails_keeps_its_branch_waiting_until_it_is_retried(tmp_path
     cured = (family.folder / "toytrain.py").read_text().replace("raise Runtime", "Runtime")
     family.write("toytrain.py", cured)
     family.ablate("retry", "slow")
-    family.ablate("run", "--workers", "2")
+    family.ablate("run", "--workers", "2", "--keep")
     assert family.rows("select distinct state from runs") == [("succeeded",)]
 
 
