@@ -78,7 +78,9 @@ def test_full_disk_of_the_runs_pauses_the_trainers(
     assert on_small_disk.rows(POINTS) == calm.rows(POINTS)
     assert on_small_disk.rows("select count(*) from attempts") == [(4,)]
     said = (on_small_disk.folder / "output.txt").read_text()
-    assert said.count("no space is left") == said.count("there is space again") == 2
+    waited = said.count("no space is left")
+    assert 1 <= waited <= 2  # the other trainer may have written nothing meanwhile
+    assert said.count("there is space again") == waited
 
 
 def test_ctrl_c_ends_trainers_that_wait_and_nothing_acknowledged_is_lost(

@@ -1,11 +1,11 @@
 import base64
 import hashlib
-import html
 import json
 import re
 from html.parser import HTMLParser
 
 import pytest
+from markupsafe import escape
 
 from ablate.analysis.comparison import compare
 from ablate.domain import RunState
@@ -98,7 +98,7 @@ def test_report_holds_the_numbers_of_the_comparison(study, report):
             assert summary_text(summary) in report
             assert summary_text(summary) in markdown
         for reason in row.reasons:
-            assert html.escape(reason) in report
+            assert str(escape(reason)) in report
 
 
 def test_report_has_what_a_hand_written_one_has(report):
