@@ -1,15 +1,15 @@
-"""Which runs were trained by other code than is there now, or than their siblings."""
+"""Which runs were trained by other code than is there now."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.domain import Run
 from ablate.errors import AblateError
 from ablate.planning.trainers import load_trainer
-from ablate.provenance import Code, changes, code_now, gone
+from ablate.provenance import changes, code_now, gone
 from ablate.store.base import Store
 
 
@@ -50,21 +50,3 @@ def _version(trainer: str, project: Path) -> str | None:
         return getattr(load_trainer(trainer, project), "code_version", None)
     except AblateError:
         return None  # the module is gone or broken, which the digests tell too
-
-
-def unlike(
-    reference: Sequence[tuple[int, Code]], others: Mapping[str, Sequence[tuple[int, Code]]]
-) -> dict[str, tuple[str, ...]]:
-    """Return by run in what its code differs from that of a reference run, where it does.
-
-    Args:
-        reference: Attempts of the reference run that count, with their code.
-        others: By run the same of those that are compared with it.
-    """
-    found: dict[str, tuple[str, ...]] = {}
-    for run_id, attempts in others.items():
-        pairs = [(old, new) for _, old in reference for _, new in attempts]
-        different = {what for old, new in pairs for what in changes(old, new)}
-        if different:
-            found[run_id] = tuple(sorted(different))
-    return found

@@ -86,7 +86,7 @@ def make_run(variant: str, seed: int, **changes: Any) -> Run:
         "variant": variant,
         "seed": seed,
         "identity": hashlib.sha256(variant.encode()).hexdigest(),
-        "config": {"steps": 700},
+        "config": {"steps": 700, "name": variant},
         "trainer": "bundled",
         "state": RunState.SUCCEEDED,
         "attempts": 1,
@@ -165,7 +165,7 @@ def make_scale_fix(
     for name, behaviour in phases.items():
         for seed in seeds:
             end = behaviour.diverges_at if seed == seeds[-1] else None
-            run = make_run(name, seed, step=end or steps, config={"steps": steps})
+            run = make_run(name, seed, step=end or steps, config={"steps": steps, "name": name})
             if end:
                 run = dataclasses.replace(
                     run,

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ablate.analysis.causes import Cause, causes_of
-from ablate.analysis.notes import preview_of, seed_notes, step_notes, value_notes
+from ablate.analysis.notes import label_notes, preview_of, seed_notes, step_notes, value_notes
+from ablate.analysis.other_code import CodeFindings, code_findings
 from ablate.analysis.repeats import repeats_of
 from ablate.analysis.study_data import StudyData, is_under_way
 from ablate.analysis.summaries import Summary, summarise
@@ -46,6 +47,10 @@ class Row:
     """What is likely to have gone wrong, the most probable first."""
     values: Mapping[str, Summary]
     """Key -> summary; a key without a value is absent."""
+    other_code: tuple[str, ...] = ()
+    """In what the code of its runs differs from the baseline's: files, or a declared version."""
+    mixed_code: tuple[str, ...] = ()
+    """In what the code of its own runs differs, seed from seed or attempt from attempt."""
 
     @property
     def symptoms(self) -> tuple[str, ...]:
@@ -105,6 +110,7 @@ def compare(
         key: summarise(data, data.spec(key), step, repeats=repeats) for key in (*shown, *declared)
     }
     verdicts = _verdicts(data, base, step, summaries, repeats)
+    code = code_findings(data)
     return Comparison(
         study=data.study,
         question=data.question,
@@ -112,11 +118,13 @@ def compare(
         baseline=base,
         metrics=tuple(_metric(data, key) for key in shown),
         rows=tuple(
-            _row(data, verdicts[name], step, shown=shown, summaries=summaries)
+            _row(data, verdicts[name], step, shown=shown, summaries=summaries, code=code)
             for name in data.names
         ),
         notes=(
             *data.notes,
+            *code.notes,
+            *label_notes(data),
             *_notes(data, step, is_automatic=at_step is None, shown=shown, summaries=summaries),
         ),
         preview=preview_of(data, step),
@@ -221,6 +229,7 @@ def _row(
     *,
     shown: Sequence[str],
     summaries: Mapping[str, Mapping[str, Summary]],
+    code: CodeFindings,
 ) -> Row:
     name = verdict.variant
     states = [run.state for run in data.runs_of(name)]
@@ -239,6 +248,8 @@ def _row(
         reasons=(*likeliest, *verdict.reasons),
         causes=causes,
         values={key: summaries[key][name] for key in shown if name in summaries[key]},
+        other_code=code.other.get(name, ()),
+        mixed_code=code.mixed.get(name, ()),
     )
 
 

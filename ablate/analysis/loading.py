@@ -8,8 +8,9 @@ from typing import cast
 
 from ablate.analysis.stored_curves import StoredCurves
 from ablate.analysis.study_data import MetricSpec, StudyData
-from ablate.domain import Event, Json, Plan, Variant
+from ablate.domain import Event, Json, Plan, Run, Variant
 from ablate.errors import NotFoundError, did_you_mean
+from ablate.provenance import Code
 from ablate.rules import DEFAULT_RULE, Guard, MetricRule, Target
 from ablate.store.base import Store
 
@@ -56,6 +57,7 @@ def load(
         runs=runs,
         curves=StoredCurves(store, ids, wanted),
         events=_events(store, ids),
+        codes=_codes(store, runs),
         notes=notes,
         logged=logged,
     )
@@ -155,6 +157,13 @@ def _baseline(
         f"compared with {first}, the first named; the study's baseline {plan.baseline.name} "
         "is not among them",
     )
+
+
+def _codes(store: Store, runs: Sequence[Run]) -> dict[str, tuple[Code, ...]]:
+    # A registered trainer has a version in the identity; its code says nothing more.
+    own = [run.id for run in runs if ":" in run.trainer]
+    found = store.codes(own) if own else {}
+    return {run_id: tuple(code for _, code in attempts) for run_id, attempts in found.items()}
 
 
 def _events(store: Store, ids: Sequence[str]) -> dict[str, tuple[Event, ...]]:

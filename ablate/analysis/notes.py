@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from ablate.analysis.study_data import StudyData, is_under_way, read_step
 from ablate.analysis.summaries import Summary
 from ablate.analysis.wording import listed, of_runs
-from ablate.domain import Run, RunState
+from ablate.domain import IMPORTED, Run, RunState
 
 
 def preview_of(data: StudyData, step: int | None) -> str | None:
@@ -103,6 +105,32 @@ def seed_notes(data: StudyData, summaries: Mapping[str, Mapping[str, Summary]]) 
         f"which {'shares' if len(names) == 1 else 'share'} fewer than two seeds with "
         f"{data.baseline}"
     ]
+
+
+def label_notes(data: StudyData) -> list[str]:
+    """Return that variants which should differ were trained with one config, which is a fault.
+
+    Databases of early versions can be so; `ablate db check` finds every such run, with the trainer
+    at hand. Here one run of each variant is looked at, and what it branches off from.
+    """
+    firsts = [runs[0] for name in data.names if (runs := data.runs_of(name))]
+    configs = {run.identity: _config_of(run) for run in firsts if _is_trained(run)}
+    alike = sum(count for count in Counter(configs.values()).values() if count > 1)
+    if not alike:
+        return []
+    return [
+        f"{alike} variants have one and the same stored config: their runs were trained alike; "
+        "`ablate db check` names them"
+    ]
+
+
+def _is_trained(run: Run) -> bool:
+    return run.attempts > 0 and run.trainer != IMPORTED
+
+
+def _config_of(run: Run) -> tuple[str, tuple[str, int] | None]:
+    start = (run.parent.variant, run.parent.step) if run.parent else None
+    return json.dumps(run.config, sort_keys=True), start
 
 
 def few(names: Sequence[str], limit: int = 6) -> str:

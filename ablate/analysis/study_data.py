@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ablate.domain import Event, Run, RunState, Variant
 from ablate.errors import NotFoundError, did_you_mean
+from ablate.provenance import Code
 from ablate.rules import DEFAULT_RULE, Goal, Guard, MetricRule, Target
 
 _TELLING = (("valid/loss/", "valid/audio/"), ("train/loss/", "train/audio/"), ("",))
@@ -76,6 +77,10 @@ class StudyData:
     """(run id, key) -> curve."""
     events: Mapping[str, tuple[Event, ...]] = field(default_factory=dict[str, tuple[Event, ...]])
     """Run id -> its events by step."""
+    codes: Mapping[str, tuple[Code, ...]] = field(
+        default_factory=dict[str, tuple[Code, ...]], repr=False
+    )
+    """Run id -> what its attempts were trained by, first to last; absent where it is not known."""
     notes: tuple[str, ...] = ()
     """What a reader must know about how this was selected."""
     logged: tuple[str, ...] = ()

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ablate.cli.shared import check_format, opened, say, settings_of, terminal_width
+from ablate.cli.shared import (
+    check_format,
+    opened,
+    say,
+    say_changed_files,
+    settings_of,
+    terminal_width,
+)
 from ablate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,10 +74,10 @@ def show_comparison(
 
     check_format(form, _FORMATS)
     with opened(context) as store:
-        named = study_of(store, variants, study).name
-        data = load(
-            store, named, variants, keys=metrics if plot is None else None, baseline=baseline
-        )
+        found = study_of(store, variants, study)
+        say_changed_files(settings_of(context), [found])
+        keys = metrics if plot is None else None
+        data = load(store, found.name, variants, keys=keys, baseline=baseline)
         comparison = compare_variants(data, at_step=at, baseline=baseline, metrics=metrics or None)
         if plot is not None:
             from dashboards.compare_page import compare_page
@@ -103,6 +110,7 @@ def write_report(
     from dashboards.report import write_report as write
 
     with opened(context) as store:
+        say_changed_files(settings_of(context), [store.study(study)])
         data = load(store, study, variants)
         write(path, data, compare_variants(data), _samples(data, settings_of(context)))
 

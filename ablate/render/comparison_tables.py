@@ -110,14 +110,17 @@ def contrast_text(contrast: Contrast) -> str:
 
 
 def _run_counts(row: Row) -> list[str]:
-    """Return the number of runs, then every ending but a good one."""
+    """Return the number of runs, then every ending but a good one, and whether code differs."""
     counts = {
         "diverged": row.diverged,
         "failed": row.failed,
         "stopped": row.stopped,
         "unfinished": row.unfinished,
     }
-    return [str(row.runs), *(f"{count} {name}" for name, count in counts.items() if count)]
+    named = [f"{count} {name}" for name, count in counts.items() if count]
+    # One of the two is enough of a mark: the notes say which runs, and in what.
+    code = "other code" if row.other_code else "mixed code" if row.mixed_code else ""
+    return [str(row.runs), *named, *([code] if code else [])]
 
 
 def _verdict_cell(row: Row) -> Cell:

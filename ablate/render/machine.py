@@ -64,6 +64,8 @@ def row_object(row: Row) -> dict[str, Any]:
         "verdict": str(row.verdict),
         "reasons": list(row.reasons),
         "causes": [_cause_object(cause) for cause in row.causes],
+        "other_code": list(row.other_code),
+        "mixed_code": list(row.mixed_code),
         "values": {key: _summary_object(summary) for key, summary in row.values.items()},
     }
 

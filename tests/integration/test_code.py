@@ -168,3 +168,57 @@ def test_template_becomes_the_projects_own_file(project: Project) -> None:
     path.write_text(path.read_text().replace("seeds: 2", "seeds: 3"))
 
     assert "has changed (14 runs added)" in told(project, "status", "scale-fix")
+
+
+def added_beside_other_code(project: Project) -> None:
+    """Train a third phase after an edit, beside the two that are there."""
+    project.write("helper.py", EDITED)
+    project.write("studies/rate.yaml", STUDY.replace("lr: 0.5}}", "lr: 0.5}}\n  c: {set: {lr: 1}}"))
+    project.ablate("study", "create", "rate", "--update")
+    project.ablate("run", "--keep")
+
+
+def test_comparison_and_report_mark_other_code_whatever_is_there_now(trained: Project) -> None:
+    assert "code" not in trained.ablate("compare", "--study", "rate")
+    added_beside_other_code(trained)
+
+    shown = trained.ablate("compare", "--study", "rate")
+    assert "c: trained by other code than a (helper.py)" in shown
+    assert "1 (other code)" in shown
+    rows = json.loads(trained.ablate("compare", "--study", "rate", "--format", "json"))["rows"]
+    assert {row["variant"]: row["other_code"] for row in rows} == {
+        "a": [],
+        "b": [],
+        "c": ["helper.py"],
+    }
+
+    (trained.folder / "helper.py").unlink()
+    assert trained.ablate("compare", "--study", "rate") == shown
+    for name in ("report.md", "report.html"):
+        trained.ablate("report", "rate", "-o", name)
+        text = (trained.folder / name).read_text()
+        assert "trained by other code than a (helper.py)" in text
+        assert "1 run, other code" in text
+
+
+def test_comparison_tells_of_a_run_that_went_on_under_other_code(trained: Project) -> None:
+    trained.write("studies/rate.yaml", STUDY.replace("steps: 4", "steps: 6"))
+    trained.ablate("study", "create", "rate", "--update")
+    trained.ablate("run", "--steps", "3")
+    trained.write("helper.py", EDITED)
+    trained.ablate("run", "--keep")
+
+    told = "the code changed between the attempts of a-s0 and b-s0 (helper.py)"
+    shown = trained.ablate("compare", "--study", "rate")
+    assert told in shown
+    assert "trained by other code" not in shown
+    assert "1 (mixed code)" in shown
+
+
+def test_comparison_and_report_notice_a_changed_study_file(trained: Project) -> None:
+    trained.write("studies/rate.yaml", STUDY + "seeds: 2\n")
+
+    change = "note: studies/rate.yaml has changed (2 runs added); apply it with"
+    assert change in told(trained, "compare", "--study", "rate")
+    assert change in told(trained, "report", "rate")
+    assert "has changed" not in trained.ablate("compare", "--study", "rate")

@@ -438,3 +438,17 @@ def test_a_target_that_nothing_was_logged_for_leaves_no_data():
 
     assert row.verdict is Verdict.NO_DATA
     assert row.reasons == ("nothing to judge the target of train/rvq/perplexity by",)
+
+
+def test_trained_variants_with_one_stored_config_are_told():
+    data = study()
+    alike = [dataclasses.replace(run, config={"steps": 700}) for run in data.runs]
+    note = (
+        "2 variants have one and the same stored config: their runs were trained alike; "
+        "`ablate db check` names them"
+    )
+
+    assert note in compare(dataclasses.replace(data, runs=tuple(alike))).notes
+    assert note not in compare(data).notes
+    queued = [dataclasses.replace(run, attempts=0) for run in alike]
+    assert note not in compare(dataclasses.replace(data, runs=tuple(queued))).notes
