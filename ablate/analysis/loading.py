@@ -117,10 +117,10 @@ _FOR_CAUSES = (
 
 
 def _needed(logged: Sequence[str], declared: Sequence[str], keys: Collection[str]) -> list[str]:
-    # Where nothing is declared, the comparison chooses among everything in its default groups.
-    patterns = [*_FOR_VERDICTS, *_FOR_CAUSES, *([] if declared else ["*/audio/*"])]
+    if not declared:
+        return list(logged)  # the comparison chooses among all that there is
     exact = {*declared, *keys}
-    globs = [*patterns, *keys]
+    globs = [*_FOR_VERDICTS, *_FOR_CAUSES, *keys]
     return [k for k in logged if k in exact or any(fnmatch.fnmatchcase(k, g) for g in globs)]
 
 

@@ -61,6 +61,26 @@ def test_imported_runs_are_compared_and_never_trained(project: Project, ablate) 
     assert project.rows("select count(*) from attempts where runner not like 'import%'") == [(4,)]
 
 
+def test_plain_import_is_compared_by_what_was_logged_and_not_judged(
+    project: Project, ablate
+) -> None:
+    project.write("a.csv", A)
+    project.write("b.csv", B)
+    for name in ("a", "b"):
+        ablate("import", "csv", f"{name}.csv", "--study", "ext")
+
+    shown = json.loads(ablate("compare", "--study", "ext", "--format", "json"))
+    rows = {row["variant"]: row for row in shown["rows"]}
+    values = rows["b"]["values"]
+    assert {key: found["mean"] for key, found in values.items()} == {
+        "train/scalar/loss": 0.2,
+        "valid/scalar/loss": 1.0,
+    }
+    assert rows["b"]["verdict"] == "not judged"
+    assert rows["a"]["verdict"] == "failed"
+    assert "ends in NaN in valid/scalar/loss" in rows["a"]["reasons"][0]
+
+
 def test_import_again_changes_nothing_and_what_grew_is_replaced(project: Project, ablate) -> None:
     path = project.write("a.csv", A)
     ablate("import", "csv", "a.csv", "--study", "ext", "--variant", "theirs", "--seed", "3")
