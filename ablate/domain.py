@@ -292,6 +292,21 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Orphan:
+    """A run that no study wants any more."""
+
+    run: Run
+    """As the study sees it that wanted it; ``study`` is empty for an import that was broken off."""
+    points: int
+    """Those among them that a resume replaced."""
+    checkpoints: int
+    is_held: bool
+    """Whether it is being trained or imported."""
+    branches: tuple[str, ...] = ()
+    """The runs that stay and begin from one of its checkpoints, as ``study/phase_b-s0``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
     """One process execution of a run, as stored."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,3 +33,16 @@ def written_whole(path: Path) -> Generator[BinaryIO]:
     finally:
         if not is_special:
             aside.unlink(missing_ok=True)
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of the files in a folder and below, 0 where there is none.
+
+    Links are not followed; what vanishes meanwhile is not counted.
+    """
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += Path(parent, name).lstat().st_size
+    return total

@@ -52,9 +52,14 @@ class Settings:
         """What belongs to the project and not into Git: database, runs, mirror."""
         return self.project / ".ablate"
 
+    @property
+    def runs_dir(self) -> Path:
+        """What holds a folder for each run that was trained on this machine."""
+        return self.data_dir / "runs"
+
     def run_dir(self, run_id: str) -> Path:
         """Return the folder of a run: its attempts' spools, logs, checkpoints and artifacts."""
-        return self.data_dir / "runs" / run_id
+        return self.runs_dir / run_id
 
 
 def load_settings(*, db: str | None = None, mlflow: bool | None = None) -> Settings:

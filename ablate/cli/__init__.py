@@ -15,6 +15,7 @@ import typer
 
 from ablate.cli import (
     artifacts,
+    clean,
     compare,
     data,
     db,
@@ -45,7 +46,7 @@ app.add_typer(study.app, name="study")
 app.add_typer(db.app, name="db")
 app.add_typer(mlflow.app, name="mlflow")
 app.add_typer(imports.app, name="import")
-for module in (project, run, runs, compare, data, inspect, artifacts):
+for module in (project, run, runs, compare, data, inspect, artifacts, clean):
     module.register(app)
 
 

@@ -30,6 +30,12 @@ def log_path(run_dir: Path, attempt: int) -> Path:
     return attempt_path(run_dir, attempt) / "log.txt"
 
 
+def databases_of(run_dir: Path) -> frozenset[str | None]:
+    """Return the databases for which a run's folder says that it was trained; see `Job`."""
+    jobs = run_dir.glob("attempt-*/job.json")
+    return frozenset(json.loads(j.read_text(encoding="utf-8")).get("database") for j in jobs)
+
+
 def files_path(run_dir: Path) -> Path:
     """Return the folder that belongs to the run's trainer; its attempts share it."""
     return run_dir / "files"
@@ -79,6 +85,8 @@ class Job:
     """What is known before anything is loaded: the commit."""
     code_version: str | None = None
     """What the user's module declares."""
+    database: str | None = None
+    """Which one the run is in, without a password; None where an earlier version wrote the job."""
     system_metrics_s: float = 0.0
     """Seconds between two measurements of the machine, 0 for none."""
 

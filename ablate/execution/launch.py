@@ -86,7 +86,7 @@ def run_studies(
     """
     studies = [store.study(name) for name in request.studies] or list(store.studies())
     studies = [study for study in studies if study.plan.trainer != IMPORTED]
-    desk = _Desk(settings, request, studies)
+    desk = _Desk(settings, request, studies, store.url)
     if not desk.has_work(store):
         return Summary()
     for study in studies:
@@ -118,8 +118,11 @@ def run_studies(
 class _Desk:
     """Knows the studies' trainers, guards and gates, and so how a claim becomes a job."""
 
-    def __init__(self, settings: Settings, request: Request, studies: Sequence[Study]) -> None:
+    def __init__(
+        self, settings: Settings, request: Request, studies: Sequence[Study], database: str
+    ) -> None:
         self._settings = settings
+        self._database = database
         self._request = request
         self._studies = {study.name: study for study in studies}
         self._specs = {s.name: StudySpec.model_validate(s.plan.spec) for s in studies}
@@ -214,6 +217,7 @@ class _Desk:
             checkpoint_steps=tuple(sorted(claim.branch_steps)),
             code=self._code,
             code_version=getattr(self._trainers[run.trainer], "code_version", None),
+            database=self._database,
             system_metrics_s=self._settings.system_metrics_s,
         )
 

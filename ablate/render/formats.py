@@ -11,6 +11,7 @@ from ablate.rules import Status
 
 __all__ = [
     "STATUS_MARKS",
+    "file_size",
     "interval",
     "mean_with_error",
     "number",
@@ -28,6 +29,14 @@ STATUS_MARKS = {
 
 _JOINERS = "\u200c\u200d"
 """Zero-width characters that emoji and several scripts are written with."""
+
+
+def file_size(size_bytes: int) -> str:
+    """Return ``5.6 MB``: in powers of 1000, with a decimal below 100."""
+    power = min(4, (len(str(size_bytes)) - 1) // 3)
+    value = size_bytes / 1000**power
+    decimals = 1 if power and value < 99.95 else 0
+    return f"{value:.{decimals}f} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
 
 
 def mean_with_error(mean: float, half: float | None) -> str:

@@ -102,7 +102,8 @@ def diff_lines(diff: PlanDiff, *, is_new: bool) -> list[str]:
         return []
     lines = [f"unchanged   {diff.unchanged_runs} runs"]
     lines += _listed("added      ", diff.added_runs)
-    lines += _listed("orphaned   ", diff.orphaned_runs)
+    orphaned = _listed("orphaned   ", diff.orphaned_runs)
+    lines += [f"{line} (ablate clean shows them)" for line in orphaned]
     lines += _listed("renamed    ", diff.renamed)
     lines += _listed("redefined  ", diff.redefined)
     lines += _listed("settings   ", diff.retuned)

@@ -43,6 +43,7 @@ from ablate.domain import (
     Claim,
     Config,
     Event,
+    Orphan,
     Plan,
     Point,
     Run,
@@ -268,6 +269,22 @@ class Store(Protocol):
 
         Raises:
             NotFoundError: If there is none, or more than one (the message lists them).
+        """
+        ...
+
+    def run_ids(self) -> frozenset[str]:
+        """Return the ids of all runs: wanted or not, also of those that are being imported."""
+        ...
+
+    def orphans(self) -> tuple[Orphan, ...]:
+        """Return the runs that no study wants, archived ones count; also imports broken off."""
+        ...
+
+    def delete_orphan(self, run_id: str) -> bool:
+        """Delete a run with all that refers to it; return whether it was deleted.
+
+        It is not while a study wants it (again), while it is being trained or imported, or while
+        another run, orphaned or not, begins from a checkpoint of it. Files are the caller's.
         """
         ...
 

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import secrets
 
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, insert, select, update
 
 from ablate.domain import IMPORTED, AttemptState, Claim, Run, RunState
 from ablate.store import leases
 from ablate.store.base import ImportedRun
 from ablate.store.clock import db_now
 from ablate.store.models import AttemptRow, RunRow
+from ablate.store.orphans import lock_plans
 from ablate.store.text import check_name, explanation, to_json
 
-_LOCK = 0x61626C61
-"""Advisory lock of PostgreSQL, that of `ablate.store.plans`: both make runs."""
 _LEASE_S = 3600.0
 """Only for whoever looks: imports are not taken over; the next import of the run replaces it."""
 
@@ -25,8 +24,7 @@ _LEASE_S = 3600.0
 def begin(connection: Connection, run: ImportedRun, by: str) -> Claim | None:
     """Return the right to write the points of a run, or None when they are there."""
     check_name(run.identity, "identity")
-    if connection.dialect.name == "postgresql":
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+    lock_plans(connection)
     query = select(RunRow.id, RunRow.state, RunRow.token).with_for_update()
     query = query.where(RunRow.identity == run.identity, RunRow.seed == run.seed)
     found = connection.execute(query).one_or_none()

@@ -106,6 +106,7 @@ def _held(connection: Connection, claim: Claim) -> AnyRow:
         )
         .where(
             AttemptRow.id == claim.attempt_id,
+            AttemptRow.run_id == claim.run.id,  # SQLite gives the ids of deleted attempts again
             AttemptRow.token == claim.token,
             AttemptRow.state == "running",
         )

@@ -115,7 +115,8 @@ def renew(connection: Connection, claims: Sequence[Claim], lease_s: float) -> fr
     for held in sorted(claims, key=lambda claim: claim.attempt_id):
         change = (
             update(AttemptRow)
-            .where(AttemptRow.id == held.attempt_id, AttemptRow.token == held.token)
+            .where(AttemptRow.id == held.attempt_id, AttemptRow.run_id == held.run.id)
+            .where(AttemptRow.token == held.token)
             .where(AttemptRow.state == AttemptState.RUNNING.value)
             .values(lease_expires_at=db_now() + lease_s)
         )

@@ -1,7 +1,7 @@
 """The tables: columns and constraints, nothing else.
 
 Points and steps have no foreign keys, for speed: they are written only together with a row of
-``attempts`` that the transaction holds, and nothing is ever deleted. One ``series_id`` instead of
+``attempts`` that the transaction holds, and deleted only with it. One ``series_id`` instead of
 (attempt_id, key_id) saves a byte a point in SQLite and four in PostgreSQL.
 """
 

@@ -6,25 +6,22 @@ import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, bindparam, insert, select, text, update
+from sqlalchemy import Connection, Select, Table, bindparam, insert, select, update
 
 from ablate.domain import Plan, RunState, Variant
 from ablate.errors import UsageError
 from ablate.store.base import StudySource
 from ablate.store.clock import db_now
 from ablate.store.models import AttemptRow, RunRow, StudyRow, StudyRunRow, VariantRow
+from ablate.store.orphans import lock_plans
 from ablate.store.queries import chunks, plan_text, unknown_study
 from ablate.store.text import check_name, to_json
-
-_PLAN_LOCK = 0x61626C61
-"""Advisory lock of PostgreSQL: two plans that share cells must not make the same runs."""
 
 
 def apply_plan(connection: Connection, plan: Plan, source: StudySource | None) -> None:
     """Make the study what the plan says, in this transaction."""
     _check(plan)
-    if connection.dialect.name == "postgresql":
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({_PLAN_LOCK})"))
+    lock_plans(connection)  # two plans that share cells must not make the same runs
     query = select(StudyRow.id, StudyRow.plan).where(StudyRow.name == plan.study)
     stored = connection.execute(query).one_or_none()
     new_text = plan_text(plan)

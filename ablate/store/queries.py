@@ -257,6 +257,22 @@ def runs(connection: Connection, name: str | None) -> tuple[Run, ...]:
     return tuple(map(_run, connection.execute(query).mappings()))
 
 
+def is_wanted() -> ColumnElement[bool]:
+    """Whether any study, archived ones too, wants `RunRow`."""
+    wanted = select(StudyRunRow.run_id).where(StudyRunRow.run_id == RunRow.id)
+    return wanted.where(StudyRunRow.is_wanted.is_(True)).correlate(RunRow).exists()
+
+
+def former_runs(connection: Connection) -> tuple[Run, ...]:
+    """Return the runs that no study wants any more, as the study sees each that changed last."""
+    query = _select_runs().where(~is_wanted())
+    query = query.order_by(StudyRow.updated_at.desc(), StudyRow.id, StudyRunRow.position)
+    found: dict[str, Run] = {}
+    for row in connection.execute(query).mappings():
+        found.setdefault(row["id"], _run(row))
+    return tuple(found.values())
+
+
 def study_id(connection: Connection, name: str) -> int:
     """Return the id of a study, or raise with the closest name."""
     found = connection.execute(select(StudyRow.id).where(StudyRow.name == name)).scalar()

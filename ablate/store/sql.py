@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select
 
-from ablate.domain import Attempt, Checkpoint, Claim, Event, Plan, Run, Study
+from ablate.domain import Attempt, Checkpoint, Claim, Event, Orphan, Plan, Run, Study
 from ablate.provenance import Code
-from ablate.store import imports, leases, metrics, plans, queries
+from ablate.store import imports, leases, metrics, orphans, plans, queries
 from ablate.store.base import (
     ClaimFilter,
     Curve,
@@ -25,7 +25,7 @@ from ablate.store.base import (
 from ablate.store.engine import Database, reading, writing
 from ablate.store.ingest import Known, ingest
 from ablate.store.means import means
-from ablate.store.models import MirrorCursorRow
+from ablate.store.models import MirrorCursorRow, RunRow
 from ablate.store.outlines import outlines
 from ablate.store.streaming import stream
 from ablate.store.text import check_name
@@ -75,6 +75,18 @@ class SqlStore:
     def run(self, prefix: str) -> Run:
         with reading(self._database) as connection:
             return queries.run(connection, prefix)
+
+    def run_ids(self) -> frozenset[str]:
+        with reading(self._database) as connection:
+            return frozenset(connection.execute(select(RunRow.id)).scalars())
+
+    def orphans(self) -> tuple[Orphan, ...]:
+        with reading(self._database) as connection:
+            return orphans.orphans(connection)
+
+    def delete_orphan(self, run_id: str) -> bool:
+        with writing(self._database) as connection:
+            return orphans.delete_orphan(connection, run_id)
 
     def attempts(self, run_id: str) -> tuple[Attempt, ...]:
         with reading(self._database) as connection:

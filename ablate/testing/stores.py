@@ -15,6 +15,7 @@ from ablate.testing.store_execution import ExecutionContract
 from ablate.testing.store_imports import ImportsContract
 from ablate.testing.store_lineage import LineageContract
 from ablate.testing.store_metrics import MetricsContract
+from ablate.testing.store_orphans import OrphansContract
 from ablate.testing.store_processes import ProcessesContract
 from ablate.testing.store_studies import StudiesContract
 from ablate.testing.store_summaries import SummariesContract
@@ -29,6 +30,7 @@ class StoreContract(
     MetricsContract,
     SummariesContract,
     ImportsContract,
+    OrphansContract,
     ProcessesContract,
 ):
     """Every sentence of `ablate.store.base` that a test can hold a store to."""

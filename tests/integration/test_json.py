@@ -71,6 +71,7 @@ COMMANDS: dict[str, list[str]] = {
     "study templates": ["study", "templates"],
     "status": ["status"],
     "doctor": ["doctor"],
+    "clean": ["clean"],
     "mlflow status": ["mlflow", "status"],
     "inspect": ["inspect", "odd.ckpt"],
     "artifacts": ["artifacts", "calm-s0"],

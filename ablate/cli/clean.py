@@ -1,0 +1,38 @@
+"""``ablate clean``: runs that no study wants any more."""
+
+from __future__ import annotations
+
+import typer
+
+from ablate.cli.shared import LIST_FORMATS, check_format, opened, say, settings_of, show
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(clean)
+
+
+def clean(
+    context: typer.Context,
+    studies: list[str] = typer.Argument(None, help="Only runs that these studies have wanted."),
+    delete: bool = typer.Option(False, "--delete", help="Delete what is shown and not kept."),
+    form: str = typer.Option("table", "--format", help=LIST_FORMATS),
+) -> None:
+    """Show what no study wants any more: runs, and folders without a run."""
+    from ablate.cleaning import delete as delete_leftovers
+    from ablate.cleaning import leftovers
+    from ablate.render.cleaning import deleted_line, leftovers_table
+    from ablate.render.listing import FORMATS
+
+    check_format(form, FORMATS)
+    with opened(context, write=delete) as store:
+        found = leftovers(store, settings_of(context), studies or ())
+        size = sum(item.size_bytes for item in found)
+        show(leftovers_table(found), form, "clean", {"is_dry_run": not delete, "size": size})
+        if delete:
+            deleted = delete_leftovers(store, found)
+            say(deleted_line(deleted, found))
+            if any(item.orphan for item in deleted):
+                say("next: ablate db vacuum gives the space of their points back")
+        elif found:
+            say("nothing was deleted; delete with --delete")
