@@ -40,6 +40,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose runs logged NaN, infinities and odd names."""
     project = make_project(tmp_path_factory.mktemp("odd"))
     project.write("studies/toy.yaml", STUDY)
+    project.write(".ablate/runs/0123456789abcdef/stray", "")
     project.write("odd.ckpt", '{"odd 🎛️": [NaN, -Infinity], "x": NaN, "none": null}')
     project.ablate("study", "create", "odd🎛️", "-f", "studies/toy.yaml")
     with closing(open_store(f"{project.folder}/.ablate/ablate.db")) as store:
