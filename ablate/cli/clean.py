@@ -28,6 +28,9 @@ def clean(
     with opened(context, write=delete) as store:
         found = leftovers(store, settings_of(context), studies or ())
         size = sum(item.size_bytes for item in found)
+        if not found and form == "table":
+            say("nothing to clean: every run is wanted, and every folder has its run")
+            return
         show(leftovers_table(found), form, "clean", {"is_dry_run": not delete, "size": size})
         if delete:
             deleted = delete_leftovers(store, found)

@@ -83,16 +83,37 @@ def test_fitted_codebooks_keep_the_level(trained: Project, phase: str) -> None:
         assert sc[seed] < 0.7
 
 
-def test_guard_flags_the_collapse_with_its_step_and_no_healthy_run(trained: Project) -> None:
+def collapses(project: Project) -> set[str]:
+    """Return the runs whose stored points satisfy the guard over 100 steps from step 300 on."""
+    curves: dict[str, dict[int, dict[str, float]]] = {}
+    for run, key, step, value in project.rows(
+        "select run, key, step, value from run_metrics where key in "
+        "('train/audio/level', 'train/audio/silence') and step >= 300"
+    ):
+        curves.setdefault(run, {}).setdefault(step, {})[key] = value
+    found: set[str] = set()
+    for run, steps in curves.items():
+        since = None
+        for step, at in sorted(steps.items()):
+            holds = at["train/audio/level"] < 0.25 and at["train/audio/silence"] >= 0.8
+            since = None if not holds else step if since is None else since
+            if since is not None and step - since >= 100:
+                found.add(run)
+    return found
+
+
+def test_guard_flags_the_collapse_with_its_step_and_nothing_else(trained: Project) -> None:
     fired = trained.rows(
         "select distinct r.id, e.step, e.data from events e join attempts a on a.id = e.attempt_id "
         "join runs r on r.id = a.run_id where e.name = 'guard_fired'"
     )
+    phases = dict(trained.rows("select distinct run, variant from run_metrics"))
     flagged = {run for run, _, _ in fired}
-    phases = trained.rows("select distinct run, variant from run_metrics")
 
-    assert {run for run, phase in phases if phase == "phase_a"} <= flagged
-    assert not flagged & {run for run, phase in phases if phase in ("phase_fixed", "base")}
+    # Whether phase1 collapses depends on the machine's arithmetic; its curves say so.
+    assert flagged == collapses(trained)
+    assert flagged >= {run for run, phase in phases.items() if phase == "phase_a"}
+    assert not flagged & {run for run, phase in phases.items() if phase in PHASES[1:]}
     for _, step, data in fired:
         assert 300 <= step <= 700
         assert json.loads(data)["guard"] == "collapse"
@@ -108,6 +129,7 @@ def test_comparison_says_why(trained: Project) -> None:
     assert "guard collapse fired in 2 of 2 runs" in reasons
     for phase in ("phase_fixed", "base"):
         assert "sit at their silent value" not in " ".join(rows[phase]["reasons"])
+    assert "silent value" not in " ".join(rows["base"]["reasons"])
 
 
 def test_report_opens_offline_and_holds_the_numbers_of_the_comparison(

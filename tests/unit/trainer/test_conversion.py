@@ -115,7 +115,7 @@ def test_content_encoder_learns_its_units() -> None:
         {
             **UNITS,
             "model.content_gradient": False,
-            "steps": 250,
+            "steps": 400,
             "log_every": 10,
             "data.segment_s": 0.3,
             "data.batch_size": 4,
@@ -124,4 +124,4 @@ def test_content_encoder_learns_its_units() -> None:
 
     curve = run.curves["train/loss/content_ce"]
     assert curve[0] == pytest.approx(math.log(10), rel=0.15)
-    assert sum(curve[step] for step in range(210, 251, 10)) / 5 < 0.9 * curve[0]
+    assert sum(curve[step] for step in range(360, 401, 10)) / 5 < 0.8 * curve[0]
