@@ -55,6 +55,8 @@ def create(
         )
     create_study(settings, creation, force=force)
     _tell_done(creation)
+    _tell_other_code(context, name)
+    say(f"next: ablate run {name}")
 
 
 def _describe(creation: Creation) -> None:
@@ -76,7 +78,17 @@ def _tell_done(creation: Creation) -> None:
         say(f"{verb} the study '{plan.study}' from {creation.source}")
         if creation.text is not None:
             say(f"its file is studies/{plan.study}.yaml; change it, then create the study again")
-    say(f"next: ablate run {plan.study}")
+
+
+def _tell_other_code(context: typer.Context, name: str) -> None:
+    """Say which of the study's runs, from before or from other studies, another code trained."""
+    from ablate.code_check import by_other_code
+    from ablate.render.studies import other_code_lines
+
+    with opened(context) as store:
+        others = by_other_code(store, settings_of(context).project, store.runs(name))
+    for line in other_code_lines(name, others):
+        say(line)
 
 
 @app.command("list")

@@ -241,8 +241,8 @@ def other_code_lines(study: str, others: Sequence[OtherCode]) -> list[str]:
     for other in others:
         by_change.setdefault(other.changes, []).append(other.run.label)
     return [
-        f"{study}: {len(labels)} runs were trained by other code than is there now "
-        f"({', '.join(changes)}): {_some(labels)}"
+        f"{study}: {len(labels)} run{' was' if len(labels) == 1 else 's were'} trained by other "
+        f"code than is there now ({', '.join(changes)}): {_some(labels)}"
         for changes, labels in by_change.items()
     ]
 

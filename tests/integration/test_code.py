@@ -87,6 +87,18 @@ def test_edited_import_is_told_and_runs_can_be_trained_anew(trained: Project) ->
     assert trained.rows("SELECT count(*) FROM points") == [(16,)]
 
 
+def test_creating_again_names_runs_by_other_code(trained: Project) -> None:
+    assert "other code" not in told(trained, "study", "create", "rate")
+    trained.write("helper.py", EDITED)
+
+    assert OTHER in told(trained, "study", "create", "rate")
+    trained.write("studies/rate.yaml", STUDY + "seeds: 2\n")
+    assert OTHER in told(trained, "study", "create", "rate", "--update")
+    shared = STUDY.replace("study: rate", "study: also")
+    trained.write("studies/also.yaml", shared)
+    assert OTHER.replace("rate:", "also:") in told(trained, "study", "create", "also")
+
+
 def test_new_runs_are_not_mixed_with_old_ones_unasked(trained: Project) -> None:
     trained.write("helper.py", EDITED)
     trained.write("studies/rate.yaml", STUDY + "seeds: 2\n")
