@@ -52,6 +52,7 @@ def test_orphan_is_shown_then_deleted_with_its_folder_and_nothing_else_is(projec
 
     assert not stray.exists()
     assert json.loads(project.ablate("clean", "--format", "json"))["rows"] == []
+    assert project.ablate("clean") == ""
     kept = project.rows("select run, count(*) from run_metrics group by 1")
     assert [count for _, count in kept] == [6]
     assert {path.name for path in stray.parent.iterdir()} == {run for run, _ in kept}
