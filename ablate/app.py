@@ -20,7 +20,7 @@ from ablate.planning.source import find_source
 from ablate.planning.spec import StudySpec
 from ablate.planning.study_file import check_study
 from ablate.planning.templates import find_study, project_file, templates
-from ablate.planning.trainers import load_trainer
+from ablate.planning.trainers import trainer_of
 from ablate.protocol import Trainer
 from ablate.provenance import is_own
 from ablate.settings import Settings
@@ -115,8 +115,14 @@ def _read(settings: Settings, document: Document, name: str) -> tuple[StudySpec,
                 ("preload", index),
                 hint="preload installed packages",
             )
+    if spec.code and ":" not in spec.trainer:
+        raise document.error(
+            f"the trainer '{spec.trainer}' has a version, which is part of the identity already",
+            ("code",),
+            hint="remove 'code'; it is for trainers of your own, module:function",
+        )
     try:
-        return spec, load_trainer(spec.trainer, settings.project)
+        return spec, trainer_of(spec, settings.project)
     except (NotFoundError, TrainerError) as error:
         raise document.error(error.message, ("trainer",), at_value=True, hint=error.hint) from error
 
@@ -169,33 +175,51 @@ def _source(settings: Settings, path: Path) -> StudySource:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileChange:
-    """A study file that says something else than the study that was created from it."""
+    """A study file, or code that is part of it, that is another than when it was created."""
 
     study: str
-    source: str
+    what: str
+    """That has changed: the file, or ``the code of mine:train``."""
     diff: PlanDiff | None
-    """None where the file cannot be read."""
+    """None where the study cannot be read."""
     fault: str | None = None
 
 
 def file_change(settings: Settings, study: Study) -> FileChange | None:
     """Return how the file of a study has changed since the study was created from it.
 
-    None where it says the same, is gone, or is not known. Cheap where the file is untouched.
+    With ``code: identity`` the trainer's code is a part of it. None where it says the same, is
+    gone, or is not known. Cheap where nothing is touched.
     """
-    source = study.source or project_file(Path(), study.name).as_posix()
-    path = settings.project / source
+    what = study.source or project_file(Path(), study.name).as_posix()
+    path = settings.project / what
     try:
         if hashlib.sha256(path.read_bytes()).hexdigest() == study.source_sha256:
-            return None
+            if not has_other_code(settings, study):
+                return None
+            what = f"the code of {study.plan.trainer}"
         creation = plan_creation(settings, study.name, file=path, flags=StudyFlags())
     except OSError:
         return None
     except AblateError as error:
-        return FileChange(study=study.name, source=source, diff=None, fault=error.message)
+        return FileChange(study=study.name, what=what, diff=None, fault=error.message)
     if creation.diff.is_empty:
         return None
-    return FileChange(study=study.name, source=source, diff=creation.diff)
+    return FileChange(study=study.name, what=what, diff=creation.diff)
+
+
+def has_other_code(settings: Settings, study: Study) -> bool:
+    """Whether a study with ``code: identity`` was planned for other code than is there now.
+
+    A trainer that is gone or cannot be read is other code too.
+    """
+    spec = StudySpec.model_validate(study.plan.spec) if study.plan.spec.get("code") else None
+    try:
+        return spec is not None and (
+            trainer_of(spec, settings.project).version != study.plan.trainer_version
+        )
+    except AblateError:
+        return True
 
 
 def _write_file(settings: Settings, creation: Creation, *, force: bool) -> Path | None:

@@ -12,7 +12,7 @@ from ablate.identity import canonical_json, flatten
 from ablate.planning.document import parse_document
 from ablate.planning.plan import is_labelled_right, make_plan
 from ablate.planning.spec import StudySpec
-from ablate.planning.trainers import load_trainer
+from ablate.planning.trainers import trainer_of
 from ablate.protocol import Trainer
 from ablate.settings import Settings
 from ablate.store.base import Store
@@ -49,7 +49,8 @@ def audit(store: Store, settings: Settings) -> Audit:
         if study.plan.trainer == IMPORTED:
             continue
         try:
-            trainer = load_trainer(study.plan.trainer, settings.project)
+            spec = StudySpec.model_validate(study.plan.spec)
+            trainer = trainer_of(spec, settings.project)
         except AblateError as error:
             unknown.append(f"{study.name}: {error.message}")
             continue
@@ -59,14 +60,13 @@ def audit(store: Store, settings: Settings) -> Audit:
             continue
         runs = [run for run in store.runs(study.name) if run.trainer != IMPORTED]
         checked += len(runs)
-        found += _of_study(settings, study, trainer, runs)
+        found += _of_study(settings, study, spec, trainer, runs)
     return Audit(mislabelled=tuple(found), checked=checked, unknown=tuple(unknown))
 
 
 def _of_study(
-    settings: Settings, study: Study, trainer: Trainer, runs: list[Run]
+    settings: Settings, study: Study, spec: StudySpec, trainer: Trainer, runs: list[Run]
 ) -> list[Mislabelled]:
-    spec = StudySpec.model_validate(study.plan.spec)
     wrong = [run for run in runs if not is_labelled_right(run, study, spec, trainer)]
     if not wrong:
         return []

@@ -17,7 +17,7 @@ from ablate.domain import RunState
 from ablate.errors import HeldError, NotFoundError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from ablate.domain import Run
+    from ablate.domain import Run, Study
     from ablate.execution.launch import Request
     from ablate.execution.scheduler import Summary
     from ablate.settings import Settings
@@ -135,27 +135,46 @@ def _look_at_code(
     """Tell of runs that were trained by other code; ask before such runs are mixed with new ones.
 
     Raises:
-        UsageError: If new runs would stand beside them and nobody said that they may.
+        UsageError: If new runs would stand beside them and nobody said that they may, or if the
+            code is part of the study and is another.
     """
     from ablate.code_check import by_other_code
     from ablate.render.studies import other_code_lines
 
-    names = request.studies or tuple(study.name for study in store.studies())
-    for name in names:
-        runs = [run for run in store.runs(name) if not request.only or run.id in request.only]
+    for study in [store.study(name) for name in request.studies] or store.studies():
+        runs = [run for run in store.runs(study.name) if not request.only or run.id in request.only]
         others = by_other_code(store, settings.project, runs)
+        for line in other_code_lines(study.name, others):
+            say(line)
+        _refuse_old_plan(settings, study, runs, decision)
         if not others:
             continue
-        for line in other_code_lines(name, others):
-            say(line)
         if decision == "fresh" and not dry_run:
             moved = start_over(store, settings, [other.run for other in others])
-            say(f"{len(moved)} runs of {name} start over")
+            say(f"{len(moved)} runs of {study.name} start over")
         elif decision is None and _would_mix(runs, {other.run.id for other in others}):
             raise UsageError(
-                f"training goes on beside results of other code in '{name}'",
+                f"training goes on beside results of other code in '{study.name}'",
                 hint="--keep them, comparisons then say so; or --fresh, train them anew",
             )
+
+
+def _refuse_old_plan(
+    settings: Settings, study: Study, runs: Sequence[Run], decision: str | None
+) -> None:
+    """Refuse to train runs that are, with ``code: identity``, those of code that is gone.
+
+    Raises:
+        UsageError: With the way out, before anything is put back to its beginning.
+    """
+    from ablate.app import has_other_code
+
+    will_train = decision == "fresh" or any(not run.state.is_finished for run in runs)
+    if will_train and has_other_code(settings, study):
+        raise UsageError(
+            f"'{study.name}' was created for other code of {study.plan.trainer} than is there now",
+            hint=f"run: ablate study create {study.name} --update",
+        )
 
 
 def _would_mix(runs: Sequence[Run], others: Collection[str]) -> bool:

@@ -20,7 +20,7 @@ from ablate.execution.runners import this_runner
 from ablate.execution.scheduler import Scheduler, SchedulerOptions, Summary
 from ablate.planning.plan import is_labelled_right
 from ablate.planning.spec import StudySpec
-from ablate.planning.trainers import load_trainer
+from ablate.planning.trainers import trainer_of
 from ablate.protocol import Trainer
 from ablate.provenance import committed_code
 from ablate.settings import Settings
@@ -126,9 +126,10 @@ class _Desk:
         self._request = request
         self._studies = {study.name: study for study in studies}
         self._specs = {s.name: StudySpec.model_validate(s.plan.spec) for s in studies}
-        names = {spec.trainer for spec in self._specs.values()}
-        self._trainers: dict[str, Trainer] = {
-            name: load_trainer(name, settings.project) for name in sorted(names)
+        # Studies that differ in other things share the description, which is read from source.
+        of_each = {(spec.trainer, spec.code or ""): spec for spec in self._specs.values()}
+        self._trainers: dict[tuple[str, str], Trainer] = {
+            key: trainer_of(spec, settings.project) for key, spec in sorted(of_each.items())
         }
         self._threads = max(1, cores() // request.slots)
         self._code = committed_code(settings.project)
@@ -141,13 +142,17 @@ class _Desk:
             for run in store.runs(name)
         )
 
+    def _trainer_of(self, run: Run) -> Trainer:
+        spec = self._specs[run.study]
+        return self._trainers[spec.trainer, spec.code or ""]
+
     def check(self, run: Run) -> None:
         """Refuse to train a run under an identity that is not that of its config.
 
         Raises:
             TrainerError: If its trainer is of another version, or its config is another.
         """
-        study, trainer = self._studies[run.study], self._trainers[run.trainer]
+        study, trainer = self._studies[run.study], self._trainer_of(run)
         again = f"run: ablate study create {run.study} --update"
         if trainer.version != study.plan.trainer_version:
             planned = study.plan.trainer_version
@@ -184,7 +189,9 @@ class _Desk:
 
     def _preload(self, *, is_own: bool) -> list[str]:
         """Return what the trainers ask the fork server to import, or what the user's own import."""
-        names = [m for n, t in self._trainers.items() if (":" in n) is is_own for m in t.preload]
+        names = [
+            m for (n, _), t in self._trainers.items() if (":" in n) is is_own for m in t.preload
+        ]
         if is_own and any(name.partition(".")[0] == "torch" for name in names):
             names += _WITH_TORCH
         if not is_own:
@@ -202,7 +209,7 @@ class _Desk:
             label=run.label,
             run_dir=self._settings.run_dir(run.id),
             project=self._settings.project if ":" in run.trainer else None,
-            train=self._trainers[run.trainer].train,
+            train=self._trainer_of(run).train,
             config=dict(run.config),
             seed=run.seed,
             device=devices.kind,
@@ -216,7 +223,7 @@ class _Desk:
             branch_dir=self._settings.run_dir(branch.run_id) if branch else None,
             checkpoint_steps=tuple(sorted(claim.branch_steps)),
             code=self._code,
-            code_version=getattr(self._trainers[run.trainer], "code_version", None),
+            code_version=getattr(self._trainer_of(run), "code_version", None),
             database=self._database,
             system_metrics_s=self._settings.system_metrics_s,
         )

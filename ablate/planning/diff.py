@@ -22,12 +22,14 @@ class PlanDiff:
     renamed: tuple[str, ...]
     """``old -> new``: variants whose name changes and whose runs stay."""
     redefined: tuple[str, ...]
-    """Variants whose name stays and whose config is another."""
+    """Variants whose name stays and whose config, or trainer, is another."""
     retuned: tuple[str, ...]
     """Variants that keep their identity and whose config changes all the same: how often it saves,
     or a config that an earlier version had stored wrong. Runs that never began take it."""
     rules: tuple[str, ...]
     """Parts of the study that change without touching a run: targets, metrics, the question."""
+    trainer: str | None
+    """``version 1 -> version 2``, which makes every run a new one; None where it is the same."""
 
     @property
     def is_empty(self) -> bool:
@@ -66,9 +68,19 @@ def diff_plans(old: Plan | None, new: Plan) -> PlanDiff:
             and former.identity == v.identity
             and canonical_json(former.config) != canonical_json(v.config)
         ),
+        trainer=_new_version(old, new),
         rules=()
         if old is None
         else tuple(part for part in _RULES if old.spec.get(part) != new.spec.get(part)),
+    )
+
+
+def _new_version(old: Plan | None, new: Plan) -> str | None:
+    if old is None or old.trainer_version == new.trainer_version:
+        return None
+    return " -> ".join(
+        version if " " in version else f"version {version}"
+        for version in (old.trainer_version, new.trainer_version)
     )
 
 

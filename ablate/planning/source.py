@@ -7,6 +7,7 @@ is imported is the worker's business. So what planning wants to know of it is re
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -142,6 +143,15 @@ class Sources:
                 and self._read(library.rpartition(".")[0] or library) is None
             )
         return tuple(found)
+
+    def digest(self, name: str) -> str:
+        """Return 16 hex digits for the code of a module and of all of the user's that it imports.
+
+        Comments, line breaks and the folder in which the project lies do not count.
+        """
+        modules = sorted(self.reached_from(name), key=lambda module: module.name)
+        text = "".join(f"{module.name}\0{ast.unparse(module.tree)}\0" for module in modules)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def definition(self, module: Module, name: str) -> tuple[Module, Definition] | None:
         """Return where a name of a module is defined, through its imports; None if nowhere."""

@@ -220,6 +220,8 @@ class StudySpec(BaseModel):
     question: str = ""
     trainer: str = "bundled"
     """A registered trainer, or ``module:function``."""
+    code: Literal["identity"] | None = None
+    """``identity``: runs of a trainer of the user's own are new ones when its code is edited."""
     preload: list[str] | None = None
     """Installed modules that are imported once for all runs, beside those that are found."""
     base: Settings = Field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from ablate.errors import NotFoundError, TrainerError, did_you_mean
 from ablate.planning.declared import Schema, read_declarations
 from ablate.planning.dotted import Settings
 from ablate.planning.source import Sources
+from ablate.planning.spec import StudySpec
 from ablate.protocol import Trainer
 
 GROUP = "ablate.trainers"
@@ -69,6 +70,29 @@ def load_trainer(name: str, project: Path) -> Trainer:
         return known[name].load()
     except Exception as error:
         raise TrainerError(f"the trainer '{name}' cannot be imported: {error}") from error
+
+
+def trainer_of(spec: StudySpec, project: Path) -> Trainer:
+    """Return the description of a study's trainer.
+
+    With ``code: identity`` its code is its version: what the module declares as ``VERSION``, else
+    a digest of the modules of the user's that are found from its source.
+
+    Args:
+        spec: The study.
+        project: First on the import path for a user's module.
+
+    Raises:
+        NotFoundError: As `load_trainer`.
+        TrainerError: As `load_trainer`.
+    """
+    trainer = load_trainer(spec.trainer, project)
+    if spec.code is None or not isinstance(trainer, UserTrainer):
+        return trainer
+    if trainer.code_version is not None:
+        return replace(trainer, version=f"VERSION {trainer.code_version}")
+    digest = Sources(project).digest(spec.trainer.partition(":")[0])
+    return replace(trainer, version=f"code {digest}")
 
 
 def _user_trainer(name: str, project: Path) -> UserTrainer:

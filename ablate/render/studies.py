@@ -106,16 +106,17 @@ def diff_lines(diff: PlanDiff, *, is_new: bool) -> list[str]:
     lines += [f"{line} (ablate clean shows them)" for line in orphaned]
     lines += _listed("renamed    ", diff.renamed)
     lines += _listed("redefined  ", diff.redefined)
+    lines += [f"trainer     {diff.trainer}"] if diff.trainer else []
     lines += _listed("settings   ", diff.retuned)
     lines += _listed("rules      ", diff.rules)
     return lines
 
 
 def change_line(change: FileChange) -> str:
-    """Return that a study file has changed, what of it, and how the change is applied."""
+    """Return that a study has changed, what of it, and how the change is applied."""
     apply = f"ablate study create {change.study} --update"
     if change.diff is None:
-        return f"{change.source} has changed, and is refused: {change.fault}"
+        return f"{change.what} has changed, and is refused: {change.fault}"
     diff = change.diff
     parts = [
         f"{len(labels)} {word}"
@@ -128,7 +129,7 @@ def change_line(change: FileChange) -> str:
         if labels
     ]
     parts += [", ".join(diff.rules)] if diff.rules else []
-    return f"{change.source} has changed ({'; '.join(parts)}); apply it with: {apply}"
+    return f"{change.what} has changed ({'; '.join(parts)}); apply it with: {apply}"
 
 
 def _listed(word: str, labels: Sequence[str]) -> list[str]:

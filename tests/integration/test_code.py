@@ -234,3 +234,93 @@ def test_comparison_and_report_notice_a_changed_study_file(trained: Project) -> 
     assert change in told(trained, "compare", "--study", "rate")
     assert change in told(trained, "report", "rate")
     assert "has changed" not in trained.ablate("compare", "--study", "rate")
+
+
+WITH_CODE = STUDY.replace("base:", "code: identity\nbase:")
+
+
+@pytest.fixture
+def identified(project: Project) -> Project:
+    """Return a trained study of which the code is a part."""
+    project.write("mine.py", TRAINER)
+    project.write("helper.py", HELPER)
+    project.write("studies/rate.yaml", WITH_CODE)
+    project.ablate("study", "create", "rate")
+    project.ablate("run", "rate")
+    return project
+
+
+CHANGE = "the code of mine:train has changed (2 runs added; 2 runs no longer wanted)"
+
+
+def test_code_as_identity_makes_new_runs_and_brings_the_old_ones_back(identified: Project) -> None:
+    identified.write("helper.py", EDITED)
+    for command in (("status", "rate"), ("run", "rate"), ("compare", "--study", "rate")):
+        assert CHANGE in told(identified, *command)
+
+    asked = identified.ablate("study", "create", "rate", code=2)
+    assert "redefined   2: a, b" in asked
+    assert "trainer     code " in asked
+    identified.ablate("study", "create", "rate", "--update")
+    assert "2 succeeded" in told(identified, "run")
+    assert identified.rows("SELECT count(*) FROM runs") == [(4,)]
+    assert identified.rows("SELECT DISTINCT value FROM run_metrics ORDER BY 1") == [
+        (pytest.approx(0.3),),
+        (1.5,),
+    ]
+
+    identified.write("helper.py", HELPER)
+    identified.ablate("study", "create", "rate", "--update")
+    assert "nothing to run: 2 succeeded" in told(identified, "run")
+    assert "2 runs were looked at, each is what it is called" in identified.ablate("db", "check")
+
+
+def test_a_comment_is_no_other_identity(identified: Project) -> None:
+    identified.write("helper.py", "# why\n" + HELPER)
+
+    assert "changed" not in told(identified, "run") + told(identified, "status")
+    assert "is unchanged" in told(identified, "study", "create", "rate")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--keep",), ("--fresh",)])
+def test_nothing_is_trained_under_a_plan_for_other_code(
+    identified: Project, arguments: tuple[str, ...]
+) -> None:
+    identified.write("studies/rate.yaml", WITH_CODE + "seeds: 2\n")
+    identified.ablate("study", "create", "rate", "--update")
+    identified.write("helper.py", EDITED)
+    before = identified.rows("SELECT id, state, token FROM runs ORDER BY id")
+
+    refused = identified.ablate("run", *arguments, code=2)
+
+    assert "'rate' was created for other code of mine:train than is there now" in refused
+    assert "ablate study create rate --update" in refused
+    assert identified.rows("SELECT id, state, token FROM runs ORDER BY id") == before
+
+
+def test_declared_version_is_the_identity_of_the_code(identified: Project) -> None:
+    identified.write("mine.py", TRAINER + 'VERSION = "1"\n')
+    identified.ablate("study", "create", "rate", "--update")
+    identified.write("helper.py", EDITED)
+
+    assert "changed" not in told(identified, "status")
+    identified.write("mine.py", TRAINER + 'VERSION = "2"\n')
+    assert CHANGE in told(identified, "status")
+
+
+def test_broken_code_is_told_as_it_is(identified: Project) -> None:
+    identified.write("helper.py", "def scaled(x)\n")
+
+    fault = "the code of mine:train has changed, and is refused: helper.py:1: expected ':'"
+    assert fault in told(identified, "status")
+
+
+def test_code_of_a_registered_trainer_is_its_version_already(project: Project) -> None:
+    study = "study: s\ntrainer: bundled\ncode: identity\nbase: {steps: 4}\nphases: {a: {}}\n"
+    project.write("studies/s.yaml", study)
+
+    refused = project.ablate("study", "create", "s", code=2)
+
+    assert "the trainer 'bundled' has a version, which is part of the identity" in refused
+    assert "studies/s.yaml:3:1" in refused
+    assert "remove 'code'" in refused

@@ -263,3 +263,23 @@ def test_schema_fault_points_at_the_setting(tmp_path: Path) -> None:
         make_plan(check_study(document), load_trainer("mine:train", tmp_path), document)
 
     assert (caught.value.line, caught.value.hint) == (7, "did you mean 'optim.lr'?")
+
+
+@pytest.mark.parametrize(
+    ("mine", "helper", "is_same"),
+    [
+        ("import helper\n" + TRAIN, "x = 1\n", True),
+        ("import helper  # why\n\n\n" + TRAIN, "x = (\n    1\n)  # one\n", True),
+        ("import helper\n" + TRAIN, "x = 2\n", False),
+        ("import helper\ny = 1\n" + TRAIN, "x = 1\n", False),
+    ],
+)
+def test_digest_is_of_the_code_wherever_it_lies(
+    tmp_path: Path, mine: str, helper: str, is_same: bool
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    write(here, mine="import helper\n" + TRAIN, helper="x = 1\n", beside="z = 1\n")
+    write(there, mine=mine, helper=helper, beside="z = 2\n")
+
+    is_equal = Sources(here).digest("mine") == Sources(there).digest("mine")
+    assert is_equal is is_same
