@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.domain import Orphan
-from ablate.errors import StoreError
 from ablate.execution.job import databases_of
 from ablate.files import size_of
 from ablate.settings import Settings
@@ -66,7 +65,8 @@ def leftovers(
         for orphan in store.orphans()
         if not studies or orphan.run.study in studies
     ]
-    known = store.run_ids()
+    # Another process may delete a run between the two looks: it is in the list already.
+    known = store.run_ids() | {leftover.name for leftover in found}
     found += [
         Leftover(
             name=folder.name,
@@ -102,32 +102,42 @@ def _why_folder_kept(folder: Path, database: str) -> str | None:
     return f"was trained for {known[0]}" if known else "may belong to another database"
 
 
-def delete(store: Store, found: Collection[Leftover]) -> tuple[Leftover, ...]:
-    """Delete leftovers that are not kept; return those that were.
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What became of leftovers."""
+
+    deleted: tuple[Leftover, ...]
+    faults: tuple[str, ...]
+    """Folders that could not be deleted and why; they belong to no run now and are found again."""
+
+
+def delete(store: Store, found: Collection[Leftover]) -> Deletion:
+    """Delete leftovers that are not kept.
 
     A run that came to be wanted, or to be begun from, since it was found is left alone.
-
-    Raises:
-        StoreError: If a folder cannot be deleted; what belongs to no run is found again.
     """
     deleted: list[Leftover] = []
+    faults: list[str] = []
     waiting = [leftover for leftover in found if leftover.kept_because is None]
     while waiting:
         # A run from which another begins can go once that other is gone.
         gone = [item for item in waiting if item.orphan is None or store.delete_orphan(item.name)]
-        for item in gone:
-            _remove(item.folder)
-        deleted += gone
+        kept = {item.name: fault for item in gone if (fault := _remove(item.folder))}
+        faults += kept.values()
+        deleted += [item for item in gone if item.orphan or item.name not in kept]
         waiting = [item for item in waiting if item not in gone] if gone else []
-    return tuple(deleted)
+    return Deletion(tuple(deleted), tuple(faults))
 
 
-def _remove(folder: Path) -> None:
+def _remove(folder: Path) -> str | None:
+    """Delete a folder, also one that was moved and linked to; return what hinders it."""
     try:
         if folder.exists():
-            shutil.rmtree(folder)
+            shutil.rmtree(folder.resolve())
+        if folder.is_symlink():
+            folder.unlink()
+    except FileNotFoundError:
+        return None  # another process deletes it too
     except OSError as error:
-        raise StoreError(
-            f"{folder} cannot be deleted: {error.strerror or error}",
-            hint="it belongs to no run any more: delete it, or run ablate clean again",
-        ) from error
+        return f"{folder} cannot be deleted: {error.strerror or error}"
+    return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from ablate.cli.shared import LIST_FORMATS, check_format, opened, say, settings_of, show
+from ablate.errors import StoreError
 
 
 def register(app: typer.Typer) -> None:
@@ -33,9 +34,13 @@ def clean(
             return
         show(leftovers_table(found), form, "clean", {"is_dry_run": not delete, "size": size})
         if delete:
-            deleted = delete_leftovers(store, found)
-            say(deleted_line(deleted, found))
-            if any(item.orphan for item in deleted):
+            done = delete_leftovers(store, found)
+            say(deleted_line(done.deleted, found))
+            if done.faults:
+                raise StoreError(
+                    "; ".join(done.faults), hint="delete them, or run ablate clean again"
+                )
+            if any(item.orphan for item in done.deleted):
                 say("next: ablate db vacuum gives the space of their points back")
         elif found:
             say("nothing was deleted; delete with --delete")

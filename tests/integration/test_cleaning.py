@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from tests.disks import SmallDisk
 from tests.integration.conftest import Project
 
 TRAIN = """
@@ -66,3 +67,29 @@ def test_orphan_is_shown_then_deleted_with_its_folder_and_nothing_else_is(projec
         "transitions": rows(project)["transitions"],
     }
     assert "nothing is damaged" in project.ablate("db", "check")
+
+
+def test_folder_behind_a_link_goes_and_one_that_cannot_holds_back_no_other(
+    project: Project, small_disk: SmallDisk, tmp_path_factory
+) -> None:
+    project.write("train.py", TRAIN)
+    project.write("studies/rate.yaml", STUDY)
+    project.ablate("study", "create", "rate")
+    project.ablate("run", "rate")
+    runs = project.folder / ".ablate" / "runs"
+    busy, moved = (runs / name for (name,) in project.rows("select id from runs order by id"))
+    busy.rename(runs / "aside")
+    busy.symlink_to(small_disk.folder)  # what another file system is mounted at cannot be deleted
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "moved"
+    moved.rename(elsewhere)
+    moved.symlink_to(elsewhere)
+    project.write("studies/rate.yaml", STUDY.replace("lr: 0.", "lr: 1."))
+    project.ablate("study", "create", "rate", "--update")
+
+    project.ablate("clean", "--delete", code=4)
+
+    assert not elsewhere.exists()
+    assert not moved.is_symlink()
+    found = json.loads(project.ablate("clean", "--format", "json"))["rows"]
+    assert [(row["run"], row["state"]) for row in found] == [(busy.name, "no run")]
+    assert project.rows("select state from runs") == [("queued",), ("queued",)]
