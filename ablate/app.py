@@ -8,14 +8,15 @@ from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.domain import Plan, Study
+from ablate.domain import IMPORTED, Plan, Study
 from ablate.errors import AblateError, NotFoundError, TrainerError, UsageError
-from ablate.importing import keep_imported
+from ablate.imported import keep_imported
 from ablate.planning.diff import PlanDiff, diff_plans
 from ablate.planning.document import Document, parse_document, read_document
 from ablate.planning.flags import StudyFlags, apply_flags
+from ablate.planning.imported_file import imported_file
 from ablate.planning.notes import plan_notes
-from ablate.planning.plan import make_plan
+from ablate.planning.plan import imported_plan, make_plan
 from ablate.planning.source import find_source
 from ablate.planning.spec import StudySpec
 from ablate.planning.study_file import check_study
@@ -52,6 +53,7 @@ def plan_creation(
     file: Path | None = None,
     template: str | None = None,
     flags: StudyFlags,
+    is_imported: bool = False,
 ) -> Creation:
     """Return what `ablate study create` would do; changes nothing.
 
@@ -61,25 +63,31 @@ def plan_creation(
         file: A study file by path; else the project's own of that name, else the shipped one.
         template: The study from which flags define a new one; ``name`` itself by default.
         flags: Factors, settings, design and seeds that were typed.
+        is_imported: Whether its runs are imported; a project file is written where there is none.
 
     Raises:
         NotFoundError: If there is no such study file or trainer.
         StudyFileError: If the file is wrong, or the trainer refuses a config.
     """
-    is_by_flags = template is not None or not flags.is_empty
-    source = file or find_study(settings.project, template or name)
-    document = read_document(source)
-    text = None
-    if is_by_flags:
-        text = apply_flags(document, check_study(document), name, flags)
-        document = parse_document(text, name=f"studies/{name}.yaml as these flags would write it")
-    elif source in templates().values() and not project_file(settings.project, name).exists():
-        text = source.read_text(encoding="utf-8")  # studies are files: the user's own to change
-    spec, trainer = _read(settings, document, name)
-    with chdir(settings.project):  # relative paths in a study are relative to its project
-        plan = make_plan(spec, trainer, document)
-    notes = plan_notes(spec, plan, trainer, settings.project)
     old = _stored_plan(settings, name)
+    if is_imported and not (file or project_file(settings.project, name).exists()):
+        source, text = project_file(settings.project, name), _imported_file(settings, name, old)
+        document = parse_document(text, name=f"studies/{name}.yaml")
+    else:
+        source = file or find_study(settings.project, template or name)
+        document, text = _written(settings, source, name, template, flags)
+    spec, trainer = _read(settings, document, name)
+    if is_imported and trainer is not None:
+        raise document.error(
+            f"the study '{name}' trains with {spec.trainer}, so its runs are not only imported",
+            hint=f"import into it as it is: ablate import SOURCE --study {name}",
+        )
+    if trainer is None:
+        plan, notes = imported_plan(spec, document), ()
+    else:
+        with chdir(settings.project):  # relative paths in a study are relative to its project
+            plan = make_plan(spec, trainer, document)
+        notes = plan_notes(spec, plan, trainer, settings.project)
     plan = keep_imported(plan, old)
     return Creation(
         notes=notes,
@@ -92,14 +100,41 @@ def plan_creation(
     )
 
 
+def _written(
+    settings: Settings, source: Path, name: str, template: str | None, flags: StudyFlags
+) -> tuple[Document, str | None]:
+    """Return the study file, and its text where it is to be written into the project."""
+    document = read_document(source)
+    if template is not None or not flags.is_empty:
+        text = apply_flags(document, check_study(document), name, flags)
+        return parse_document(text, name=f"studies/{name}.yaml as these flags would write it"), text
+    if source in templates().values() and not project_file(settings.project, name).exists():
+        return document, source.read_text(encoding="utf-8")  # a file is the user's own to change
+    return document, None
+
+
 def _shown_source(document: Document, path: Path) -> str:
     if document.name == str(path) and path in templates().values():
         return f"the shipped template {path.stem}"
     return document.name
 
 
-def _read(settings: Settings, document: Document, name: str) -> tuple[StudySpec, Trainer]:
-    """Return the study that a document defines, and its trainer."""
+def _imported_file(settings: Settings, name: str, old: Plan | None) -> str:
+    """Return a study file with what the runs that are there log."""
+    if old is None or not old.imported:
+        return imported_file(name, baseline=None, metrics={}, logged=())
+    store = open_store(settings.db_url, read_only=True)
+    try:
+        ids = [run.id for run in store.runs(name) if run.trainer == IMPORTED]
+        logged = store.metric_keys(ids)
+    finally:
+        store.close()
+    metrics = old.spec.get("metrics", {})
+    return imported_file(name, baseline=old.baseline.name, metrics=metrics, logged=logged)
+
+
+def _read(settings: Settings, document: Document, name: str) -> tuple[StudySpec, Trainer | None]:
+    """Return the study that a document defines, and its trainer; None where runs are imported."""
     spec = check_study(document)
     if spec.study != name:
         raise document.error(
@@ -108,6 +143,8 @@ def _read(settings: Settings, document: Document, name: str) -> tuple[StudySpec,
             at_value=True,
             hint=f"run: ablate study create {spec.study} -f {document.name}",
         )
+    if spec.trainer == IMPORTED:
+        return spec, None
     for index, module in enumerate(spec.preload or ()):
         if (source := find_source(module, settings.project)) and is_own(source):
             raise document.error(

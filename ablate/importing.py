@@ -1,4 +1,4 @@
-"""`ablate import` without a terminal: read a source, say what would change, change it.
+"""`ablate import` without a terminal: read sources, say what would change, change it.
 
 Nothing is half-created: the runs are staged out of sight, and one transaction at the end puts them
 all into the study.
@@ -8,51 +8,76 @@ from __future__ import annotations
 
 import getpass
 import hashlib
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from ablate.domain import IMPORTED, Cell, Json, Plan, Run, Variant
-from ablate.errors import NotFoundError, UsageError
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from ablate.domain import IMPORTED, AttemptState, Cell, Json, Plan, Study, Variant
+from ablate.errors import UsageError
 from ablate.identity import canonical_json
-from ablate.importers import csv, jsonl, mlflow, tensorboard, wandb
-from ablate.importers.base import Counts, Reading, Request, SourceRun
-from ablate.importers.names import KeyMap, variant_name
+from ablate.imported import (
+    Imported,
+    Meeting,
+    config_alone,
+    meet,
+    stored,
+    stored_config,
+    with_baseline,
+)
+from ablate.importers.base import Reading, Request, SourceRun
+from ablate.importers.beside import with_configs
+from ablate.importers.joining import join
+from ablate.importers.names import KeyMap
+from ablate.importers.placing import Place, SeedRule, Wishes, place
+from ablate.importers.points import Counts
+from ablate.importers.sources import IMPORTERS, find_source
+from ablate.importers.titles import titled
+from ablate.planning.spec import StudySpec, check_name
 from ablate.settings import Settings
 from ablate.store import open_store
-from ablate.store.base import Ending, ImportedRun, Store
+from ablate.store.base import Ending, ImportedRun
 
-READERS: dict[str, Callable[[Request], Reading]] = {
-    "csv": csv.read,
-    "jsonl": jsonl.read,
-    "tensorboard": tensorboard.read,
-    "mlflow": mlflow.read,
-    "wandb": wandb.read,
-}
-_NOTE = "import"
-"""Key of a run's config under which its source is kept."""
+_WITHOUT_POINTS = "it logged no point before it ended"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImportOptions:
     """What was typed."""
 
-    kind: str
-    source: str
+    sources: Sequence[str]
+    """Files, folders and the URIs of tracking servers."""
     study: str
+    kind: str | None = None
+    """Which importer reads them; None to see for oneself."""
     variant: str | None = None
     seed: int | None = None
+    seeds: SeedRule = "auto"
     maps: Sequence[str] = ()
+    map_file: str | None = None
+    """A file with a mapping from names to keys."""
     goals: Sequence[str] = ()
     """``KEY=min``, ``KEY=max`` or ``KEY=target``."""
+    together: Sequence[str] = ()
+    """Patterns: what fits one of them is one run."""
+    is_separate: bool = False
+    """Whether pieces stay apart that look like one run."""
+    config: str | None = None
+    """A config, or the name of one that lies beside the logs of each run."""
+    pattern: str | None = None
+    """For text: a regular expression for a line."""
     experiment: str | None = None
+    """For MLflow."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arrival:
-    """A run of the source and its place in the study."""
+    """A run of a source and its place in the study."""
 
     run: SourceRun
     cell: Cell
@@ -78,35 +103,149 @@ class Import:
 
 
 def plan_import(settings: Settings, options: ImportOptions) -> Import:
-    """Read a source; return what importing it would do. Changes nothing.
+    """Read sources; return what importing them would do. Changes nothing.
 
     Raises:
-        UsageError: If the source cannot be understood, or has nothing to import.
+        UsageError: If a source cannot be understood, or there is nothing to import.
         NotFoundError: If there is no such source.
     """
-    if variant_name(options.study) != options.study:
-        raise UsageError(f"--study {options.study}: no name for a study")
-    request = Request(
-        source=options.source,
-        names=KeyMap(options.maps),
-        relative=lambda path: _relative(Path(path), settings.project),
-        experiment=options.experiment,
-    )
-    reading = READERS[options.kind](request)
-    counts = reading.total()
-    runs = [run for run in reading.runs if run.points.counts.kept]
+    _check_name("--study", options.study)
+    if options.variant is not None:
+        _check_name("--variant", options.variant)
+    names = KeyMap([*options.maps, *_maps_of_file(options.map_file)])
+    reading = _read(settings, options, names)
+    pieces, about_configs = with_configs(reading.runs, options.config)
+    joined = join(pieces, together=options.together, is_separate=options.is_separate)
+    read = [_keyed(run, names) for run in titled(joined.runs)]
+    runs, about_empty = _worth_it(read)
     if not runs:
-        raise UsageError(f"{options.source} has nothing to import: {counts_text(counts)}")
-    old, stored = _stored(settings, options.study)
-    arrivals = _place(runs, options, old, stored)
-    plan = _plan(options, old, stored, arrivals)
+        shown = counts_text(_total(reading.counts, read))
+        raise UsageError(f"{', '.join(options.sources)} has nothing to import: {shown}")
+    if options.seed is not None and len(runs) > 1:
+        raise UsageError(f"--seed {options.seed}: there are {len(runs)} runs")
+    study, before = stored(settings, options.study)
+    _refuse_goals(options, study)
+    old = study.plan if study else None
+    meeting = meet(settings, runs, before, is_separate=options.is_separate)
+    imported = {cell.variant for cell in old.imported} if old else set[str]()
+    trained = {v.name for v in old.variants} - imported if old else set[str]()
+    wishes = Wishes(variant=options.variant, seed=options.seed, seeds=options.seeds)
+    placement = place(meeting.runs, [run.member for run in meeting.stored], wishes, trained)
+    arrivals = _arrivals(placement.places, meeting)
+    arrived = {arrival.run.source for arrival in arrivals}
+    copies = [run for run, met in zip(runs, meeting.runs, strict=True) if met.source not in arrived]
     return Import(
-        plan=plan,
+        plan=_plan(options, old, meeting.stored, arrivals),
         arrivals=tuple(arrivals),
-        counts=counts,
+        counts=_total(reading.counts, read, copies),
         is_new=old is None,
-        notes=tuple(reading.notes),
+        notes=(
+            *reading.notes,
+            *about_configs,
+            *joined.notes,
+            *about_empty,
+            *meeting.notes,
+            *placement.notes,
+        ),
     )
+
+
+def _refuse_goals(options: ImportOptions, study: Study | None) -> None:
+    """Refuse to declare beside a study file: the next ``study create`` would take it back."""
+    if options.goals and study and (study.source or study.plan.trainer != IMPORTED):
+        raise UsageError(
+            f"the study '{study.name}' has a study file", hint="declare its metrics there"
+        )
+
+
+def _check_name(option: str, name: str) -> None:
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise UsageError(f"{option} {name}: {error}") from error
+
+
+def _maps_of_file(file: str | None) -> list[str]:
+    """Return the entries of a file ``NAME: KEY`` as they are typed behind --map."""
+    if file is None:
+        return []
+    try:
+        content: object = YAML(typ="safe").load(Path(file).expanduser().read_text("utf-8"))  # pyright: ignore[reportUnknownMemberType]
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
+        first = " ".join(str(error).split())
+        raise UsageError(f"--map-file {file}: {first}") from error
+    if not isinstance(content, dict):
+        raise UsageError(
+            f"--map-file {file} holds no mapping",
+            hint="write a line NAME: split/group/name for each",
+        )
+    return [f"{name}={key}" for name, key in content.items()]  # pyright: ignore[reportUnknownVariableType]
+
+
+def _read(settings: Settings, options: ImportOptions, names: KeyMap) -> Reading:
+    """Return the pieces of all sources, each file once."""
+    whole = Reading()
+    for text in options.sources:
+        source = find_source(text, options.kind)
+        request = Request(
+            root=source.root,
+            files=source.files,
+            roles=names.roles,
+            relative=lambda path: _relative(path, settings.project),
+            now=time.time(),
+            uri=source.uri,
+            experiment=options.experiment,
+            pattern=options.pattern,
+        )
+        whole.add(IMPORTERS[source.kind].read(request))
+        whole.notes += [source.note] if source.note else []
+    first = {(run.source, *run.files): run for run in reversed(whole.runs)}
+    whole.runs = [run for run in whole.runs if first[run.source, *run.files] is run]
+    return whole
+
+
+def _relative(path: Path, project: Path) -> str:
+    path = path.resolve()
+    if path.is_relative_to(project.resolve()):
+        return path.relative_to(project.resolve()).as_posix()
+    return path.as_posix()
+
+
+def _keyed(run: SourceRun, names: KeyMap) -> SourceRun:
+    """Return a run with its points under metric keys."""
+    try:
+        return replace(run, points=run.points.under(names.key))
+    except UsageError as error:
+        raise UsageError(f"{run.title}: {error.message}", hint=error.hint) from error
+
+
+def _worth_it(runs: Sequence[SourceRun]) -> tuple[list[SourceRun], list[str]]:
+    """Return the runs that logged something or ended badly, and a line for the others."""
+    kept: list[SourceRun] = []
+    empty: list[str] = []
+    for run in runs:
+        if run.points.names or run.state in (AttemptState.RUNNING, AttemptState.CANCELLED):
+            kept.append(run)
+        elif run.state is AttemptState.SUCCEEDED:
+            empty.append(run.title)
+        else:
+            is_known = run.state is AttemptState.FAILED and run.reason
+            reason = run.reason if is_known else _WITHOUT_POINTS
+            kept.append(replace(run, state=AttemptState.FAILED, reason=reason))
+    shown = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
+    return kept, [f"left out, as no number was logged: {shown}"] if empty else []
+
+
+def _total(others: Counts, runs: Sequence[SourceRun], copies: Sequence[SourceRun] = ()) -> Counts:
+    """Return how many values were read, and kept in runs that are no copies of others."""
+    total = Counts()
+    total.add(others)
+    for run in runs:
+        total.add(run.points.counts)
+    if copied := sum(run.points.counts.kept for run in copies):
+        total.kept -= copied
+        total.skipped["in a copy of another run"] += copied
+    return total
 
 
 def apply_import(settings: Settings, planned: Import) -> None:
@@ -117,7 +256,7 @@ def apply_import(settings: Settings, planned: Import) -> None:
     """
     store = open_store(settings.db_url)
     try:
-        for arrival in planned.arrivals:
+        for arrival in planned.changes:
             run = _imported(arrival)
             by = f"import by {getpass.getuser()}"
             store.import_run(run, arrival.run.points.batches(), by=by)
@@ -132,15 +271,11 @@ def _imported(arrival: Arrival) -> ImportedRun:
     return ImportedRun(
         identity=arrival.cell.identity,
         seed=arrival.cell.seed,
-        config=_config(run),
+        config=stored_config(run),
         ending=Ending(state=run.state, reason=run.reason),
         started_at=first,
         finished_at=last,
     )
-
-
-def _config(run: SourceRun) -> dict[str, Json]:
-    return {**run.config, _NOTE: {"source": run.source}}
 
 
 def counts_text(counts: Counts) -> str:
@@ -150,125 +285,47 @@ def counts_text(counts: Counts) -> str:
     return f"{text} ({why})" if why else text
 
 
-def keep_imported(plan: Plan, old: Plan | None) -> Plan:
-    """Return a plan made from a study file with the runs that were imported into the study.
-
-    Raises:
-        UsageError: If the file has a variant with the name of an imported one.
-    """
-    if old is None or not old.imported:
-        return plan
-    names = {cell.variant for cell in old.imported}
-    if twice := sorted(names & {v.name for v in plan.variants}):
-        raise UsageError(
-            f"the study has an imported variant '{twice[0]}' already", hint="rename the phase"
-        )
-    kept = (replace(v, is_baseline=False) for v in old.variants if v.name in names)
-    return replace(plan, variants=(*plan.variants, *kept), imported=old.imported)
-
-
-def _relative(path: Path, project: Path) -> str:
-    path = path.resolve()
-    if path.is_relative_to(project.resolve()):
-        return path.relative_to(project.resolve()).as_posix()
-    return path.as_posix()
-
-
-def _stored(settings: Settings, study: str) -> tuple[Plan | None, tuple[Run, ...]]:
-    """Return the study's plan and its imported runs; a database that is not there is not made."""
-    try:
-        store: Store = open_store(settings.db_url, read_only=True)
-    except NotFoundError:
-        return None, ()
-    try:
-        plan = store.study(study).plan
-        return plan, tuple(run for run in store.runs(study) if run.trainer == IMPORTED)
-    except NotFoundError:
-        return None, ()
-    finally:
-        store.close()
-
-
-def _place(
-    runs: Sequence[SourceRun], options: ImportOptions, old: Plan | None, stored: Sequence[Run]
-) -> list[Arrival]:
-    """Give each run its variant and seed: those it has, those asked for, else the next free."""
-    if options.seed is not None and len(runs) > 1:
-        raise UsageError(f"--seed {options.seed}: the source has {len(runs)} runs")
-    known = {_source(run): run for run in stored}
-    taken = {(r.variant, r.seed): _source(r) for r in stored}
-    imported = {cell.variant for cell in old.imported} if old else set[str]()
-    trained = {v.name for v in old.variants} - imported if old else set[str]()
+def _arrivals(places: Sequence[Place], meeting: Meeting) -> list[Arrival]:
+    known = {before.note.source: before.run for before in meeting.stored}
     arrivals: list[Arrival] = []
-    for run in runs:
-        before = known.get(run.source)
-        variant = options.variant or (before.variant if before else variant_name(run.name))
-        if variant in trained:
-            raise UsageError(
-                f"the study '{options.study}' trains a variant '{variant}' itself",
-                hint="give the imported one another name with --variant",
-            )
-        if before:
-            taken.pop((before.variant, before.seed), None)
-        seed = _seed(run, options, variant, before, taken)
-        taken[variant, seed] = run.source
-        cell = Cell(variant=variant, identity=run.identity(), seed=seed)
-        same = before and (before.variant, before.identity, before.seed) == (
-            cell.variant,
-            cell.identity,
-            cell.seed,
-        )
-        change = "unchanged" if same else "replaced" if before else "new"
-        arrivals.append(Arrival(run=run, cell=cell, change=change))
+    for new in places:
+        before = known.get(new.run.source)
+        is_settled = before is not None and new.run.source in meeting.settled
+        identity = before.identity if before and is_settled else new.run.identity()
+        cell = Cell(variant=new.variant, identity=identity, seed=new.seed)
+        was = before and Cell(variant=before.variant, identity=before.identity, seed=before.seed)
+        change = "unchanged" if was == cell else "replaced" if before else "new"
+        arrivals.append(Arrival(run=new.run, cell=cell, change=change))
     return arrivals
 
 
-def _seed(
-    run: SourceRun,
-    options: ImportOptions,
-    variant: str,
-    before: Run | None,
-    taken: Mapping[tuple[str, int], str],
-) -> int:
-    if options.seed is not None:
-        if (variant, options.seed) in taken:
-            other = taken[variant, options.seed]
-            raise UsageError(f"{variant}-s{options.seed} is there already, from {other}")
-        return options.seed
-    wishes = [before.seed] if before else [run.seed] if run.seed is not None else []
-    free = (seed for seed in [*wishes, *range(len(taken) + 1)] if (variant, seed) not in taken)
-    return next(free)
-
-
-def _source(run: Run) -> str:
-    note: Any = run.config.get(_NOTE, {})
-    return note["source"]
-
-
 def _plan(
-    options: ImportOptions, old: Plan | None, stored: Sequence[Run], arrivals: Sequence[Arrival]
+    options: ImportOptions,
+    old: Plan | None,
+    before: Sequence[Imported],
+    arrivals: Sequence[Arrival],
 ) -> Plan:
     base = old or Plan(
         study=options.study,
         question="",
         trainer=IMPORTED,
         trainer_version="1",
-        spec={"study": options.study, "trainer": IMPORTED, "metrics": {}},
+        spec=StudySpec(study=options.study, trainer=IMPORTED).to_json(),
         variants=(),
         seeds=(),
     )
     sources = {arrival.run.source for arrival in arrivals}
-    staying = [run for run in stored if _source(run) not in sources]
+    staying = [each.run for each in before if each.note.source not in sources]
     configs: dict[str, list[Mapping[str, Json]]] = {}
     cells = {
         (run.variant, run.seed): Cell(variant=run.variant, identity=run.identity, seed=run.seed)
         for run in staying
     }
     for run in staying:
-        configs.setdefault(run.variant, []).append(run.config)
+        configs.setdefault(run.variant, []).append(config_alone(run.config))
     for arrival in arrivals:
         cells[arrival.cell.variant, arrival.cell.seed] = arrival.cell
-        configs.setdefault(arrival.cell.variant, []).append(_config(arrival.run))
+        configs.setdefault(arrival.cell.variant, []).append(arrival.run.config)
     return replace(
         base,
         spec=_spec(base, options.goals),
@@ -288,8 +345,7 @@ def _variants(
         by_name[name] if name not in configs else _variant(base.study, name, configs[name])
         for name in names
     ]
-    baseline = next((v.name for v in by_name.values() if v.is_baseline), made[0].name)
-    return tuple(replace(variant, is_baseline=variant.name == baseline) for variant in made)
+    return with_baseline(made, base.spec.get("baseline"), base)
 
 
 def _variant(study: str, name: str, configs: Sequence[Mapping[str, Json]]) -> Variant:
@@ -298,8 +354,7 @@ def _variant(study: str, name: str, configs: Sequence[Mapping[str, Json]]) -> Va
     common = {
         key: value
         for key, value in first.items()
-        if key != _NOTE
-        and all(key in c and canonical_json(c[key]) == canonical_json(value) for c in others)
+        if all(key in c and canonical_json(c[key]) == canonical_json(value) for c in others)
     }
     text = canonical_json([IMPORTED, study, name])
     return Variant(
@@ -312,16 +367,14 @@ def _variant(study: str, name: str, configs: Sequence[Mapping[str, Json]]) -> Va
 
 
 def _spec(base: Plan, goals: Iterable[str]) -> Mapping[str, Json]:
-    typed: dict[str, str] = {}
+    typed: dict[str, Json] = {}
     for entry in goals:
-        found = re.fullmatch(r"(\S+/\S+)=(min|max|target)", entry)
-        if not found:
-            raise UsageError(f"--goal {entry}: unreadable", hint="write KEY=min, max or target")
-        typed[found[1]] = found[2]
-    if typed and base.trainer != IMPORTED:
-        raise UsageError(
-            f"the study '{base.study}' has a study file", hint="declare its metrics there"
-        )
-    if not typed:
-        return base.spec
+        key, _, goal = entry.rpartition("=")
+        try:
+            spec = StudySpec.model_validate({"study": base.study, "metrics": {key: goal}})
+        except ValidationError as error:
+            raise UsageError(
+                f"--goal {entry}: unreadable", hint="write KEY=min, max or target"
+            ) from error
+        typed |= spec.to_json()["metrics"]
     return {**base.spec, "metrics": {**base.spec.get("metrics", {}), **typed}}

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ablate.analysis.jumps import stops
 from ablate.analysis.silence import Silence, silence_of
 from ablate.analysis.study_data import (
     ENDED_BADLY,
@@ -45,11 +46,13 @@ class JudgedRun:
     """Those of `values` that are no numbers."""
     silence: Silence
     likeness: Likeness
+    is_ruled_out: bool = False
+    """Whether a guard or a gate that stops has judged against it. An imported run goes on."""
 
     @property
     def ended_badly(self) -> bool:
-        """Whether its state alone makes it fail."""
-        return self.run.state in ENDED_BADLY
+        """Whether its state alone makes it fail, or a rule of the study that stops runs."""
+        return self.run.state in ENDED_BADLY or self.is_ruled_out
 
     @property
     def is_judged(self) -> bool:
@@ -117,6 +120,7 @@ def _judge_run(data: StudyData, run: Run, at_step: int) -> JudgedRun:
         if step is None
         else silence_of(data, run.id, step),
         likeness=Likeness() if step is None else likeness_of(data, run.id, step),
+        is_ruled_out=any(stops(e) and e.step <= at_step for e in data.events.get(run.id, ())),
     )
 
 

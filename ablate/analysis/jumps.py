@@ -12,7 +12,7 @@ from itertools import pairwise
 from ablate.analysis.study_data import RunCurve, StudyData
 from ablate.analysis.wording import number
 from ablate.domain import Event, Json
-from ablate.rules import mean
+from ablate.rules import Status, mean
 
 POINTS = 5
 """Points compared on each side of an event."""
@@ -99,6 +99,14 @@ def _shown(value: Json) -> str:
         return " and ".join(f"{key} {_shown(inner)}" for key, inner in value.items())
     text = number(value) if isinstance(value, float) else str(value)
     return text if len(text) <= LONG else f"{text[:LONG]}…"
+
+
+def stops(event: Event) -> bool:
+    """Whether an event is that of a guard or a gate that ends a run."""
+    if event.data.get("do") != "stop":
+        return False
+    statuses = event.data.get("statuses", {}).values()
+    return event.name == "guard_fired" or Status.CRITICAL in statuses
 
 
 def guard_of(event: Event) -> str:

@@ -6,12 +6,14 @@ import fnmatch
 from collections.abc import Collection, Mapping, Sequence
 from typing import cast
 
+from ablate.analysis.replay import replayed
 from ablate.analysis.stored_curves import StoredCurves
 from ablate.analysis.study_data import MetricSpec, StudyData
 from ablate.domain import Event, Json, Plan, Run, Variant
 from ablate.errors import NotFoundError, did_you_mean
+from ablate.planning.spec import StudySpec
 from ablate.provenance import Code
-from ablate.rules import DEFAULT_RULE, Guard, MetricRule, Target
+from ablate.rules import DEFAULT_RULE, Gate, Guard, MetricRule, Target
 from ablate.store.base import Store
 
 
@@ -44,7 +46,10 @@ def load(
     ids = tuple(dict.fromkeys(run.id for run in runs))
     logged = store.metric_keys(ids)
     declared = [*_mapping(plan.spec.get("metrics")), *_mapping(plan.spec.get("targets"))]
-    wanted = logged if keys is None else _needed(logged, declared, keys)
+    guards = read_guards(plan.spec.get("guards"))
+    guarded = [key for guard in guards for key in guard.keys]
+    wanted = logged if keys is None else _needed(logged, declared, [*keys, *guarded])
+    curves = StoredCurves(store, ids, wanted)
     base, notes = _baseline(plan, chosen, variants, baseline)
     return StudyData(
         study=plan.study,
@@ -53,10 +58,10 @@ def load(
         variants=chosen,
         metrics=read_metrics(plan.spec.get("metrics")),
         targets=read_targets(plan.spec.get("targets")),
-        guards=read_guards(plan.spec.get("guards")),
+        guards=guards,
         runs=runs,
-        curves=StoredCurves(store, ids, wanted),
-        events=_events(store, ids),
+        curves=curves,
+        events=_events(store, ids) | replayed(runs, curves, guards, _gates(plan)),
         codes=_codes(store, runs),
         notes=notes,
         logged=logged,
@@ -94,6 +99,11 @@ def read_guards(declared: Json) -> tuple[Guard, ...]:
         )
         for name, fields in _mapping(declared).items()
     )
+
+
+def _gates(plan: Plan) -> tuple[Gate, ...]:
+    """Return the gates that imported runs are held against; others were judged in training."""
+    return StudySpec.model_validate(plan.spec).gate_rules if plan.imported else ()
 
 
 _FOR_VERDICTS = (
@@ -150,6 +160,11 @@ def _baseline(
                 hint=did_you_mean(wished, known),
             )
         return wished, ()
+    if not known:
+        raise NotFoundError(
+            f"the study '{plan.study}' has no run yet",
+            hint=f"run: ablate import SOURCE --study {plan.study}",
+        )
     if plan.baseline.name in known:
         return plan.baseline.name, ()
     first = named[0]

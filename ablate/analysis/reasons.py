@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ablate.analysis.contrasts import Contrast
 from ablate.analysis.judged import JudgedRun, most
-from ablate.analysis.jumps import guard_of
+from ablate.analysis.jumps import guard_of, stops
 from ablate.analysis.onset import Miss, misses_of
 from ablate.analysis.silence_reasons import (
     FAIL,
@@ -156,38 +156,46 @@ def _endings(runs: Sequence[JudgedRun]) -> list[Reason]:
 
 
 def _guard_reasons(data: StudyData, runs: Sequence[JudgedRun]) -> list[Reason]:
-    fired: dict[str, list[int]] = {}
+    fired: dict[str, list[Event]] = {}
     for r in runs:
-        for name, step in first_firings(data, r.run.id).items():
+        for name, event in _first_firings(data, r.run.id).items():
             # A run that this guard stopped has said so already.
             if r.run.state != RunState.STOPPED or name not in (r.run.reason or ""):
-                fired.setdefault(name, []).append(step)
+                fired.setdefault(name, []).append(event)
     return [
         (
-            (WARN, -len(steps) / len(runs), 300),
-            f"guard {name} fired in {of_runs(len(steps), len(runs))} at step {span(steps)}",
+            (FAIL if any(map(stops, events)) else WARN, -len(events) / len(runs), 300),
+            f"guard {name}{_which_stops(events)} fired in {of_runs(len(events), len(runs))} "
+            f"at step {span(event.step for event in events)}",
         )
-        for name, steps in sorted(fired.items())
+        for name, events in sorted(fired.items())
     ]
 
 
-def first_firings(data: StudyData, run_id: str) -> dict[str, int]:
-    """Return guard -> the first step at which it fired in a run."""
-    first: dict[str, int] = {}
+def _first_firings(data: StudyData, run_id: str) -> dict[str, Event]:
+    """Return guard -> the event of its first firing in a run."""
+    first: dict[str, Event] = {}
     for event in data.events.get(run_id, ()):
         if event.name == "guard_fired":
-            first.setdefault(guard_of(event), event.step)
+            first.setdefault(guard_of(event), event)
     return first
+
+
+def _which_stops(events: Sequence[Event]) -> str:
+    """Say that a rule stops runs, where it could not: another tool trained them."""
+    return ", which stops runs," if any(map(stops, events)) else ""
 
 
 def _gate_reasons(data: StudyData, runs: Sequence[JudgedRun], at_step: int) -> list[Reason]:
     """Return what was critical at gates before the compared step, which has its own reasons."""
     critical: dict[int, dict[str, int]] = {}
+    passed: dict[int, list[Event]] = {}
     for r in runs:
         for event in _gates_passed(data, r.run.id):
             # A run that this gate stopped has said so already.
             stopped = (r.run.reason or "").startswith(f"gate {event.step}: ")
             if event.step < at_step and not stopped:
+                passed.setdefault(event.step, []).append(event)
                 counts = critical.setdefault(event.step, {})
                 for key, status in event.data.get("statuses", {}).items():
                     counts[key] = counts.get(key, 0) + (status == Status.CRITICAL)
@@ -196,7 +204,9 @@ def _gate_reasons(data: StudyData, runs: Sequence[JudgedRun], at_step: int) -> l
         parts = [f"{key} in {of_runs(n, len(runs))}" for key, n in counts.items() if n]
         if parts:
             share = max(counts.values()) / len(runs)
-            reasons.append(((WARN, -share, 310), f"critical at gate {step}: {', '.join(parts)}"))
+            severity = FAIL if any(map(stops, passed[step])) else WARN
+            text = f"critical at gate {step}{_which_stops(passed[step])[:-1]}: {', '.join(parts)}"
+            reasons.append(((severity, -share, 310), text))
     return reasons
 
 

@@ -136,5 +136,7 @@ def _default_reason(data: StudyData, verdict: Verdict) -> str:
             return f"every curve is that of {data.baseline} to the bit"
         case Verdict.NO_DATA:
             return f"no value of what is declared: {', '.join(data.declared_keys())}"
+        case Verdict.NOT_JUDGED if not data.declared_keys():
+            return "nothing says which way is better: the study declares no metric"
         case _:
             return "there is no target and no difference to judge it by"

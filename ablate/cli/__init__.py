@@ -45,8 +45,7 @@ app = typer.Typer(
 app.add_typer(study.app, name="study")
 app.add_typer(db.app, name="db")
 app.add_typer(mlflow.app, name="mlflow")
-app.add_typer(imports.app, name="import")
-for module in (project, run, runs, compare, data, inspect, artifacts, clean):
+for module in (project, run, runs, compare, data, imports, inspect, artifacts, clean):
     module.register(app)
 
 

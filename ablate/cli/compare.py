@@ -35,8 +35,8 @@ def register(app: typer.Typer) -> None:
 def compare(
     context: typer.Context,
     variants: list[str] | None = typer.Argument(None, help="Phases; all of the study by default."),
-    study: str | None = typer.Option(None, "--study", help="Which study [the newest with them]."),
-    at: int | None = typer.Option(None, "--at", min=0, help="At this step [the largest of all]."),
+    study: str | None = typer.Option(None, "--study", help="Default: the newest with them."),
+    at: int | None = typer.Option(None, "--at", min=0, help="Step; default: the largest of all."),
     metric: list[str] = typer.Option([], "--metric", help="A key or pattern (repeatable)."),
     baseline: str | None = typer.Option(None, "--baseline", help="Compare with this phase."),
     form: str = typer.Option("table", "--format", help=", ".join(_FORMATS) + "."),

@@ -23,11 +23,11 @@ def register(app: typer.Typer) -> None:
 def export(
     context: typer.Context,
     study: str = typer.Argument(help="The study."),
-    output: Path | None = typer.Option(None, "-o", "--output", help="FILE [stdout]."),
+    output: Path | None = typer.Option(None, "-o", "--output", help="FILE (default: stdout)."),
     metric: list[str] = typer.Option([], "--metric", help="A key or pattern (repeatable)."),
     variant: list[str] = typer.Option([], "--variant", help="A phase (repeatable)."),
     form: str | None = typer.Option(
-        None, "--format", help="csv, ndjson or parquet [by FILE's suffix, else csv]."
+        None, "--format", help="csv, ndjson or parquet (default: by FILE's suffix, else csv)."
     ),
 ) -> None:
     """Write a study's points, one row for each (run, key, step), whatever their number."""

@@ -2,155 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from ablate.cli.shared import LIST_FORMATS, say, settings_of, show
+from ablate.cli.shared import LIST_FORMATS, check_format, say, settings_of, show
+from ablate.errors import UsageError
 
-app = typer.Typer(
-    help="Import runs of other tools into a study; again, change nothing.", no_args_is_help=True
-)
+if TYPE_CHECKING:
+    from ablate.importers.placing import SeedRule
+    from ablate.importing import ImportOptions
+    from ablate.settings import Settings
 
-_STUDY = typer.Option(..., "--study", help="Into this study; made if there is none.")
-_VARIANT = typer.Option(None, "--variant", help="Name of the phase [as the source says].")
-_SEED = typer.Option(None, "--seed", min=0, help="Seed of the one run [as the source says].")
-_MAP = typer.Option(
-    [], "--map", help="NAME=split/group/name, NAME=step|time|run|..., NAME=- (repeatable)."
-)
-_GOAL = typer.Option([], "--goal", help="KEY=min|max|target: which way is better (repeatable).")
-_DRY = typer.Option(False, "--dry-run", help="Show what would be imported.")
-_FORMAT = typer.Option("table", "--format", help=LIST_FORMATS)
+_SEED_RULES: tuple[SeedRule, ...] = ("auto", "names", "none")
 
 
-@app.command("csv")
-def csv_file(
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("import", no_args_is_help=True)(import_runs)
+
+
+def import_runs(
     context: typer.Context,
-    source: str = typer.Argument(help="A CSV file with a header."),
-    study: str = _STUDY,
-    variant: str | None = _VARIANT,
-    seed: int | None = _SEED,
-    maps: list[str] = _MAP,
-    goal: list[str] = _GOAL,
-    dry_run: bool = _DRY,
-    form: str = _FORMAT,
+    sources: list[str] = typer.Argument(
+        metavar="[KIND] SOURCE",
+        help="Files, folders or MLflow URIs; KIND, as csv or text, where no name says it.",
+        show_default=False,
+    ),
+    study: str = typer.Option(..., "--study", help="Into this study; made if there is none."),
+    variant: str | None = typer.Option(
+        None, "--variant", help="Name of the phase (default: as the source says)."
+    ),
+    seed: int | None = typer.Option(
+        None, "--seed", min=0, help="Seed of the one run (default: as the source says)."
+    ),
+    seeds: str = typer.Option(
+        "auto",
+        "--seeds",
+        help="auto: on evidence; names: any number at a name's end; none: no seeds.",
+    ),
+    maps: list[str] = typer.Option(
+        [], "--map", help="NAME=split/group/name, NAME=step|time|run|..., NAME=- (repeatable)."
+    ),
+    map_file: str | None = typer.Option(
+        None, "--map-file", help="A YAML file with a line NAME: KEY for each --map."
+    ),
+    goal: list[str] = typer.Option(
+        [], "--goal", help="KEY=min|max|target: which way is better (repeatable)."
+    ),
+    join: list[str] = typer.Option(
+        [], "--join", help="What fits this pattern is one run (repeatable)."
+    ),
+    separate: bool = typer.Option(
+        False, "--separate", help="Keep apart what looks like parts of one run."
+    ),
+    config: str | None = typer.Option(
+        None, "--config", help="A config, or its name beside the logs of each run (default: found)."
+    ),
+    pattern: str | None = typer.Option(
+        None,
+        "--pattern",
+        help="Text: a regular expression, with groups (?P<step>...).",
+    ),
+    experiment: str | None = typer.Option(
+        None, "--experiment", help="MLflow: name or id (default: the only one)."
+    ),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Show what would be imported."),
+    form: str = typer.Option("table", "--format", help=LIST_FORMATS),
 ) -> None:
-    """Import a CSV file: a column for each metric, or one for its name and one for its value."""
-    options: dict[str, Any] = {
-        "variant": variant,
-        "seed": seed,
-        "maps": tuple(maps),
-        "goals": tuple(goal),
-    }
-    _import(context, "csv", source, study, options, dry_run=dry_run, form=form)
+    """Import runs of other tools into a study; again, change nothing."""
+    from ablate.importing import ImportOptions
+
+    kind, sources = _split_kind(sources)
+    wanted = ImportOptions(
+        sources=sources,
+        study=study,
+        kind=kind,
+        variant=variant,
+        seed=seed,
+        seeds=check_format(seeds, _SEED_RULES, "--seeds"),
+        maps=maps,
+        map_file=map_file,
+        goals=goal,
+        together=join,
+        is_separate=separate,
+        config=config,
+        pattern=pattern,
+        experiment=experiment,
+    )
+    _import(settings_of(context), wanted, dry_run=dry_run, form=form)
 
 
-@app.command("jsonl")
-def jsonl_file(
-    context: typer.Context,
-    source: str = typer.Argument(help="A file with a JSON object on each line."),
-    study: str = _STUDY,
-    variant: str | None = _VARIANT,
-    seed: int | None = _SEED,
-    maps: list[str] = _MAP,
-    goal: list[str] = _GOAL,
-    dry_run: bool = _DRY,
-    form: str = _FORMAT,
-) -> None:
-    """Import a file of JSON lines; nested objects become names with slashes."""
-    options: dict[str, Any] = {
-        "variant": variant,
-        "seed": seed,
-        "maps": tuple(maps),
-        "goals": tuple(goal),
-    }
-    _import(context, "jsonl", source, study, options, dry_run=dry_run, form=form)
-
-
-@app.command("tensorboard")
-def tensorboard_logs(
-    context: typer.Context,
-    source: str = typer.Argument(help="A folder of event files, or one file."),
-    study: str = _STUDY,
-    variant: str | None = _VARIANT,
-    seed: int | None = _SEED,
-    maps: list[str] = _MAP,
-    goal: list[str] = _GOAL,
-    dry_run: bool = _DRY,
-    form: str = _FORMAT,
-) -> None:
-    """Import the scalars of TensorBoard: each folder with event files is a run."""
-    options: dict[str, Any] = {
-        "variant": variant,
-        "seed": seed,
-        "maps": tuple(maps),
-        "goals": tuple(goal),
-    }
-    _import(context, "tensorboard", source, study, options, dry_run=dry_run, form=form)
-
-
-@app.command("mlflow")
-def mlflow_experiment(
-    context: typer.Context,
-    source: str = typer.Argument(help="Tracking URI, as sqlite:///mlflow.db or http://host:5000."),
-    study: str = _STUDY,
-    experiment: str | None = typer.Option(None, "--experiment", help="Name or id [the only one]."),
-    variant: str | None = _VARIANT,
-    seed: int | None = _SEED,
-    maps: list[str] = _MAP,
-    goal: list[str] = _GOAL,
-    dry_run: bool = _DRY,
-    form: str = _FORMAT,
-) -> None:
-    """Import the runs of an MLflow experiment with their whole histories."""
-    options: dict[str, Any] = {
-        "variant": variant,
-        "seed": seed,
-        "maps": tuple(maps),
-        "goals": tuple(goal),
-    }
-    options["experiment"] = experiment
-    _import(context, "mlflow", source, study, options, dry_run=dry_run, form=form)
-
-
-@app.command("wandb")
-def wandb_runs(
-    context: typer.Context,
-    source: str = typer.Argument(help="run-*.wandb, a folder of them, or a scan_history export."),
-    study: str = _STUDY,
-    variant: str | None = _VARIANT,
-    seed: int | None = _SEED,
-    maps: list[str] = _MAP,
-    goal: list[str] = _GOAL,
-    dry_run: bool = _DRY,
-    form: str = _FORMAT,
-) -> None:
-    """Import W&B's offline files, or rows of scan_history as JSON lines."""
-    options: dict[str, Any] = {
-        "variant": variant,
-        "seed": seed,
-        "maps": tuple(maps),
-        "goals": tuple(goal),
-    }
-    _import(context, "wandb", source, study, options, dry_run=dry_run, form=form)
-
-
-def _import(
-    context: typer.Context,
-    kind: str,
-    source: str,
-    study: str,
-    options: Mapping[str, Any],
-    *,
-    dry_run: bool,
-    form: str,
-) -> None:
-    from ablate.importing import ImportOptions, apply_import, counts_text, plan_import
+def _import(settings: Settings, wanted: ImportOptions, *, dry_run: bool, form: str) -> None:
+    from ablate.importing import apply_import, counts_text, plan_import
     from ablate.render.imports import arrivals_table
 
-    settings = settings_of(context)
-    wanted = ImportOptions(kind=kind, source=source, study=study, **options)
     planned = plan_import(settings, wanted)
     show(arrivals_table(planned), form, "import")
     for note in planned.notes:
@@ -160,6 +107,19 @@ def _import(
         say("dry run: nothing was imported")
         return
     apply_import(settings, planned)
-    changed, all_runs = len(planned.changes), len(planned.arrivals)
-    say(f"imported {changed} of {all_runs} runs into '{study}', {all_runs - changed} unchanged")
-    say(f"next: ablate compare --study {study}")
+    total, changed = len(planned.arrivals), len(planned.changes)
+    same = total - changed
+    say(f"imported {changed} of {total} runs into '{wanted.study}', {same} unchanged")
+    say(f"next: ablate compare --study {wanted.study}")
+
+
+def _split_kind(sources: list[str]) -> tuple[str | None, list[str]]:
+    """Return the kind, if the first word is one and not the only file that is typed."""
+    from ablate.importers.sources import IMPORTERS
+
+    first, *others = sources
+    if first not in IMPORTERS or (not others and Path(first).exists()):
+        return None, sources
+    if not others:
+        raise UsageError(f"import {first}: of which file?", hint=f"ablate import {first} SOURCE")
+    return first, others

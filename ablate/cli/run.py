@@ -13,7 +13,7 @@ import typer
 
 from ablate.cli.runs import start_over
 from ablate.cli.shared import opened, say, say_changed_files, settings_of
-from ablate.domain import RunState
+from ablate.domain import IMPORTED, RunState
 from ablate.errors import HeldError, NotFoundError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -142,7 +142,8 @@ def _look_at_code(
     from ablate.render.studies import other_code_lines
 
     for study in [store.study(name) for name in request.studies] or store.studies():
-        runs = [run for run in store.runs(study.name) if not request.only or run.id in request.only]
+        own = (run for run in store.runs(study.name) if run.trainer != IMPORTED)
+        runs = [run for run in own if not request.only or run.id in request.only]
         others = by_other_code(store, settings.project, runs)
         for line in other_code_lines(study.name, others):
             say(line)
@@ -191,7 +192,7 @@ def _waiting(store: Store, request: Request) -> list[Run]:
     return [
         run
         for run in runs.values()
-        if not run.state.is_finished
+        if not (run.state.is_finished or run.trainer == IMPORTED)
         and (not request.only or run.id in request.only or run.variant in request.only)
         and (request.steps is None or run.start_step < request.steps)
     ]
@@ -207,14 +208,14 @@ def _show_waiting(waiting: Sequence[Run]) -> None:
 
 def _say_nothing_to_do(store: Store, request: Request) -> None:
     """Say why nothing is run; exit as after a run with failures where failed runs are left."""
-    from ablate.domain import RunState
     from ablate.render.studies import count_states
 
     names = request.studies or tuple(study.name for study in store.studies())
     runs = {run.id: run for name in names for run in store.runs(name)}
     chosen = [run for run in runs.values() if not request.only or run.id in request.only]
     say(f"nothing to run: {count_states(chosen)}")
-    failed = [run for run in chosen if run.state is RunState.FAILED]
+    own = (run for run in chosen if run.trainer != IMPORTED)
+    failed = [run for run in own if run.state is RunState.FAILED]
     if failed:
         labels = [run.label if len(names) == 1 else f"{run.study}/{run.label}" for run in failed]
         say(f"why: ablate logs {labels[0]}")

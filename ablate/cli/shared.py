@@ -9,7 +9,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ablate.render.tables import Table
     from ablate.settings import Settings
     from ablate.store.base import Store
+
+_Text = TypeVar("_Text", bound=str)
 
 LIST_FORMATS = "table, md, csv, json, ndjson or latex."
 
@@ -90,12 +92,13 @@ def terminal_width() -> int | None:
     return Console().width
 
 
-def check_format(form: str, known: Sequence[str]) -> str:
-    """Return the format if it is one of the known.
+def check_format(form: str, known: Sequence[_Text], option: str = "--format") -> _Text:
+    """Return the format, or what else an option chooses, if it is one of the known.
 
     Raises:
         UsageError: With the known ones.
     """
-    if form not in known:
-        raise UsageError(f"--format {form}: unknown", hint="known: " + ", ".join(known))
-    return form
+    for each in known:
+        if each == form:
+            return each
+    raise UsageError(f"{option} {form}: unknown", hint="known: " + ", ".join(known))

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from ablate.cli.shared import LIST_FORMATS, opened, say, settings_of, show
+from ablate.domain import IMPORTED
 from ablate.errors import UsageError
 
 if TYPE_CHECKING:
     from ablate.app import Creation
+    from ablate.domain import Plan
 
 app = typer.Typer(help="Define, list and look at studies.", no_args_is_help=True)
 
@@ -28,6 +30,7 @@ def create(
     design: str | None = typer.Option(None, "--design", help="one_at_a_time or grid."),
     seeds: int | None = typer.Option(None, "--seeds", help="How many seeds.", min=1),
     setting: list[str] = typer.Option([], "--set", help="KEY=VALUE for every variant."),
+    imported: bool = typer.Option(False, "--imported", help="Of imported runs alone."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Show what would be created."),
     update: bool = typer.Option(False, "--update", help="Change a study that exists."),
     force: bool = typer.Option(False, "--force", help="Overwrite studies/NAME.yaml."),
@@ -43,7 +46,11 @@ def create(
         raise UsageError(
             "-f names a whole study; --from, --factor, --design, --seeds and --set change one"
         )
-    creation = plan_creation(settings, name, file=file, template=template, flags=flags)
+    if imported and (file is not None or template is not None or not flags.is_empty):
+        raise UsageError("--imported goes with a name alone: other flags say how to train")
+    creation = plan_creation(
+        settings, name, file=file, template=template, flags=flags, is_imported=imported
+    )
     _describe(creation)
     if dry_run:
         say("dry run: nothing was created")
@@ -56,7 +63,15 @@ def create(
     create_study(settings, creation, force=force)
     _tell_done(creation)
     _tell_other_code(context, name)
-    say(f"next: ablate run {name}")
+    say(f"next: {_next(creation.plan)}")
+
+
+def _next(plan: Plan) -> str:
+    if plan.trainer != IMPORTED:
+        return f"ablate run {plan.study}"
+    if plan.imported:
+        return f"ablate compare --study {plan.study}"
+    return f"ablate import SOURCE --study {plan.study}"
 
 
 def _describe(creation: Creation) -> None:

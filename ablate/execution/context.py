@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ablate import artifacts
+from ablate.attempt.gates import NOTHING_SEEN, GateWatch, Judgement
+from ablate.attempt.guards import Firing, GuardWatch
 from ablate.domain import AttemptState, BranchPoint, Checkpoint, Event
 from ablate.errors import StoreUnavailableError
 from ablate.execution.checkpoints import (
@@ -24,8 +26,6 @@ from ablate.execution.checkpoints import (
     saved_threads,
     steps_on_disk,
 )
-from ablate.execution.gates import NOTHING_SEEN, GateWatch, Judgement
-from ablate.execution.guards import Firing, GuardWatch
 from ablate.execution.job import Job
 from ablate.execution.machine import MachineMeter
 from ablate.execution.numbers import check_step, exact_float

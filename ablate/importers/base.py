@@ -1,180 +1,20 @@
-"""What every importer gives: runs with points, and counts of what was read, kept and skipped."""
+"""What every importer is asked and gives: a request, and runs with their points."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from array import array
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ablate.domain import AttemptState, Json
 from ablate.identity import canonical_json
-from ablate.importers.names import KeyMap
-from ablate.store.base import SpoolBatch, StepValues
+from ablate.importers.points import Counts, Points
 
-MAX_STEP = 2**63 - 1
-_BATCH = 100_000
-"""Points of one transaction: a fraction of a second, so that other writers wait no longer."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """How many values a source had, and what became of them."""
-
-    read: int = 0
-    kept: int = 0
-    skipped: Counter[str] = field(default_factory=Counter[str])
-    """Why -> how many."""
-
-    def skip(self, why: str, count: int = 1) -> None:
-        """Count values that are left out."""
-        self.read += count
-        self.skipped[why] += count
-
-    def add(self, other: Counts) -> None:
-        """Add the counts of another."""
-        self.read += other.read
-        self.kept += other.kept
-        self.skipped.update(other.skipped)
-
-
-class _Column:
-    """The points of one key, in the order in which they were read."""
-
-    __slots__ = ("steps", "times", "values")
-
-    def __init__(self) -> None:
-        self.steps = array("q")
-        self.values = array("d")
-        self.times = array("d")
-
-
-class Points:
-    """The points of one run: 24 bytes each.
-
-    Args:
-        names: From the source's names to metric keys.
-        time: Stands in where the source says none, in Unix seconds.
-    """
-
-    def __init__(self, names: KeyMap, *, time: float = 0.0) -> None:
-        self.counts = Counts()
-        self._names = names
-        self._time = time
-        self._columns: dict[str, _Column] = {}
-        self._has_times = False
-
-    def add(self, name: str, step: int, value: float, time: float | None = None) -> None:
-        """Keep a value under the key that its name stands for, or count why not."""
-        key = self._names.key(name)
-        if key is None:
-            self.counts.skip("left out by --map")
-            return
-        if not 0 <= step <= MAX_STEP:
-            self.counts.skip("step is negative or too large")
-            return
-        self.counts.read += 1
-        column = self._columns.get(key)
-        if column is None:
-            column = self._columns[key] = _Column()
-        if time is not None and math.isfinite(time):
-            self._has_times = True
-        else:
-            time = self._time
-        column.steps.append(step)
-        column.values.append(value)
-        column.times.append(time)
-
-    def drop_from(self, step: int) -> None:
-        """Drop what was added at this step or later: the source began there anew."""
-        for key, column in self._columns.items():
-            kept = [i for i, s in enumerate(column.steps) if s < step]
-            self._keep(key, kept, "replaced when the source began anew")
-
-    def settle(self) -> None:
-        """Sort by step; of one (key, step) the later value stays. Call once, when all is added."""
-        for key in sorted(self._columns):
-            steps = self._columns[key].steps
-            newest = {step: i for i, step in enumerate(steps)}
-            self._keep(key, [newest[step] for step in sorted(newest)], "replaced by a later value")
-        self._columns = {k: c for k, c in sorted(self._columns.items()) if c.steps}
-        self.counts.kept = sum(len(c.steps) for c in self._columns.values())
-
-    def _keep(self, key: str, indices: list[int], why: str) -> None:
-        column = self._columns[key]
-        dropped = len(column.steps) - len(indices)
-        if dropped:
-            self.counts.skipped[why] += dropped
-        if indices == list(range(len(column.steps))):
-            return
-        kept = _Column()
-        kept.steps.extend(column.steps[i] for i in indices)
-        kept.values.extend(column.values[i] for i in indices)
-        kept.times.extend(column.times[i] for i in indices)
-        self._columns[key] = kept
-
-    @property
-    def span(self) -> tuple[float, float]:
-        """Unix seconds of the first and the last point."""
-        times = [c.times for c in self._columns.values()]
-        if not times:
-            return self._time, self._time
-        return min(map(min, times)), max(map(max, times))
-
-    def digest(self) -> bytes:
-        """Return what is equal only for equal points; times that stand in do not count."""
-        total = hashlib.sha256()
-        for key, column in self._columns.items():
-            times = column.times.tobytes() if self._has_times else b""
-            for part in (key.encode(), column.steps.tobytes(), column.values.tobytes(), times):
-                total.update(len(part).to_bytes(8, "little") + part)
-        return total.digest()
-
-    def batches(self) -> Iterator[SpoolBatch]:
-        """Yield the points by step, in batches of one transaction each."""
-        logs: list[StepValues] = []
-        size = offset = 0
-        for log in self._logs():
-            if size >= _BATCH and log.step != logs[-1].step:
-                yield _batch(offset, logs)
-                logs, size, offset = [], 0, offset + 1
-            logs.append(log)
-            size += len(log.keys)
-        yield _batch(offset, logs)
-
-    def _logs(self) -> Iterator[StepValues]:
-        """Yield what was logged together: the same step at the same time."""
-        import numpy as np
-
-        columns = list(self._columns.items())
-        if not columns:
-            return
-        keys = [key for key, _ in columns]
-        steps = np.concatenate([np.asarray(c.steps) for _, c in columns])
-        times = np.concatenate([np.asarray(c.times) for _, c in columns])
-        values = np.concatenate([np.asarray(c.values) for _, c in columns])
-        which = np.repeat(np.arange(len(keys)), [len(c.steps) for _, c in columns])
-        order = np.lexsort((which, times, steps))
-        is_new = np.ones(len(order), dtype=bool)
-        is_new[1:] = (np.diff(steps[order]) != 0) | (np.diff(times[order]) != 0)
-        bounds = [*np.flatnonzero(is_new).tolist(), len(order)]
-        for i in range(len(bounds) - 1):
-            rows = order[bounds[i] : bounds[i + 1]]
-            yield StepValues(
-                int(steps[rows[0]]),
-                float(times[rows[0]]),
-                tuple(keys[n] for n in which[rows].tolist()),
-                tuple(values[rows].tolist()),
-            )
-
-
-def _batch(offset: int, logs: list[StepValues]) -> SpoolBatch:
-    return SpoolBatch(
-        start_offset=offset, end_offset=offset + 1, logs=tuple(logs), has_started=offset == 0
-    )
+RECENT_S = 300.0
+"""A run that logged so many seconds ago, and of which no end is known, still trains."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,15 +23,33 @@ class SourceRun:
 
     source: str
     """What names it for good: ``mlflow:<run id>``, ``csv:<path>``."""
-    name: str
-    """What the source calls it; the variant's name by default."""
+    title: str = ""
+    """What the source calls it, with a seed or without; empty where its place names it."""
     points: Points
-    """Settled."""
-    seed: int | None = None
+    """Settled, under the source's own names."""
+    said_seed: int | None = None
+    """The seed by a column or a config key, whatever the title says."""
+    says_variant: bool = False
+    """Whether the title is a variant's by the source's own word, such as a column ``variant``."""
     config: Mapping[str, Json] = field(default_factory=dict[str, Json])
     """What it was trained with, as far as the source says."""
     state: AttemptState = AttemptState.SUCCEEDED
     reason: str | None = None
+    place: str = ""
+    """The path of its folder, or of its file without the suffix; empty where it has no file."""
+    folder: Path | None = None
+    """Where a config may lie beside its logs."""
+    files: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The files it was read from, each with its SHA-256."""
+    part: str = ""
+    """Which of the runs of its file it is."""
+    parts: tuple[str, ...] = ()
+    """The sources of the pieces that were joined; empty for one piece."""
+
+    @property
+    def content(self) -> str:
+        """What is equal for a run that was read from a copy; empty where there is no file."""
+        return "+".join([*sorted(self.files.values()), self.part]) if self.files else ""
 
     def identity(self) -> str:
         """Return 64 hex digits of where it came from and what it says."""
@@ -201,15 +59,29 @@ class SourceRun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What `ablate import` was asked to read."""
+    """What an importer is asked to read."""
 
-    source: str
-    """A path, or for MLflow the URI of a tracking server."""
-    names: KeyMap
-    relative: Callable[[Any], str] = str
+    root: Path = Path()
+    """The file or folder that was typed."""
+    files: Sequence[Path] = ()
+    """The files that it reads: the root itself, or those below it."""
+    roles: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Column -> role, as typed."""
+    relative: Callable[[Path], str] = str
     """From a path to the text that names it, which does not depend on the current folder."""
+    now: float = 0.0
+    """Unix seconds: what was logged shortly before is still being trained."""
+    uri: str = ""
+    """For MLflow: the tracking server."""
     experiment: str | None = None
     """For MLflow: the experiment's name or id."""
+    pattern: str | None = None
+    """For text: a regular expression for a line, with groups by the names of its values."""
+
+    def place(self, path: Path) -> str:
+        """Return the path of a file or folder as it was reached, from the current folder."""
+        path, here = path.absolute(), Path.cwd()
+        return (path.relative_to(here) if path.is_relative_to(here) else path).as_posix()
 
 
 @dataclass(slots=True)
@@ -221,13 +93,31 @@ class Reading:
     notes: list[str] = field(default_factory=list[str])
     """What the user should know, a sentence each."""
 
-    def total(self) -> Counts:
-        """Return the counts of everything."""
-        total = Counts()
-        total.add(self.counts)
-        for run in self.runs:
-            total.add(run.points.counts)
-        return total
+    def add(self, other: Reading) -> None:
+        """Add what was read from another file."""
+        self.runs += other.runs
+        self.counts.add(other.counts)
+        self.notes += other.notes
+
+
+def ending(points: Points, now: float) -> tuple[AttemptState, str | None]:
+    """Return the state of a run whose source does not say whether it has ended."""
+    if points.has_times and 0 <= now - points.span[1] < RECENT_S:
+        return AttemptState.RUNNING, None
+    return AttemptState.SUCCEEDED, None
+
+
+def unfinished(points: Points, now: float) -> tuple[AttemptState, str | None]:
+    """Return the state of a run of which its source says that it has not ended."""
+    if 0 <= now - points.span[1] < RECENT_S:
+        return AttemptState.RUNNING, None
+    return AttemptState.STOPPED, "it had not ended at its source when it was imported"
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def plain_config(config: Mapping[str, Any]) -> dict[str, Json]:

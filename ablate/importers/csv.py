@@ -6,25 +6,27 @@ import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ablate.errors import NotFoundError, UsageError
+from ablate.errors import UsageError
 from ablate.importers.base import Reading, Request
-from ablate.importers.rows import RowReader
+from ablate.importers.rows import RowReader, empty_run, read_each
 
 
 def read(request: Request) -> Reading:
-    """Return the runs of a CSV file.
+    """Return the runs of CSV files.
 
     Raises:
-        NotFoundError: If there is no such file.
-        UsageError: If it is no text, has no header, a column that is needed is missing, or a row
-            is longer than its header.
+        UsageError: If a file is no text, has no header, a column that is needed is missing, or a
+            row is longer than its header.
     """
-    path = Path(request.source)
-    if not path.is_file():
-        raise NotFoundError(f"there is no file {path}")
+    return read_each(request, _read)
+
+
+def _read(request: Request, path: Path) -> Reading:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()
+            if not first and request.root.is_dir():
+                return Reading(runs=[empty_run(request, "csv", path)])
             if not first.strip():
                 raise UsageError(f"{path} is empty", hint="the first line must name the columns")
             file.seek(0)
@@ -32,7 +34,7 @@ def read(request: Request) -> Reading:
             mark = max(",;\t", key=first.count)
             rows = csv.reader(lines, delimiter=mark, skipinitialspace=True)
             columns = _names(next(rows))
-            reader = RowReader(request, "csv", columns, time=path.stat().st_mtime)
+            reader = RowReader(request, "csv", path, columns)
             for cells in rows:
                 if reader.is_header(cells):
                     columns = _names(cells)
@@ -47,7 +49,7 @@ def read(request: Request) -> Reading:
             f"{path}: the last line ({rows.line_num + 1}) has no line end, so it may be cut and "
             "was left out; add a line end if it is whole"
         )
-    return reader.finish(path.stem)
+    return reader.finish()
 
 
 class _Lines:

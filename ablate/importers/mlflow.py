@@ -1,36 +1,65 @@
-"""MLflow through its own client: a run for each run of an experiment, histories page by page."""
+"""MLflow: a run for each run of an experiment, with whole histories, by its own client."""
 
 from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from ablate.domain import AttemptState
-from ablate.errors import AblateError, NotFoundError, did_you_mean
-from ablate.importers.base import Points, Reading, Request, SourceRun
-from ablate.importers.names import split_seed
+from ablate.errors import AblateError, NotFoundError
+from ablate.importers import mlruns
+from ablate.importers.base import Reading, Request, SourceRun, unfinished
+from ablate.importers.configs import seed_of
+from ablate.importers.points import Points
 
-_STATES = {
-    "FINISHED": (AttemptState.SUCCEEDED, None),
-    "FAILED": (AttemptState.FAILED, "failed, by MLflow"),
-    "KILLED": (AttemptState.CANCELLED, "killed, by MLflow"),
-}
-_UNFINISHED = (AttemptState.STOPPED, "it had not ended at its source when it was imported")
 _INFINITE = 1.7976931348623157e308
 """What MLflow's SQL store keeps for an infinity. No loss has this value otherwise."""
+
+
+_MARK = b"SQLite format 3\0"
+FILES = "file:"
+"""How the URI of a folder ``mlruns`` begins."""
+
+
+def is_store(path: Path) -> bool:
+    """Whether a file is an SQLite database of MLflow's, or describes a run in ``mlruns``."""
+    if path.name == mlruns.META:
+        return True
+    if path.suffix not in (".db", ".sqlite", ".sqlite3"):
+        return False
+    with path.open("rb") as file:
+        if file.read(len(_MARK)) != _MARK:
+            return False
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        query = "SELECT count(*) FROM sqlite_master WHERE name IN ('experiments', 'latest_metrics')"
+        return database.execute(query).fetchone()[0] == 2
 
 
 def read(request: Request) -> Reading:
     """Return the runs of an experiment that are not deleted, the oldest first.
 
+    They are at a server, in a database, or in a folder ``mlruns``, which MLflow no longer reads.
+
     Raises:
         AblateError: If mlflow is not installed or its server cannot be reached.
         NotFoundError: If there is no such experiment, with the closest name.
+        UsageError: If a folder holds no run.
     """
-    _refuse_missing(request.source)
+    if request.uri:
+        return _from_server(request, request.uri)
+    databases = [path for path in request.files if path.name != mlruns.META]
+    reading = Reading()
+    for path in databases:
+        reading.add(_from_server(request, f"sqlite:///{path}"))
+    return reading if databases else mlruns.read(request)
+
+
+def _from_server(request: Request, uri: str) -> Reading:
+    _refuse_missing(uri)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
@@ -42,15 +71,15 @@ def read(request: Request) -> Reading:
             "importing from MLflow needs the package mlflow",
             hint="pip install 'ablate-studies[mlflow]'",
         ) from error
-    reading = Reading()
     try:
-        client: Any = MlflowClient(tracking_uri=request.source)
-        for run in _runs(client, _experiment(client, request.experiment)):
-            reading.runs.append(_source_run(client, request, run))
+        client: Any = MlflowClient(tracking_uri=uri)
+        found = list(_runs(client, _experiment(client, request.experiment)))
+        runs = [_source_run(client, request, run) for run in found]
     except MlflowException as error:
         said = " ".join(str(error).split())
-        raise AblateError(f"MLflow at {request.source}: {said}") from error
-    return reading
+        raise AblateError(f"MLflow at {uri}: {said}") from error
+    parents = {run.data.tags.get(mlruns.PARENT, "") for run in found}
+    return mlruns.without_parents(runs, parents)
 
 
 def _refuse_missing(uri: str) -> None:
@@ -62,17 +91,9 @@ def _refuse_missing(uri: str) -> None:
 
 def _experiment(client: Any, name: str | None) -> str:
     known = {e.name: e.experiment_id for e in client.search_experiments()}
-    if name is None and len(known) == 1:
-        return next(iter(known.values()))
-    if name in known:
-        return known[name]
-    if name in known.values():
-        return str(name)
     if name is None:
-        raise NotFoundError(
-            "which experiment?", hint="--experiment NAME; known: " + ", ".join(sorted(known))
-        )
-    raise NotFoundError(f"there is no experiment '{name}'", hint=did_you_mean(name, known))
+        known = {n: e for n, e in known.items() if client.search_runs([e], max_results=1)}
+    return mlruns.chosen(known, name)
 
 
 def _runs(client: Any, experiment: str) -> Iterator[Any]:
@@ -88,7 +109,7 @@ def _runs(client: Any, experiment: str) -> Iterator[Any]:
 
 
 def _source_run(client: Any, request: Request, run: Any) -> SourceRun:
-    points = Points(request.names, time=(run.info.start_time or 0) / 1000)
+    points = Points(time=(run.info.start_time or 0) / 1000)
     for key in sorted(run.data.metrics):
         for metric in client.get_metric_history(run.info.run_id, key):  # page by page
             value = float(metric.value)
@@ -96,15 +117,14 @@ def _source_run(client: Any, request: Request, run: Any) -> SourceRun:
                 value = float("inf") if value > 0 else float("-inf")
             points.add(key, metric.step, value, metric.timestamp / 1000)
     points.settle()
-    name, seed = split_seed(run.info.run_name or run.info.run_id)
-    param = run.data.params.get("seed", "")
-    state, reason = _STATES.get(run.info.status, _UNFINISHED)
+    config = dict(sorted(run.data.params.items()))
+    state, reason = mlruns.ENDINGS.get(run.info.status) or unfinished(points, request.now)
     return SourceRun(
         source=f"mlflow:{run.info.run_id}",
-        name=name,
-        seed=int(param) if param.isdecimal() and int(param) < 2**31 else seed,
+        title=run.info.run_name or run.info.run_id,
+        said_seed=seed_of(config),
         points=points,
-        config=dict(sorted(run.data.params.items())),
+        config=config,
         state=state,
         reason=reason,
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ablate.errors import UsageError
-from ablate.keys import default_key
+from ablate.keys import SPLITS, default_key
 
 ROLES = frozenset({"step", "time", "run", "variant", "seed", "key", "value", "kind"})
 """What a column can be beside a metric."""
@@ -38,8 +38,6 @@ class KeyMap:
         self._rules: list[_Rule] = []
         self.roles: dict[str, str] = {}
         """Column -> role, as typed."""
-        self._known: dict[str, str | None] = {}
-        self._name_of: dict[str, str] = {}
         for entry in entries:
             self._add(entry)
 
@@ -63,34 +61,31 @@ class KeyMap:
         self._rules.append(_Rule(pattern, target))
 
     def key(self, name: str) -> str | None:
-        """Return the key for a name, None for one that is left out.
-
-        Raises:
-            UsageError: If another name has the same key.
-        """
-        if name not in self._known:
-            self._known[name] = self._find(name.strip())
-        return self._known[name]
-
-    def _find(self, name: str) -> str | None:
-        key = default_key(name)
+        """Return the key for a name, None for one that is left out."""
+        name = name.strip()
         for rule in self._rules:
             if found := rule.pattern.fullmatch(name):
                 if rule.target == LEFT_OUT:
                     return None
-                key = rule.target.replace("*", found[1]) if "*" in rule.target else rule.target
-                break
-        other = self._name_of.setdefault(key, name)
-        if other != name:
-            raise UsageError(
-                f"'{other}' and '{name}' would both be {key}",
-                hint=f"give one another key: --map '{name}=split/group/name'",
-            )
-        return key
+                return rule.target.replace("*", found[1]) if "*" in rule.target else rule.target
+        return default_key(name)
+
+
+_GENERIC = re.compile(
+    r"logs?|tb|tensorboard|events?|summar(y|ies)|metrics?|history|results?|progress|outputs?"
+    r"|scalars?|stats|train(ing)?[-_]?logs?|trainer_state|lightning_logs|csv_logs|wandb|files"
+    r"|version_\d+|checkpoints?",
+    re.IGNORECASE,
+)
+
+
+def is_generic(name: str) -> bool:
+    """Whether the name of a file or folder says nothing of the run in it, as ``metrics``."""
+    return _GENERIC.fullmatch(name) is not None
 
 
 _NOT_IN_NAMES = re.compile(r"[\s/\\@,:*?\[\]\"'<>|]+")
-_SEED = re.compile(r"(.+?)[-_./ ](?:s|seed)[-_= ]?(\d{1,9})", re.IGNORECASE)
+_GENERATED = re.compile(r"[^\s/\\@,:=][^/\\@,:=]*=[^,]*(,[^\s/\\@,:=][^/\\@,:=]*=[^,]*)*")
 
 
 def variant_name(name: str) -> str:
@@ -99,7 +94,19 @@ def variant_name(name: str) -> str:
     return clean if clean not in ("", ".", "..") else "imported"
 
 
-def split_seed(name: str) -> tuple[str, int | None]:
-    """Return what stands before ``-s3``, ``_seed3`` or ``/seed_3`` at the end, and the seed."""
-    found = _SEED.fullmatch(name)
-    return (found[1], int(found[2])) if found else (name, None)
+def kept_name(name: str) -> str:
+    """Return a name of a column ``variant``: as it is where a study could have made it.
+
+    Designs join factors with their levels, such as ``rms=frame,gan=true``.
+    """
+    is_generated = _GENERATED.fullmatch(name) and name.isprintable() and len(name) <= 1000
+    return name if is_generated else variant_name(name)
+
+
+def in_split(name: str, split: str) -> str:
+    """Return a name that was logged into the folder of a split, such as ``validation``."""
+    split = SPLITS[split.lower()]
+    key = default_key(name)
+    if key.partition("/")[0] in SPLITS.values():
+        return name
+    return f"{split}/{key.removeprefix('import/').removeprefix('scalar/')}"

@@ -9,16 +9,23 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from ablate.domain import Kind
+from ablate.domain import AttemptState, Kind, RunState
 from ablate.errors import UsageError
-from ablate.importers.base import Points, Reading, Request, SourceRun
+from ablate.importers.base import Reading, Request, SourceRun, ending, file_digest, unfinished
+from ablate.importers.configs import whole_seed
+from ablate.importers.points import Points
 
 _ALIASES: dict[str, tuple[str, ...]] = {
-    "step": ("step", "_step", "global_step", "iteration", "iter", "epoch"),
+    "step": (
+        *("step", "_step", "global_step", "train_step", "total_steps"),
+        *("total_timesteps", "total timesteps", "num_timesteps", "timesteps_total", "timesteps"),
+        *("iteration", "iter", "itr", "epoch"),
+    ),
     "time": ("time", "_timestamp", "timestamp", "wall_time", "wall time"),
     "run": ("run", "run_id"),
     "variant": ("variant",),
@@ -29,25 +36,33 @@ _ALIASES: dict[str, tuple[str, ...]] = {
 }
 """Role -> names of columns, the likeliest first; without regard to case."""
 _IGNORED = frozenset({"study"})
+_OWN = frozenset({"study", "variant", "seed", "run", "key", "step", "value", "kind", "time"})
+"""Columns of our own export."""
+_NO_ROW = "no row"
+_FIRST_MOMENT = 1e8
+"""Unix seconds of 1973: what is smaller is no time at which anything was logged."""
+_LISTED = 3
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf|infinity)", re.I)
-_MAX_SEED = 2**31
 
 
 class RowReader:
     """Turns rows into runs.
 
     Args:
-        request: What is read, under which names.
+        request: What is read.
         kind: Of the source: ``csv``, ``jsonl``; the first part of every run's source id.
+        path: The file; its time stands in where a row says none.
         columns: Those that may be there; for rows without a header, those of the first.
-        time: Stands in where a row says none.
     """
 
-    def __init__(self, request: Request, kind: str, columns: Iterable[str], *, time: float) -> None:
+    def __init__(self, request: Request, kind: str, path: Path, columns: Iterable[str]) -> None:
         self._request = request
         self._kind = kind
-        self._time = time
-        self._points: dict[tuple[str, ...], Points] = {}
+        self._path = path
+        self._time = path.stat().st_mtime
+        self._points: dict[str, Points] = {}
+        self._cells: dict[str, dict[str, str]] = {}
+        self._states: dict[str, str] = {}
         self.reading = Reading()
         self.take_header(columns)
 
@@ -57,8 +72,9 @@ class RowReader:
         Raises:
             UsageError: If a typed column is not there, one is there twice, or there are no steps.
         """
-        typed = self._request.names.roles
-        self._roles = _roles(list(columns), typed, self._request.source)
+        columns = list(columns)
+        self._is_own = set(columns) >= _OWN
+        self._roles = _roles(columns, self._request.roles, str(self._path))
         self._of_role = {role: column for column, role in self._roles.items()}
 
     def is_header(self, cells: Sequence[str]) -> bool:
@@ -72,11 +88,14 @@ class RowReader:
         """Take a row: one value if it is long, one for each metric if it is wide."""
         step = _step(self._cell(row, "step"))
         points = self._points_of(row)
-        time = _time(self._cell(row, "time"))
+        moment = self._cell(row, "time")
+        is_duration = self._is_duration(moment)
+        time = None if is_duration else _time(moment)
         if "key" in self._of_role:
             pairs = [(_text(self._cell(row, "key")), self._restored(row))]
         else:
             pairs = [(name, v) for name, v in row.items() if self._is_metric(name)]
+            pairs += [(self._of_role["time"], moment)] if is_duration else []
         for name, value in pairs:
             number = _number(value)
             if value is None or value == "":
@@ -91,6 +110,13 @@ class RowReader:
     def _cell(self, row: Mapping[str, Any], role: str) -> Any:
         column = self._of_role.get(role)
         return None if column is None else row.get(column)
+
+    def _is_duration(self, moment: Any) -> bool:
+        """Whether a column ``time`` holds seconds that a step took, as MMCV writes it."""
+        column = self._of_role.get("time", "")
+        number = _number(moment) if column.lower() == "time" else None
+        is_typed = column in self._request.roles
+        return number is not None and number < _FIRST_MOMENT and not is_typed and not self._is_own
 
     def _restored(self, row: Mapping[str, Any]) -> Any:
         """Return a long row's value; ``kind`` says which number an empty one stands for."""
@@ -107,30 +133,95 @@ class RowReader:
 
     def _points_of(self, row: Mapping[str, Any]) -> Points:
         """Return where a row's values go: by run, variant and seed, as far as it has them."""
-        place = tuple(_text(self._cell(row, role)) for role in ("run", "variant", "seed"))
-        if place not in self._points:
-            self._points[place] = Points(self._request.names, time=self._time)
-        return self._points[place]
+        cells = {role: _text(self._cell(row, role)) for role in ("run", "variant", "seed")}
+        part = "#".join(text.replace("#", "##") for text in cells.values() if text)
+        if part not in self._points:
+            self._points[part] = Points(time=self._time)
+            self._cells[part] = cells
+        if self._is_own:
+            self._states[part] = _text(row.get("state"))
+        return self._points[part]
 
-    def finish(self, name: str) -> Reading:
-        """Return the runs.
-
-        Args:
-            name: Of a run that the rows do not name.
-        """
-        where = f"{self._kind}:{self._request.relative(self._request.source)}"
-        for (run, variant, seed), points in self._points.items():
+    def finish(self) -> Reading:
+        """Return the runs."""
+        if not self._points:
+            self._points_of({})
+            self._states[""] = _NO_ROW
+        shown = self._request.relative(self._path)
+        digest = file_digest(self._path)
+        for part, points in self._points.items():
             points.settle()
-            place = "#".join(part for part in (where, run, variant, seed) if part)
+            cells = self._cells[part]
+            state, reason = self._ending(part, points)
             self.reading.runs.append(
                 SourceRun(
-                    source=place,
-                    name=variant or run or name,
-                    seed=_seed(seed),
+                    source="#".join(filter(None, [f"{self._kind}:{shown}", part])),
+                    title=cells["variant"] or cells["run"],
+                    said_seed=whole_seed(cells["seed"]),
+                    says_variant=bool(cells["variant"]),
                     points=points,
+                    state=state,
+                    reason=reason,
+                    place=self._request.place(self._path.with_suffix("")),
+                    folder=self._path.parent,
+                    files={shown: digest},
+                    part=part,
                 )
             )
         return self.reading
+
+    def _ending(self, part: str, points: Points) -> tuple[AttemptState, str | None]:
+        """Return how a run ended; our own export says it in a column."""
+        state = self._states.get(part, "")
+        if state == _NO_ROW:
+            return AttemptState.FAILED, "its file has a header and no row"
+        if state in ("queued", "running"):
+            return unfinished(points, self._request.now)
+        if state in (each.value for each in RunState):
+            return AttemptState(state), None
+        return ending(points, self._request.now)
+
+
+def empty_run(request: Request, kind: str, path: Path) -> SourceRun:
+    """Return the run of a file with no byte, which a process left that ended before it logged."""
+    shown = request.relative(path)
+    return SourceRun(
+        source=f"{kind}:{shown}",
+        points=Points(time=path.stat().st_mtime),
+        state=AttemptState.FAILED,
+        reason="its file is empty",
+        place=request.place(path.with_suffix("")),
+        folder=path.parent,
+        files={shown: file_digest(path)},
+    )
+
+
+def read_each(request: Request, read: Callable[[Request, Path], Reading]) -> Reading:
+    """Return what is in the files; below a folder, those that are no logs are left out and told.
+
+    Raises:
+        UsageError: For a file that was typed, or if no file of a folder can be read.
+    """
+    whole = Reading()
+    refused: list[UsageError] = []
+    for path in request.files:
+        try:
+            whole.add(read(request, path))
+        except UsageError as error:
+            refused.append(error)
+    if refused and (len(refused) == len(request.files) or request.root.is_file()):
+        raise refused[0]
+    whole.notes = _shortened(whole.notes, "such files were read")
+    whole.notes += _shortened(
+        [f"left out: {error.message}" for error in refused], "files were left out, for such reasons"
+    )
+    return whole
+
+
+def _shortened(notes: Sequence[str], rest: str) -> list[str]:
+    """Return the first notes of one kind, and how many more there are."""
+    more = len(notes) - _LISTED
+    return [*notes[:_LISTED], *([f"{more} more {rest}"] if more > 0 else [])]
 
 
 def _roles(columns: list[str], typed: Mapping[str, str], where: str) -> dict[str, str]:
@@ -207,7 +298,3 @@ def _time(value: Any) -> float | None:
     except ValueError:
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _seed(text: str) -> int | None:
-    return int(text) if re.fullmatch(r"\d{1,10}", text) and int(text) < _MAX_SEED else None

@@ -1,249 +1,129 @@
-"""TensorBoard's event files: framed records with checksums, each a protocol buffer ``Event``.
+"""TensorBoard: a folder with event files is a run, with what writers put into folders of its own.
 
-A file that is cut in the middle, because its writer was killed, gives its good records. Scalars
-alone are read; histograms, images, texts and graphs are counted.
-
-Source: the TFRecord format (length, masked CRC-32C of it, data, masked CRC-32C of that) and
-``event.proto``, ``summary.proto`` and ``tensor.proto`` in TensorFlow's documentation.
+``SummaryWriter.add_scalars("loss", {"train": ..., "val": ...})`` writes ``RUN/loss_train`` and
+``RUN/loss_val``, each with the one tag ``loss``; ``add_hparams`` writes a folder with the time as
+its name. Both are parts of ``RUN``.
 """
 
 from __future__ import annotations
 
-import os
-import struct
-from collections.abc import Iterator
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ablate.errors import NotFoundError
-from ablate.importers.base import Points, Reading, Request, SourceRun
-from ablate.importers.names import split_seed
-from ablate.importers.protobuf import Field, Malformed, fields, message_of, number_of, text_of
-from ablate.importers.protobuf import signed as signed_number
+from ablate.domain import AttemptState, Json
+from ablate.importers.base import (
+    Reading,
+    Request,
+    SourceRun,
+    ending,
+    file_digest,
+    plain_config,
+)
+from ablate.importers.events import events
+from ablate.importers.points import Points
 
-MARK = "tfevents"
-"""What the name of every event file contains."""
-_CHUNK = 50_000
-"""Records whose checksums are computed side by side."""
-_FEW = 16
-_POLYNOMIAL = 0x82F63B78
-_MASK_DELTA = 0xA282EAD8
-_SESSION_START = 1
+_MARK = "tfevents"
+_TIME = re.compile(r"\d{9,}(\.\d+)?")
+
+
+def is_event_file(path: Path) -> bool:
+    """Whether a file has the name of an event file."""
+    return _MARK in path.name
 
 
 def read(request: Request) -> Reading:
-    """Return a run for each folder with event files in or below a folder, or for one file.
-
-    Raises:
-        NotFoundError: If there are no event files.
-    """
-    source = Path(request.source)
-    folders: dict[Path, list[Path]] = {}
-    for path in [source] if source.is_file() else sorted(source.rglob(f"*{MARK}*")):
-        if path.is_file():
-            folders.setdefault(path.parent, []).append(path)
-    if not folders:
-        raise NotFoundError(f"there are no event files in {source}")
-    reading = Reading()
-    for folder, paths in sorted(folders.items()):
-        reading.runs.append(_run(request, source, folder, paths))
-    return reading
-
-
-def _run(request: Request, source: Path, folder: Path, paths: list[Path]) -> SourceRun:
-    points = Points(request.names)
-    for path in paths:
-        for event in _events(path, points):
-            _take(event, points)
-    points.settle()
-    inner = "" if source.is_file() else folder.relative_to(source).as_posix().strip(".")
-    name, seed = split_seed(inner or folder.resolve().name)
-    named = paths[0] if source.is_file() else folder
-    return SourceRun(
-        source=f"tensorboard:{request.relative(named)}", name=name, seed=seed, points=points
-    )
+    """Return a run for each folder with event files that is no part of another."""
+    by_folder: dict[Path, list[Path]] = {}
+    for path in request.files:
+        by_folder.setdefault(path.parent, []).append(path)
+    folders = [_Folder.read(request, path, files) for path, files in sorted(by_folder.items())]
+    roots: dict[Path, list[_Folder]] = {}
+    for folder in folders:
+        # Both writers make a file in the run's own folder first.
+        is_part = folder.is_part and folder.path.parent in by_folder
+        roots.setdefault(folder.path.parent if is_part else folder.path, []).append(folder)
+    return Reading(runs=[_run(request, path, parts) for path, parts in sorted(roots.items())])
 
 
 @dataclass(slots=True)
-class _Event:
-    time: float = 0.0
-    step: int = 0
-    summary: bytes | None = None
-    is_start: bool = False
+class _Folder:
+    """What the event files of one folder say."""
+
+    path: Path
+    files: list[Path]
+    points: Points
+    config: dict[str, Json]
+    has_records: bool
+    """Whether its files hold more than their heads."""
+
+    @classmethod
+    def read(cls, request: Request, path: Path, files: list[Path]) -> _Folder:
+        points = Points(time=max(file.stat().st_mtime for file in files))
+        config: dict[str, Json] = {}
+        heads = records = 0
+        for file in files:
+            heads += 1
+            for event in events(file, points.counts):
+                records += 1
+                if event.is_start and event.step > 0:
+                    # `SummaryWriter(purge_step=...)`: TensorBoard hides them too.
+                    points.drop_from(event.step)
+                config |= event.config
+                for tag, value in event.scalars:
+                    points.add(tag, event.step, value, event.time)
+        points.settle()
+        return cls(path, files, points, plain_config(config), records > heads)
+
+    @property
+    def is_session(self) -> bool:
+        """Whether it is what `add_hparams` wrote: a folder with the time as its name."""
+        return bool(self.config) and _TIME.fullmatch(self.path.name) is not None
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it belongs to the run of the folder above it."""
+        return self.is_session or self._main_tag is not None
+
+    @property
+    def _main_tag(self) -> str | None:
+        """The tag of `add_scalars`, which begins the folder's name too."""
+        if len(self.points.names) != 1:
+            return None
+        (tag,) = self.points.names
+        start = tag.replace("/", "_") + "_"
+        return tag if self.path.name.startswith(start) and self.path.name != start else None
+
+    def as_part(self) -> Points:
+        """Return its points under names that no other part has: ``loss/val``."""
+        tag = self._main_tag
+        if tag is None:
+            return self.points
+        rest = self.path.name.removeprefix(tag.replace("/", "_") + "_")
+        return self.points.under(lambda name: f"{name}/{rest}")
 
 
-def _events(path: Path, points: Points) -> Iterator[_Event]:
-    for record in records(path, points):
-        try:
-            yield _event(record)
-        except Malformed:
-            points.counts.skip("record that is no event")
-
-
-def _event(record: bytes) -> _Event:
-    event = _Event()
-    for number, value in fields(record):
-        match number:
-            case 1:
-                event.time = number_of(value, "<d")
-            case 2:
-                event.step = signed_number(value)
-            case 5:
-                event.summary = message_of(value)
-            case 7:
-                status = dict(fields(message_of(value))).get(1)
-                event.is_start = status == _SESSION_START
-            case _:
-                pass
-    return event
-
-
-def _take(event: _Event, points: Points) -> None:
-    if event.is_start and event.step > 0:
-        points.drop_from(event.step)  # `SummaryWriter(purge_step=...)`: TensorBoard hides them too
-    if event.summary is None:
-        return
-    try:
-        for number, value in fields(event.summary):
-            if number == 1:
-                _take_value(message_of(value), event, points)
-    except Malformed:
-        points.counts.skip("record that is no event")
-
-
-def _take_value(message: bytes, event: _Event, points: Points) -> None:
-    tag, scalar = "", None
-    for number, value in fields(message):
-        match number:
-            case 1:
-                tag = text_of(value)
-            case 2:
-                scalar = number_of(value, "<f")
-            case 8:
-                scalar = _scalar(message_of(value))
-            case _:
-                pass
-    if scalar is None:
-        points.counts.skip("not a scalar")
-    else:
-        points.add(tag, event.step, scalar, event.time)
-
-
-_FORMS = {1: ("<f", 5), 2: ("<d", 6), 3: ("<i", 7), 9: ("<q", 10)}
-"""Type of a tensor -> its form and the field with its values: float, double, int32, int64."""
-
-
-def _scalar(tensor: bytes) -> float | None:
-    """Return the one number of a tensor, None for any other tensor."""
-    found: dict[int, list[Field]] = {}
-    for number, value in fields(tensor):
-        found.setdefault(number, []).append(value)
-    kind = found.get(1, [0])[0]
-    if not isinstance(kind, int) or kind not in _FORMS:
-        return None
-    form, place = _FORMS[kind]
-    content = b"".join(message_of(value) for value in found.get(4, []))
-    if content:
-        return float(number_of(content, form)) if len(content) == struct.calcsize(form) else None
-    values = found.get(place, [])
-    if len(values) != 1:
-        return None
-    (value,) = values
-    if isinstance(value, int):
-        return float(signed_number(value))
-    if place in (5, 6):
-        return number_of(value, form) if len(value) == struct.calcsize(form) else None
-    numbers = [number for _, number in fields(b"\x08" + value)]  # a packed list of one varint
-    return float(signed_number(numbers[0])) if len(numbers) == 1 else None
-
-
-def records(path: Path, points: Points) -> Iterator[bytes]:
-    """Yield the good records of a file; what is cut or damaged is counted and left out."""
-    import mmap
-
-    if os.path.getsize(path) == 0:  # noqa: PTH202 - mmap refuses empty files
-        return
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        frames = _frames(data, points)
-        while part := [frame for _, frame in zip(range(_CHUNK), frames, strict=False)]:
-            heads = _checksums([data[at : at + 8] for at, _ in part])
-            bodies = [data[at + 12 : at + 12 + size] for at, size in part]
-            sums = _checksums(bodies)
-            for (at, size), head, body, total in zip(part, heads, bodies, sums, strict=True):
-                if data[at + 8 : at + 12] != head:
-                    points.counts.skip("damaged: the rest of the file cannot be read")
-                    return
-                if data[at + 12 + size : at + 16 + size] != total:
-                    points.counts.skip("damaged record")
-                    continue
-                yield body
-
-
-def _frames(data: Any, points: Points) -> Iterator[tuple[int, int]]:
-    """Yield (offset, size of the data) of each frame that is whole."""
-    at, end = 0, len(data)
-    while at < end:
-        if at + 16 > end:
-            points.counts.skip("cut at the end of the file")
-            return
-        (size,) = struct.unpack_from("<Q", data, at)
-        if size > end - at - 16:
-            points.counts.skip("cut at the end of the file")
-            return
-        yield at, size
-        at += 16 + size
-
-
-def _table() -> list[int]:
-    table: list[int] = []
-    for byte in range(256):
-        state = byte
-        for _ in range(8):
-            state = (state >> 1) ^ (_POLYNOMIAL if state & 1 else 0)
-        table.append(state)
-    return table
-
-
-_TABLE = _table()
-
-
-def _checksums(parts: list[bytes]) -> list[bytes]:
-    """Return the masked CRC-32C of each part: those of one length side by side, byte by byte."""
-    import numpy as np
-
-    by_size: dict[int, list[int]] = {}
-    for i, part in enumerate(parts):
-        by_size.setdefault(len(part), []).append(i)
-    sums = [0] * len(parts)
-    table = np.array(_TABLE, dtype=np.uint32)
-    for size, places in by_size.items():
-        if len(places) < _FEW:
-            for i in places:
-                sums[i] = crc32c(parts[i])
-            continue
-        joined = np.frombuffer(b"".join(parts[i] for i in places), dtype=np.uint8)
-        columns = joined.reshape(len(places), size).T
-        state = np.full(len(places), 0xFFFFFFFF, dtype=np.uint32)
-        for column in columns:
-            state = table[(state ^ column) & 0xFF] ^ (state >> np.uint32(8))
-        for i, value in zip(places, (~state).tolist(), strict=True):
-            sums[i] = value
-    return [masked(value) for value in sums]
-
-
-def crc32c(data: bytes) -> int:
-    """Return the CRC-32C (Castagnoli) of some bytes.
-
-    Source: RFC 3720, appendix B.4.
-    """
-    state = 0xFFFFFFFF
-    for byte in data:
-        state = _TABLE[(state ^ byte) & 0xFF] ^ (state >> 8)
-    return state ^ 0xFFFFFFFF
-
-
-def masked(checksum: int) -> bytes:
-    """Return a checksum as TFRecord holds it: rotated and shifted, little-endian."""
-    rotated = ((checksum >> 15) | (checksum << 17)) & 0xFFFFFFFF
-    return ((rotated + _MASK_DELTA) & 0xFFFFFFFF).to_bytes(4, "little")
+def _run(request: Request, path: Path, parts: Sequence[_Folder]) -> SourceRun:
+    first, *others = (p.as_part() if p.path != path else p.points for p in parts)
+    points = first
+    for other in others:
+        points = points.continued_by(other)
+    files = [file for part in parts for file in part.files]
+    named = files[0] if request.root.is_file() else path
+    config: dict[str, Json] = {}
+    for part in parts:
+        config |= part.config
+    state, reason = ending(points, request.now)
+    if not points.names and not any(part.has_records for part in parts):
+        state, reason = AttemptState.FAILED, "its event files hold no record"
+    return SourceRun(
+        source=f"tensorboard:{request.relative(named)}",
+        points=points,
+        config=config,
+        state=state,
+        reason=reason,
+        place=request.place(path),
+        folder=path,
+        files={request.relative(file): file_digest(file) for file in files},
+    )

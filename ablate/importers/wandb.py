@@ -15,12 +15,21 @@ from pathlib import Path
 from typing import Any
 
 from ablate.domain import AttemptState
-from ablate.errors import NotFoundError, UsageError
+from ablate.errors import UsageError
 from ablate.importers import jsonl
-from ablate.importers.base import Counts, Points, Reading, Request, SourceRun, plain_config
+from ablate.importers.base import (
+    Reading,
+    Request,
+    SourceRun,
+    file_digest,
+    plain_config,
+    unfinished,
+)
+from ablate.importers.configs import seed_of
 from ablate.importers.jsonl import flat
-from ablate.importers.names import split_seed
+from ablate.importers.points import Counts, Points
 from ablate.importers.protobuf import Malformed, fields, message_of, signed, text_of
+from ablate.importers.rows import read_each
 
 HEADER = b":W&B" + (0xBEE1).to_bytes(2, "little") + b"\0"
 BLOCK = 32768
@@ -29,27 +38,14 @@ FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 
 def read(request: Request) -> Reading:
-    """Return the run of a ``.wandb`` file, or those of all below a folder, or of JSON lines.
+    """Return the run of each ``.wandb`` file; any other file is read as JSON lines.
 
     Raises:
-        NotFoundError: If there is no such file.
-        UsageError: If it is neither.
+        UsageError: If a file is neither.
     """
-    source = Path(request.source)
-    if source.is_dir():
-        paths = sorted(source.rglob("*.wandb"))
-        if not paths:
-            raise NotFoundError(f"there are no .wandb files in {source}")
-    elif source.suffix == ".wandb":
-        paths = [source]
-    else:
+    if not all(path.suffix == ".wandb" for path in request.files):
         return jsonl.read(request, kind="wandb")
-    reading = Reading()
-    for path in paths:
-        if not path.is_file():
-            raise NotFoundError(f"there is no file {path}")
-        reading.runs.append(_Offline(request, path).run())
-    return reading
+    return read_each(request, lambda request, path: Reading(runs=[_Offline(request, path).run()]))
 
 
 class _Offline:
@@ -58,7 +54,7 @@ class _Offline:
     def __init__(self, request: Request, path: Path) -> None:
         self._request = request
         self._path = path
-        self._points = Points(request.names, time=path.stat().st_mtime)
+        self._points = Points(time=path.stat().st_mtime)
         self._config: dict[str, Any] = {}
         self._texts: dict[int, str] = {}
         self._exit: int | None = None
@@ -75,21 +71,24 @@ class _Offline:
         state, reason = self._ending()
         # run_id, entity, project, display_name of a RunRecord
         ids = [self._texts[n] for n in (2, 3, 1) if self._texts.get(n)]
-        name, seed = split_seed(self._texts.get(8) or self._texts.get(1) or self._path.stem)
-        named = self._config.get("seed")
+        config = plain_config({k: v for k, v in self._config.items() if k != "_wandb"})
+        shown = self._request.relative(self._path)
         return SourceRun(
-            source="wandb:" + ("/".join(ids) or self._request.relative(self._path)),
-            name=name,
-            seed=named if isinstance(named, int) and 0 <= named < 2**31 else seed,
+            source="wandb:" + ("/".join(ids) or shown),
+            title=self._texts.get(8) or self._texts.get(1) or "",
+            said_seed=seed_of(config),
             points=self._points,
-            config=plain_config({k: v for k, v in self._config.items() if k != "_wandb"}),
+            config=config,
             state=state,
             reason=reason,
+            place=self._request.place(self._path.with_suffix("")),
+            folder=self._path.parent,
+            files={shown: file_digest(self._path)},
         )
 
     def _ending(self) -> tuple[AttemptState, str | None]:
         if self._exit is None:
-            return AttemptState.STOPPED, "it had not ended at its source when it was imported"
+            return unfinished(self._points, self._request.now)
         if self._exit:
             return AttemptState.FAILED, f"its process ended with code {self._exit}"
         return AttemptState.SUCCEEDED, None
@@ -163,6 +162,8 @@ def records(path: Path, counts: Counts) -> Iterator[bytes]:
     """
     with path.open("rb") as file:
         head = file.read(len(HEADER))
+        if len(head) < len(HEADER) and HEADER.startswith(head):
+            return  # its process ended before it wrote anything
         if head != HEADER:
             raise UsageError(f"{path} is no W&B file", hint="its first bytes are not :W&B")
         parts: list[bytes] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ablate.domain import Plan, Variant
@@ -69,10 +69,14 @@ def diff_plans(old: Plan | None, new: Plan) -> PlanDiff:
             and canonical_json(former.config) != canonical_json(v.config)
         ),
         trainer=_new_version(old, new),
-        rules=()
-        if old is None
-        else tuple(part for part in _RULES if old.spec.get(part) != new.spec.get(part)),
+        rules=() if old is None else tuple(_new_rules(old, new)),
     )
+
+
+def _new_rules(old: Plan, new: Plan) -> Iterator[str]:
+    yield from (p for p in _RULES if (old.spec.get(p) or None) != (new.spec.get(p) or None))
+    if old.variants and new.variants and old.baseline.name != new.baseline.name:
+        yield f"baseline {old.baseline.name} -> {new.baseline.name}"
 
 
 def _new_version(old: Plan | None, new: Plan) -> str | None:

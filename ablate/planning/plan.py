@@ -81,6 +81,24 @@ def make_plan(spec: StudySpec, trainer: Trainer, places: Places) -> Plan:
     )
 
 
+def imported_plan(spec: StudySpec, places: Places) -> Plan:
+    """Return the plan of a study whose runs are imported; each import adds to it.
+
+    Raises:
+        StudyFileError: If gates have nothing to judge.
+    """
+    _refuse_gates_alone(spec, places)
+    return Plan(
+        study=spec.study,
+        question=spec.question,
+        trainer=spec.trainer,
+        trainer_version="1",
+        spec=spec.to_json(),
+        variants=(),
+        seeds=(),
+    )
+
+
 def _baseline_name(phases: Mapping[str, PhaseSpec], places: Places) -> str:
     marked = [name for name, phase in phases.items() if phase.baseline]
     if len(marked) > 1:
@@ -206,14 +224,18 @@ def _cells_alone(variants: list[Variant]) -> tuple[list[Variant], str]:
     return cells, cells[0].name
 
 
-def _without_idle_gates(
-    spec: StudySpec, drafts: Sequence[_Draft], trainer: Trainer, places: Places
-) -> StudySpec:
-    """Return the study without the gates that lie behind the end of every run."""
+def _refuse_gates_alone(spec: StudySpec, places: Places) -> None:
     if spec.gates and not spec.targets:
         raise places.error(
             "gates judge targets, and the study has none", ("gates",), hint="add 'targets:'"
         )
+
+
+def _without_idle_gates(
+    spec: StudySpec, drafts: Sequence[_Draft], trainer: Trainer, places: Places
+) -> StudySpec:
+    """Return the study without the gates that lie behind the end of every run."""
+    _refuse_gates_alone(spec, places)
     ends = [draft.settings.values.get("steps") for draft in drafts] if spec.gates else []
     if None in ends:
         ends = [_config(draft, trainer, places).get("steps") for draft in drafts]

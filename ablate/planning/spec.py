@@ -29,7 +29,12 @@ _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=
 _NAME = r"[^\s/\\@,:*?\[\]\"'<>|-][^\s/\\@,:*?\[\]\"'<>|]*"
 
 
-def _check_name(name: str) -> str:
+def check_name(name: str) -> str:
+    """Return a name of a study, phase, factor or guard.
+
+    Raises:
+        ValueError: If it cannot be one.
+    """
     if not re.fullmatch(_NAME, name) or name in (".", ".."):
         raise ValueError(
             "a name has no blanks, no leading - and none of / \\ @ , : * ? [ ] \" ' < > |"
@@ -57,7 +62,7 @@ def _check_json(value: Any) -> Any:
     return value
 
 
-Name = Annotated[str, AfterValidator(_check_name)]
+Name = Annotated[str, AfterValidator(check_name)]
 MetricKey = Annotated[str, AfterValidator(_check_key)]
 ConfigValue = Annotated[JsonValue, BeforeValidator(_check_json)]
 ConfigKey = Annotated[str, StringConstraints(min_length=1)]
@@ -219,7 +224,7 @@ class StudySpec(BaseModel):
     study: Name
     question: str = ""
     trainer: str = "bundled"
-    """A registered trainer, or ``module:function``."""
+    """A registered trainer, ``module:function``, or ``imported``: runs of other tools alone."""
     code: Literal["identity"] | None = None
     """``identity``: runs of a trainer of the user's own are new ones when its code is edited."""
     preload: list[str] | None = None
@@ -232,6 +237,8 @@ class StudySpec(BaseModel):
         default_factory=DesignSpec
     )
     """How levels are combined; ``design: grid`` is short for its kind."""
+    baseline: str | None = None
+    """Of imported runs: the phase that the others are compared with. Other phases say it."""
     seeds: Annotated[int, Field(ge=1, le=1000)] | list[Annotated[int, Field(ge=0, lt=2**31)]] = 1
     """How many seeds, counted from 0, or the seeds themselves."""
     metrics: dict[MetricKey, Annotated[MetricSpec, BeforeValidator(_expand_metric)]] = Field(

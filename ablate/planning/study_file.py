@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ablate.domain import IMPORTED
 from ablate.errors import StudyFileError, did_you_mean
 from ablate.planning.document import Document, read_document
 from ablate.planning.spec import (
@@ -21,6 +22,9 @@ from ablate.planning.spec import (
     StudySpec,
 )
 from ablate.text import text_fault
+
+_TRAINING = ("base", "phases", "factors", "design", "seeds", "code", "preload")
+"""Parts of a file that say how to train."""
 
 
 def read_study(path: Path) -> tuple[StudySpec, Document]:
@@ -51,6 +55,16 @@ def check_study(document: Document) -> StudySpec:
             ("budget",),
             hint="remove it; seeds, steps and gates bound what a study costs",
         )
+    said = spec.model_fields_set
+    is_for_training = said & {"trainer", *_TRAINING} or not said & {"metrics", "targets", "guards"}
+    if spec.trainer == IMPORTED or not is_for_training:
+        return _imported(document, spec)
+    if spec.baseline is not None:
+        raise document.error(
+            "the phase that the others are compared with says so itself",
+            ("baseline",),
+            hint="write 'baseline: true' into the phase",
+        )
     if not spec.phases and not spec.factors:
         raise document.error(
             "the study has neither phases nor factors, so there is nothing to compare",
@@ -58,6 +72,17 @@ def check_study(document: Document) -> StudySpec:
             hint="add 'phases:' or 'factors:'; see: ablate study templates",
         )
     return spec
+
+
+def _imported(document: Document, spec: StudySpec) -> StudySpec:
+    """Return the spec of a study whose runs other tools trained."""
+    if extra := next((part for part in _TRAINING if part in spec.model_fields_set), None):
+        raise document.error(
+            f"'{extra}' is for training, and the runs of this study are imported",
+            (extra,),
+            hint="remove it, or name the trainer that trains them",
+        )
+    return spec.model_copy(update={"trainer": IMPORTED})
 
 
 def _refuse_unstorable(document: Document, node: Any, path: list[str | int]) -> None:

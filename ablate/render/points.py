@@ -1,7 +1,8 @@
 """Points for other programs: CSV, NDJSON and Parquet, written as they are read.
 
-The columns are those of the view ``run_metrics``. CSV and NDJSON say times differently: CSV in ISO
-8601 UTC to the microsecond, NDJSON and Parquet as the Unix seconds that are stored, bit for bit.
+The columns are those of the view ``run_metrics``, and the state of the run. CSV and NDJSON say
+times differently: CSV in ISO 8601 UTC to the microsecond, NDJSON and Parquet as the Unix seconds
+that are stored, bit for bit.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ablate.domain import Kind, Run
 from ablate.errors import AblateError
 from ablate.store.base import Curve
 
-COLUMNS = ("study", "variant", "seed", "run", "key", "step", "value", "kind", "time")
+COLUMNS = ("study", "variant", "seed", "run", "key", "step", "value", "kind", "time", "state")
 _ROW_GROUP = 100_000
 """Rows of a row group of Parquet: some megabytes of memory."""
 
@@ -68,7 +69,8 @@ def _csv_lines(block: PointBlock) -> Iterator[str]:
     )
     head = buffer.getvalue()
     for step, value, time in zip(curve.steps, curve.values, curve.times, strict=True):
-        yield f"{head},{step},{_number(value)},{Kind.of(value).value},{iso_time(time)}\n"
+        kind = Kind.of(value).value
+        yield f"{head},{step},{_number(value)},{kind},{iso_time(time)},{run.state}\n"
 
 
 def _number(value: float) -> str:
@@ -93,7 +95,8 @@ def _ndjson_lines(block: PointBlock) -> Iterator[str]:
         number = repr(value) if math.isfinite(value) else "null"
         seconds = repr(time) if math.isfinite(time) else "null"
         kind = Kind.of(value).value
-        yield f'{start}, "step": {step}, "value": {number}, "kind": "{kind}", "time": {seconds}}}\n'
+        point = f'"step": {step}, "value": {number}, "kind": "{kind}", "time": {seconds}'
+        yield f'{start}, {point}, "state": "{run.state}"}}\n'
 
 
 def write_parquet(blocks: Iterable[PointBlock], file: BinaryIO) -> int:
@@ -155,6 +158,7 @@ def _arrow_table(pyarrow: Any, block: PointBlock, schema: Any) -> Any:
         pyarrow.array(curve.values, pyarrow.float64()),
         pyarrow.array([Kind.of(value).value for value in curve.values], pyarrow.string()),
         pyarrow.array(curve.times, pyarrow.float64()),
+        same(run.state.value, "state"),
     ]
     return pyarrow.Table.from_arrays(columns, schema=schema)
 

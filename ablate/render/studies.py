@@ -56,7 +56,7 @@ def variants_table(plan: Plan) -> Table:
         parts.append(f"{trained} variants x {len(plan.seeds)} seeds ({seeds})")
     if imported:
         parts.append(f"{len(plan.imported)} imported runs of {imported} variants")
-    note = f"{' + '.join(parts)} = {len(plan.cells)} runs"
+    note = f"{' + '.join(parts) or 'nothing imported yet'} = {len(plan.cells)} runs"
     return Table(f"{plan.study}: {plan.question}".rstrip(": "), columns, tuple(rows), (note,))
 
 

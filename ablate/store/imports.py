@@ -13,6 +13,7 @@ from ablate.domain import IMPORTED, AttemptState, Claim, Run, RunState
 from ablate.store import leases
 from ablate.store.base import ImportedRun
 from ablate.store.clock import db_now
+from ablate.store.ingest import lease_lost
 from ablate.store.models import AttemptRow, RunRow
 from ablate.store.orphans import lock_plans
 from ablate.store.text import check_name, explanation, to_json
@@ -25,10 +26,10 @@ def begin(connection: Connection, run: ImportedRun, by: str) -> Claim | None:
     """Return the right to write the points of a run, or None when they are there."""
     check_name(run.identity, "identity")
     lock_plans(connection)
-    query = select(RunRow.id, RunRow.state, RunRow.token).with_for_update()
+    query = select(RunRow.id, RunRow.token).with_for_update()
     query = query.where(RunRow.identity == run.identity, RunRow.seed == run.seed)
     found = connection.execute(query).one_or_none()
-    if found is not None and RunState(found.state).is_finished:
+    if found is not None and _is_whole(connection, found.id):
         return None
     run_id, token = (found.id, found.token + 1) if found else (secrets.token_hex(8), 1)
     if found:
@@ -39,6 +40,13 @@ def begin(connection: Connection, run: ImportedRun, by: str) -> Claim | None:
     return Claim(
         attempt_id=attempt.id, attempt=attempt.number, run=_shown(run, run_id), token=token
     )
+
+
+def _is_whole(connection: Connection, run_id: str) -> bool:
+    """Whether the last import of a run came to its end; one that still trains stays running."""
+    newest = select(AttemptRow.finished_at).where(AttemptRow.run_id == run_id)
+    newest = newest.order_by(AttemptRow.number.desc()).limit(1)
+    return connection.execute(newest).scalar() is not None
 
 
 def _end_earlier(connection: Connection, run_id: str, token: int) -> None:
@@ -86,10 +94,14 @@ def _shown(run: ImportedRun, run_id: str) -> Run:
 
 
 def end(connection: Connection, claim: Claim, run: ImportedRun) -> None:
-    """End the attempt as the other tool said, with its times."""
-    leases.finish(connection, claim, run.ending)
-    connection.execute(
-        update(AttemptRow)
-        .where(AttemptRow.id == claim.attempt_id)
-        .values(started_at=run.started_at, finished_at=run.finished_at)
-    )
+    """End the attempt as the other tool said, with its times.
+
+    A run that its tool still trains stays running, and its last point says until when it came.
+    """
+    if run.ending.state is not AttemptState.RUNNING:
+        leases.finish(connection, claim, run.ending)
+    change = update(AttemptRow).where(AttemptRow.id == claim.attempt_id)
+    change = change.where(AttemptRow.state == run.ending.state.value)
+    times = change.values(started_at=run.started_at, finished_at=run.finished_at)
+    if connection.execute(times).rowcount == 0:
+        raise lease_lost(claim)

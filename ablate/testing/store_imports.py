@@ -99,6 +99,31 @@ class ImportsContract:
         (curve,) = store.curves([run.id], ["a/b/c"])
         assert len(curve.steps) == 5
 
+    def test_run_that_another_tool_still_trains_is_whole_and_running(self, store: Store) -> None:
+        going = imported(ending=Ending(state=AttemptState.RUNNING))
+        assert store.import_run(going, batches(), by="ada")
+        store.apply_plan(plan_with(CELL))
+
+        assert not store.import_run(going, batches(), by="bob")
+        (run,) = store.runs("foreign")
+        assert (run.state, run.step, run.attempts) == (RunState.RUNNING, 4, 1)
+        assert run.wall_s == pytest.approx(60.0)
+        assert store.take_over("r", {"ada"}, lease_s=60) == ()
+        assert store.running_runners() == frozenset()
+        assert store.claim("r", ClaimFilter(), lease_s=60) is None
+        assert store.cancel([run.id], by="ada") == ()
+
+    def test_run_without_a_point_is_whole_too(self, store: Store) -> None:
+        def nothing() -> Iterator[SpoolBatch]:
+            yield SpoolBatch(start_offset=0, end_offset=1, has_started=True)
+
+        assert store.import_run(imported(), nothing(), by="ada")
+        store.apply_plan(plan_with(CELL))
+
+        (run,) = store.runs("foreign")
+        assert (run.state, run.step) == (RunState.FAILED, None)
+        assert not store.import_run(imported(), nothing(), by="ada")
+
     def test_run_being_imported_has_no_name_yet(self, store: Store) -> None:
         store.import_run(imported(), batches(), by="ada")
 

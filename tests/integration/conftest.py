@@ -159,3 +159,24 @@ def make_project(folder: Path, study: str = STUDY) -> Project:
 def kill(process: subprocess.Popen[bytes], number: int = signal.SIGKILL) -> int:
     process.send_signal(number)
     return process.wait(30)
+
+
+@pytest.fixture
+def ablate(project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Return a function that runs a command in this process: starts would take minutes."""
+    monkeypatch.chdir(project.folder)
+    monkeypatch.setenv("ABLATE_MLFLOW", "0")
+    monkeypatch.delenv("ABLATE_DB", raising=False)
+
+    def run(*arguments: str, code: int = 0) -> str:
+        from ablate.cli import main
+
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["ablate", *arguments])
+        with pytest.raises(SystemExit) as left:
+            main()
+        shown = capsys.readouterr()
+        assert (left.value.code or 0) == code, shown.err
+        return shown.out if code == 0 else shown.err
+
+    return run

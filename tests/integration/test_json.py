@@ -41,6 +41,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = make_project(tmp_path_factory.mktemp("odd"))
     project.write("studies/toy.yaml", STUDY)
     project.write(".ablate/runs/0123456789abcdef/stray", "")
+    project.write("odd.csv", "step,loss\n0,nan\n1,0.5\n")
     project.write("odd.ckpt", '{"odd 🎛️": [NaN, -Infinity], "x": NaN, "none": null}')
     project.ablate("study", "create", "odd🎛️", "-f", "studies/toy.yaml")
     with closing(open_store(f"{project.folder}/.ablate/ablate.db")) as store:
@@ -77,6 +78,7 @@ COMMANDS: dict[str, list[str]] = {
     "inspect": ["inspect", "odd.ckpt"],
     "artifacts": ["artifacts", "calm-s0"],
     "export": ["export", "odd🎛️"],
+    "import": ["import", "odd.csv", "--study", "foreign", "--dry-run"],
     "sql": ["sql", "select key, step, value, kind, 9e999, x'00ff' from run_metrics"],
 }
 

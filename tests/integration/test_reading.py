@@ -14,7 +14,7 @@ import pytest
 import ablate
 from tests.integration.conftest import Project, environment
 
-COLUMNS = ["study", "variant", "seed", "run", "key", "step", "value", "kind", "time"]
+COLUMNS = ["study", "variant", "seed", "run", "key", "step", "value", "kind", "time", "state"]
 POINTS = 4 * 2 * 201
 
 
@@ -28,8 +28,8 @@ def frames(calm: Project, monkeypatch: pytest.MonkeyPatch):
 
 def view(calm: Project) -> list[tuple]:
     return calm.rows(
-        "SELECT study, variant, seed, run, key, step, value, kind, time FROM run_metrics"
-        " ORDER BY run, key, step"
+        "SELECT study, variant, m.seed, run, key, step, value, kind, time, state"
+        " FROM run_metrics m JOIN runs ON runs.id = run ORDER BY run, key, step"
     )
 
 
@@ -174,7 +174,16 @@ def test_frame_of_the_comparison_equals_the_command_line(calm: Project, frames) 
 def test_frame_of_points_equals_the_view(calm: Project, frames) -> None:
     frame = frames.metrics("train/loss/*", long=True)
 
-    assert list(frame.columns) == ["variant", "seed", "run", "key", "step", "value", "kind", "time"]
+    assert list(frame.columns) == [
+        "variant",
+        "seed",
+        "run",
+        "key",
+        "step",
+        "value",
+        "kind",
+        "time",
+    ]
     expected = [row for row in view(calm) if row[4] == "train/loss/total"]
     got = frame.sort_values(["run", "step"])
     assert got["value"].tolist() == [row[6] for row in expected]

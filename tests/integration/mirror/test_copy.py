@@ -183,19 +183,14 @@ def test_copy_imported_again_leaves_out_the_summaries(
 ) -> None:
     from ablate.importers.base import Request
     from ablate.importers.mlflow import read
-    from ablate.importers.names import KeyMap
 
     train_all(store)
     sync(store, settings, summarise)
     uri = str(settings.mlflow_uri)
-    found = read(Request(source=uri, experiment=f"ablate/{study}", names=KeyMap()))
+    found = read(Request(uri=uri, experiment=f"ablate/{study}"))
 
-    assert sorted((run.name, run.seed) for run in found.runs) == [
-        ("calm", 0),
-        ("calm", 1),
-        ("wild", 0),
-        ("wild", 1),
-    ]
+    titles = sorted(run.title for run in found.runs)
+    assert titles == ["calm-s0", "calm-s1", "wild-s0", "wild-s1"]
 
 
 def test_mirror_on_a_server_has_no_ui_of_its_own_here(settings: Settings) -> None:

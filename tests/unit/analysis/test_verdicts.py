@@ -88,12 +88,18 @@ def test_a_variant_without_a_value_of_any_goal_has_no_data():
     assert row.reasons == (f"no value of what is declared: {KEY}",)
 
 
-@pytest.mark.parametrize("spec", [METRICS, {}])
-def test_a_baseline_without_targets_is_not_judged(spec):
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        (METRICS, "there is no target and no difference to judge it by"),
+        ({}, "nothing says which way is better: the study declares no metric"),
+    ],
+)
+def test_a_baseline_without_targets_is_not_judged(spec, why):
     row = compared({"base": seeds_of(2.0), "other": seeds_of(1.0)}, spec).row("base")
 
     assert row.verdict == "not judged"
-    assert row.reasons == ("there is no target and no difference to judge it by",)
+    assert row.reasons == (why,)
 
 
 def test_a_difference_that_is_resolved_is_judged():

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablate.analysis.windows import value_at, value_before
+from ablate.attempt.gates import GateWatch
 from ablate.domain import AttemptState
-from ablate.execution.gates import GateWatch
 from ablate.execution.job import Job
 from ablate.rules import Action, Demand, Gate, MetricRule, Target
 from ablate.store.base import Curve

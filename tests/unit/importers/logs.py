@@ -5,7 +5,7 @@ import struct
 import zlib
 from pathlib import Path
 
-from ablate.importers.tensorboard import crc32c, masked
+from ablate.importers.events import crc32c, masked
 from ablate.importers.wandb import BLOCK, FIRST, FULL, HEADER, LAST, MIDDLE
 
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from ablate.errors import UsageError
-from ablate.importers import csv, jsonl
-from tests.unit.importers.test_importers import points, request
+from tests.unit.importers.reading import points, read, total
 
 
 def write(folder: Path, text: str) -> Path:
@@ -16,7 +15,7 @@ def write(folder: Path, text: str) -> Path:
 
 
 def values(path: Path, *maps: str) -> dict[tuple[str, int], float]:
-    return {place: value for place, (value, _) in points(csv.read(request(path, *maps))).items()}
+    return {place: value for place, (value, _) in points(read(path, *maps)).items()}
 
 
 def test_blanks_around_names_and_cells_say_nothing(tmp_path) -> None:
@@ -37,14 +36,14 @@ def test_blanks_around_names_and_cells_say_nothing(tmp_path) -> None:
 
 def test_blanks_in_long_rows_and_json_lines(tmp_path) -> None:
     path = write(tmp_path, "run, key , value, step\n a , loss , 0.5, 1\na,loss,0.25,2\n")
-    (run,) = csv.read(request(path)).runs
-    assert (run.name, run.points.counts.kept) == ("a", 2)
+    (run,) = read(path).runs
+    assert (run.title, run.points.counts.kept) == ("a", 2)
 
     lines = tmp_path / "log.jsonl"
     lines.write_text(
         '{" step ": 1, " train ": {" loss ": 2.0}}\n{"step": 2, "train": {"loss": 3}}\n'
     )
-    assert points(jsonl.read(request(lines))).keys() == {
+    assert points(read(lines)).keys() == {
         ("train/scalar/loss", 1),
         ("train/scalar/loss", 2),
     }
@@ -78,7 +77,7 @@ def test_row_longer_than_its_header_is_refused_with_its_line(tmp_path, row) -> N
     path = write(tmp_path, f"step,loss,acc\n0,1,2\n\n1,1,2\n{row}\n3,1,2\n")
 
     with pytest.raises(UsageError, match=r"log.csv, line 5: \d cells, but the header has 3 col"):
-        csv.read(request(path))
+        read(path)
 
 
 def test_row_longer_than_the_header_before_it_is_refused_although_the_first_was_longer(
@@ -87,16 +86,16 @@ def test_row_longer_than_the_header_before_it_is_refused_although_the_first_was_
     path = write(tmp_path, "step,loss,acc\n0,1,2\nstep,loss\n1,1\n2,1,2\n")
 
     with pytest.raises(UsageError, match="line 5: 3 cells, but the header has 2 columns"):
-        csv.read(request(path))
+        read(path)
 
 
 def test_shorter_rows_keep_what_they_have(tmp_path) -> None:
     path = write(tmp_path, "step,loss,acc\n0,1\n1,2,3\n")
 
-    reading = csv.read(request(path))
+    reading = read(path)
 
-    assert reading.total().kept == 3
-    assert dict(reading.total().skipped) == {"missing at the end of a shorter row": 1}
+    assert total(reading).kept == 3
+    assert dict(total(reading).skipped) == {"missing at the end of a shorter row": 1}
 
 
 @pytest.mark.parametrize(
@@ -107,7 +106,7 @@ def test_last_line_without_an_end_is_left_out_and_told(tmp_path, last, end) -> N
     path = tmp_path / "log.csv"
     path.write_bytes(end.join(["step,loss,acc", "0,14.25,0.25", "1,13.5,0.5", last]).encode())
 
-    reading = csv.read(request(path))
+    reading = read(path)
 
     assert sorted(points(reading)) == [
         ("import/scalar/acc", 0),
@@ -115,26 +114,41 @@ def test_last_line_without_an_end_is_left_out_and_told(tmp_path, last, end) -> N
         ("import/scalar/loss", 0),
         ("import/scalar/loss", 1),
     ]
-    assert dict(reading.total().skipped) == {"cut: the last line has no end": 1}
+    assert dict(total(reading).skipped) == {"cut: the last line has no end": 1}
     assert "the last line (4) has no line end" in reading.notes[0]
 
 
 def test_last_cell_in_quotes_is_whole(tmp_path) -> None:
     path = write(tmp_path, 'step,loss\n"0","1.5"\n"1","2.5"')
 
-    reading = csv.read(request(path))
+    reading = read(path)
 
-    assert (reading.total().kept, reading.notes) == (2, [])
+    assert (total(reading).kept, reading.notes) == (2, [])
 
 
 def test_column_that_is_there_twice_is_refused(tmp_path) -> None:
     path = write(tmp_path, "step,loss, loss\n0,1,2\n")
 
     with pytest.raises(UsageError, match=r"log.csv: the column 'loss' is there 2 times"):
-        csv.read(request(path))
+        read(path)
 
 
 def test_index_without_a_name_is_no_metric(tmp_path) -> None:
     path = write(tmp_path, ",step,loss\n0,10,1.5\n1,20,1.25\n")
 
     assert values(path) == {("import/scalar/loss", 10): 1.5, ("import/scalar/loss", 20): 1.25}
+
+
+def test_time_that_a_step_took_is_a_metric_and_no_moment(tmp_path) -> None:
+    path = write(tmp_path, "total_timesteps,loss,time\n100,1,0.25\n200,2,0.5\n")
+
+    assert values(path) == {
+        ("import/scalar/loss", 100): 1.0,
+        ("import/scalar/loss", 200): 2.0,
+        ("import/scalar/time", 100): 0.25,
+        ("import/scalar/time", 200): 0.5,
+    }
+    moments = write(tmp_path, "step,loss,time\n1,2,1700000000.5\n")
+    assert points(read(moments)) == {("import/scalar/loss", 1): (2.0, 1700000000.5)}
+    typed = write(tmp_path, "step,loss,time\n1,2,0.5\n")
+    assert points(read(typed, "time=time")) == {("import/scalar/loss", 1): (2.0, 0.5)}

@@ -10,9 +10,10 @@ from torch.utils.tensorboard import SummaryWriter
 
 from ablate.domain import AttemptState
 from ablate.errors import NotFoundError, UsageError
-from ablate.importers import csv, jsonl, tensorboard, wandb
-from ablate.importers.base import Reading, Request
-from ablate.importers.names import KeyMap, split_seed, variant_name
+from ablate.importers.events import crc32c
+from ablate.importers.names import KeyMap, variant_name
+from ablate.importers.points import Points
+from ablate.importers.seeds import split_seed
 from ablate.keys import default_key
 from tests.unit.importers.logs import (
     VERSION,
@@ -26,20 +27,7 @@ from tests.unit.importers.logs import (
     wandb_item,
     write_wandb,
 )
-
-
-def request(source, *maps: str) -> Request:
-    return Request(source=str(source), names=KeyMap(maps))
-
-
-def points(reading: Reading, index: int = 0) -> dict[tuple[str, int], tuple[float, float]]:
-    """Return (key, step) -> (value, time), as the store is given them."""
-    return {
-        (key, log.step): (value, log.time)
-        for batch in reading.runs[index].points.batches()
-        for log in batch.logs
-        for key, value in zip(log.keys, log.values, strict=True)
-    }
+from tests.unit.importers.reading import points, read, runs_in, total
 
 
 @pytest.mark.parametrize(
@@ -81,11 +69,13 @@ def test_map_that_cannot_be_read_is_refused(entry) -> None:
 
 
 def test_two_names_for_one_key_are_refused() -> None:
-    names = KeyMap()
-    names.key("val/loss")
+    both = Points()
+    both.add("val/loss", 0, 1.0)
+    both.add("valid_loss", 0, 1.0)
+    both.settle()
 
     with pytest.raises(UsageError, match="'val/loss' and 'valid_loss' would both be"):
-        names.key("valid_loss")
+        both.under(KeyMap().key)
 
 
 def test_names_of_variants_and_seeds() -> None:
@@ -110,14 +100,14 @@ def test_wide_csv(tmp_path) -> None:
         "3.0,-0.0,,,\n"
     )
 
-    reading = csv.read(request(path))
+    reading = read(path)
 
     got = points(reading)
     assert got["train/scalar/loss", 0] == (0.001, 100.25)
     assert got["train/scalar/loss", 1] == (-math.inf, 101.0)
     assert math.copysign(1, got["train/scalar/loss", 3][0]) == -1
     assert len(got) == 3
-    counts = reading.total()
+    counts = total(reading)
     assert counts.kept == 3
     assert dict(counts.skipped) == {
         "not a number": 2,
@@ -138,9 +128,9 @@ def test_long_csv_has_a_run_for_each_place(tmp_path) -> None:
         "s,b,0,r2,train/loss/x,1,,+inf,1970-01-01T00:00:03+00:00\n"
     )
 
-    reading = csv.read(request(path))
+    reading = read(path)
 
-    assert [(run.name, run.seed) for run in reading.runs] == [("a", 0), ("a", 1), ("b", 0)]
+    assert [(run.title, run.said_seed) for run in reading.runs] == [("a", 0), ("a", 1), ("b", 0)]
     assert points(reading, 0) == {("train/loss/x", 1): (0.5, 1.0)}
     assert math.isnan(points(reading, 1)["train/loss/x", 1][0])
     assert points(reading, 2) == {("train/loss/x", 1): (math.inf, 3.0)}
@@ -152,11 +142,11 @@ def test_csv_without_steps_or_with_a_wrong_column_says_which_there_are(tmp_path)
     path.write_text("a;b\n1;2\n")
 
     with pytest.raises(UsageError) as caught:
-        csv.read(request(path))
+        read(path)
     assert "columns: a, b" in str(caught.value.hint)
     with pytest.raises(UsageError, match="no such column"):
-        csv.read(request(path, "c=step"))
-    assert points(csv.read(request(path, "a=step"))).keys() == {("import/scalar/b", 1)}
+        read(path, "c=step")
+    assert points(read(path, "a=step")).keys() == {("import/scalar/b", 1)}
 
 
 def test_json_lines_nested_and_cut(tmp_path) -> None:
@@ -168,14 +158,14 @@ def test_json_lines_nested_and_cut(tmp_path) -> None:
     ]
     path.write_text("\n".join(map(json.dumps, rows)) + '\n[1]\n{"_step": 3, "la')
 
-    reading = jsonl.read(request(path))
+    reading = read(path)
 
     got = points(reading)
     assert got["train/scalar/loss", 0] == (1.5, 5.5)
     assert math.isnan(got["train/scalar/loss", 1][0])
     assert got["import/scalar/late", 2][0] == 7.0
     assert got["import/scalar/ok", 0][0] == 1.0
-    assert dict(reading.total().skipped) == {
+    assert dict(total(reading).skipped) == {
         "not a number": 2,
         "line that is no JSON": 1,
         "line that is no object": 1,
@@ -183,8 +173,8 @@ def test_json_lines_nested_and_cut(tmp_path) -> None:
 
 
 def test_checksum_is_castagnolis() -> None:
-    assert tensorboard.crc32c(b"123456789") == 0xE3069283  # RFC 3720's check value
-    assert tensorboard.crc32c(bytes(32)) == 0x8A9136AA
+    assert crc32c(b"123456789") == 0xE3069283  # RFC 3720's check value
+    assert crc32c(bytes(32)) == 0x8A9136AA
 
 
 def scalars(n: int) -> bytes:
@@ -206,7 +196,7 @@ def test_event_file_is_read_exactly(tmp_path) -> None:
         + frame(b"\xff")
     )
 
-    reading = tensorboard.read(request(tmp_path))
+    reading = read(tmp_path)
 
     got = points(reading)
     for i in range(60):
@@ -217,8 +207,8 @@ def test_event_file_is_read_exactly(tmp_path) -> None:
     assert got["import/scalar/double", 7] == (0.1, 3.5)
     assert got["import/scalar/double", 8] == (0.2, 3.5)
     assert got["import/scalar/int", 9] == (-5.0, 3.5)
-    assert dict(reading.total().skipped) == {"not a scalar": 2, "record that is no event": 1}
-    assert (reading.runs[0].name, reading.runs[0].seed) == ("run", 4)
+    assert dict(total(reading).skipped) == {"not a scalar": 2, "record that is no event": 1}
+    assert [run.title for run in runs_in(tmp_path)] == ["run-s4"]
 
 
 def varints(value: int) -> bytes:
@@ -234,10 +224,10 @@ def test_cut_event_file_gives_its_good_records(tmp_path) -> None:
         path = tmp_path / f"events.out.tfevents.{cut}"
         path.write_bytes(whole[:cut])
 
-        reading = tensorboard.read(request(path))
+        reading = read(path)
 
         assert len(points(reading)) == 39
-        assert dict(reading.total().skipped) == {"cut at the end of the file": 1}
+        assert dict(total(reading).skipped) == {"cut at the end of the file": 1}
 
 
 def test_damaged_record_is_left_out_and_a_damaged_length_ends_the_file(tmp_path) -> None:
@@ -246,13 +236,13 @@ def test_damaged_record_is_left_out_and_a_damaged_length_ends_the_file(tmp_path)
     path = tmp_path / "events.out.tfevents.x"
     whole[size * 5 + 20] ^= 1
     path.write_bytes(whole)
-    assert len(points(tensorboard.read(request(path)))) == 39
+    assert len(points(read(path))) == 39
 
     whole[size * 30 + 9] ^= 1
     path.write_bytes(whole)
-    reading = tensorboard.read(request(path))
+    reading = read(path)
     assert len(points(reading)) == 29
-    assert reading.total().skipped["damaged: the rest of the file cannot be read"] == 1
+    assert total(reading).skipped["damaged: the rest of the file cannot be read"] == 1
 
 
 def test_purged_steps_are_replaced(tmp_path) -> None:
@@ -261,7 +251,7 @@ def test_purged_steps_are_replaced(tmp_path) -> None:
         session_start(6) + event(9.0, 6, scalar("loss", 9.0))
     )
 
-    got = points(tensorboard.read(request(tmp_path)))
+    got = points(read(tmp_path))
 
     assert sorted(step for _, step in got) == [0, 1, 2, 3, 4, 5, 6]
     assert got["import/scalar/loss", 6] == (9.0, 9.0)
@@ -277,7 +267,7 @@ def test_torchs_own_writer_is_read_exactly(tmp_path) -> None:
             )
         writer.add_histogram("weights", np.array([1.0, 2.0]), 0)
 
-    got = points(tensorboard.read(request(tmp_path)))
+    got = points(read(tmp_path))
 
     for i, value in enumerate(values):
         rounded = struct.unpack("<f", struct.pack("<f", value))[0]
@@ -287,9 +277,9 @@ def test_torchs_own_writer_is_read_exactly(tmp_path) -> None:
 
 def test_folder_without_event_files_is_not_found(tmp_path) -> None:
     with pytest.raises(NotFoundError):
-        tensorboard.read(request(tmp_path))
+        read(tmp_path)
     (tmp_path / "events.out.tfevents.1").touch()
-    assert tensorboard.read(request(tmp_path)).total().read == 0
+    assert total(read(tmp_path)).read == 0
 
 
 RUN = field(17, field(1, "abc123") + field(2, "me") + field(3, "codec") + field(8, "big-s2"))
@@ -309,16 +299,27 @@ def test_offline_wandb_file_across_blocks(tmp_path) -> None:
     write_wandb(path, [*wandb_records(900), field(4, bytes(100_000)), field(18, field(1, 0))])
     assert path.stat().st_size > 4 * 32768
 
-    reading = wandb.read(request(path))
+    reading = read(path)
 
     (run,) = reading.runs
-    assert (run.source, run.name, run.seed) == ("wandb:me/codec/abc123", "big", 2)
+    assert (run.source, run.title) == ("wandb:me/codec/abc123", "big-s2")
     assert (run.state, run.config) == (AttemptState.SUCCEEDED, {"lr": 0.1})
     got = points(reading)
     assert len(got) == 1800
     assert all(got["import/scalar/loss", i] == (i / 7, 100.5 + i) for i in range(900))
     assert math.isnan(got["valid/scalar/acc", 0][0])
-    assert dict(reading.total().skipped) == {"not a number": 900}
+    assert dict(total(reading).skipped) == {"not a number": 900}
+
+
+def test_picture_of_wandb_has_no_metrics(tmp_path) -> None:
+    path = tmp_path / "run-abc123.wandb"
+    picture = {"_type": "image-file", "width": 384, "height": 672}
+    write_wandb(path, [RUN, wandb_history(1, loss=0.5, image=picture)])
+
+    reading = read(path)
+
+    assert points(reading).keys() == {("import/scalar/loss", 1)}
+    assert dict(total(reading).skipped) == {"not a number": 1}
 
 
 def test_cut_wandb_file_gives_its_good_records_and_did_not_end(tmp_path) -> None:
@@ -326,18 +327,18 @@ def test_cut_wandb_file_gives_its_good_records_and_did_not_end(tmp_path) -> None
     write_wandb(path, wandb_records(50))
     path.write_bytes(path.read_bytes()[:-5])
 
-    reading = wandb.read(request(tmp_path))
+    reading = read(tmp_path)
 
     assert len(points(reading)) == 98
     assert reading.runs[0].state is AttemptState.STOPPED
-    assert sum("cut or damaged" in why for why in reading.total().skipped) == 1
+    assert sum("cut or damaged" in why for why in total(reading).skipped) == 1
 
 
 def test_wandb_run_that_failed(tmp_path) -> None:
     path = tmp_path / "run.wandb"
     write_wandb(path, [*wandb_records(2), field(18, field(1, 3))])
 
-    (run,) = wandb.read(request(path)).runs
+    (run,) = read(path).runs
 
     assert (run.state, run.reason) == (AttemptState.FAILED, "its process ended with code 3")
 
@@ -346,9 +347,9 @@ def test_identity_follows_source_and_content(tmp_path) -> None:
     first, second = tmp_path / "a.csv", tmp_path / "b.csv"
     first.write_text("step,loss\n0,1\n")
     second.write_text("step,loss\n0,1\n")
-    before = csv.read(request(first)).runs[0].identity()
+    before = read(first).runs[0].identity()
 
-    assert csv.read(request(first)).runs[0].identity() == before
-    assert csv.read(request(second)).runs[0].identity() != before
+    assert read(first).runs[0].identity() == before
+    assert read(second).runs[0].identity() != before
     first.write_text("step,loss\n0,1\n1,1\n")
-    assert csv.read(request(first)).runs[0].identity() != before
+    assert read(first).runs[0].identity() != before

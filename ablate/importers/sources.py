@@ -1,0 +1,184 @@
+"""Which files a source has, and which importer reads them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+from ablate.errors import NotFoundError, UsageError
+from ablate.importers import (
+    csv,
+    huggingface,
+    jsonl,
+    mlflow,
+    parquet,
+    tensorboard,
+    textlog,
+    wandb,
+)
+from ablate.importers.base import Reading, Request
+
+_URI = re.compile(r"[a-z][a-z0-9+.-]*:/.*")
+
+
+@dataclass(frozen=True, slots=True)
+class Importer:
+    """One kind of logs."""
+
+    read: Callable[[Request], Reading]
+    files: str
+    """What its files are called, for messages."""
+    fits: Callable[[Path], bool]
+    """Whether a file is its own, by its name."""
+
+
+def _suffix(*suffixes: str) -> Callable[[Path], bool]:
+    return lambda path: path.suffix.lower() in suffixes
+
+
+_JSON_LOGS = ("metrics.json", "scalars.json", "history.json")
+"""Of Detectron2, of MMEngine, of Keras. Other files ``*.json`` in a folder are rather configs."""
+
+
+def _is_json_log(path: Path) -> bool:
+    is_lines = path.suffix.lower() in (".jsonl", ".ndjson") or path.name.endswith(".log.json")
+    return is_lines or path.name in _JSON_LOGS
+
+
+IMPORTERS: Mapping[str, Importer] = {
+    "wandb": Importer(wandb.read, "*.wandb", _suffix(".wandb")),
+    "tensorboard": Importer(tensorboard.read, "event files", tensorboard.is_event_file),
+    "huggingface": Importer(
+        huggingface.read, "trainer_state.json", lambda path: path.name == huggingface.FILE
+    ),
+    "mlflow": Importer(mlflow.read, "mlflow.db, mlruns/", mlflow.is_store),
+    "jsonl": Importer(jsonl.read, "*.jsonl, *.ndjson, *.log.json, metrics.json", _is_json_log),
+    "csv": Importer(csv.read, "*.csv, *.tsv", _suffix(".csv", ".tsv")),
+    "parquet": Importer(parquet.read, "*.parquet", _suffix(".parquet")),
+    "text": Importer(textlog.read, "*.log, *.txt, *.out", _suffix(".log", ".txt", ".out")),
+}
+"""Kind -> importer. Of a folder with several kinds the first is read: it says most of a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What one importer is to read."""
+
+    kind: str
+    root: Path
+    files: tuple[Path, ...] = ()
+    uri: str = ""
+    """Of a tracking server."""
+    note: str | None = None
+    """What else is there and is not read."""
+
+
+def find_source(text: str, kind: str | None) -> Source:
+    """Return what was typed: a file, a folder or the URI of a tracking server.
+
+    Args:
+        text: As typed.
+        kind: Which importer, None to see for oneself.
+
+    Raises:
+        NotFoundError: If there is no such file, or none in the folder that the importer reads.
+        UsageError: If no importer reads such a file.
+    """
+    if text.startswith(mlflow.FILES):
+        text = unquote(urlparse(text).path)
+    path = Path(text).expanduser()
+    if _URI.fullmatch(text) or (kind == "mlflow" and not path.exists()):
+        return Source("mlflow", Path(), uri=text)
+    if not path.exists():
+        raise NotFoundError(f"there is no file {text}")
+    if path.is_dir():
+        return _in_folder(path, kind)
+    kind = kind or _kind_of(path)
+    if kind is None:
+        known = "; ".join(f"{name}: {each.files}" for name, each in IMPORTERS.items())
+        raise UsageError(f"{text}: of which kind?", hint=f"ablate import KIND {text}; {known}")
+    return Source(kind, path, (path,))
+
+
+def _kind_of(path: Path) -> str | None:
+    found = next((name for name, each in IMPORTERS.items() if each.fits(path)), None)
+    return found or ("jsonl" if path.suffix == ".json" and _holds_json(path) else None)
+
+
+def _holds_json(path: Path) -> bool:
+    """Whether a file is JSON, or has an object on its first line."""
+    with path.open("rb") as file:
+        first = file.readline()
+        for text in (first, first + file.read()):
+            try:
+                return isinstance(json.loads(text), dict | list)
+            except ValueError:
+                continue
+    return False
+
+
+def _in_folder(folder: Path, kind: str | None) -> Source:
+    there = files_below(folder)
+    kinds = IMPORTERS if kind is None else {kind: IMPORTERS[kind]}
+    found = {name: tuple(f for f in there if each.fits(f)) for name, each in kinds.items()}
+    found = {name: files for name, files in found.items() if files}
+    if not found:
+        wanted = "; ".join(each.files for each in kinds.values())
+        raise NotFoundError(f"there are no logs in {folder}", hint=f"looked for {wanted}")
+    first, *others = found
+    return Source(first, folder, found[first], note=_left_out(folder, found, others))
+
+
+def _left_out(
+    folder: Path, found: Mapping[str, Sequence[Path]], others: Sequence[str]
+) -> str | None:
+    if not others:
+        return None
+    what = ", ".join(f"{len(found[kind])} of {kind}" for kind in others)
+    return (
+        f"{folder}: other files that may be logs were left out ({what}); name a kind to read them"
+    )
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return the files in and below a folder, those behind symbolic links too, each once.
+
+    Where a file can be reached twice, as through ``latest-run``, its own place counts.
+    """
+    found: dict[str, Path] = {}
+    for with_links in (False, True):
+        for path in _walk(folder, with_links=with_links):
+            found.setdefault(os.path.realpath(path), path)
+    return sorted(found.values())
+
+
+def _walk(folder: Path, *, with_links: bool) -> Iterator[Path]:
+    """Yield the files, those near the folder first, so that the shortest way to one counts."""
+    seen: set[str] = set()
+    waiting = deque([folder])
+    while waiting:
+        place = waiting.popleft()
+        real = os.path.realpath(place)
+        if real in seen:  # a link led back
+            continue
+        seen.add(real)
+        for path in _inside(place):
+            if path.is_symlink() and not with_links:
+                continue
+            if path.is_dir():
+                waiting.append(path)
+            elif path.is_file():
+                yield path
+
+
+def _inside(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be read: {error.strerror}") from error

@@ -1,0 +1,172 @@
+"""Text that a training script printed: ``step 10 loss 0.3``, ``iter 100: train loss 2.1, lr 1e-3``.
+
+A line counts if it says a step and a value. The step stands behind ``step``, ``iter`` or
+``iteration``, else ``epoch``; in ``Epoch: [3][ 10/500]`` it is counted over the epochs. A value is
+a name and a number with ``:``, ``=`` or a blank between them. For other lines there is
+``--pattern``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ablate.errors import UsageError
+from ablate.importers.base import Reading, Request, SourceRun, ending, file_digest
+from ablate.importers.points import Points
+from ablate.importers.rows import read_each
+from ablate.keys import SPLITS
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,6}))?")
+_NOISE = re.compile(
+    r"\b(?:TRACE|DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL)\b|[\w/.-]+\.py:\d+|['\"{}|]", re.I
+)
+"""Levels and places that loggers put in front, and what dictionaries and tables are drawn with."""
+_COUNT = r"(\d[\d,]*)(?![\d.]*\.\d)"
+_OF_EPOCH = re.compile(
+    rf"\b(?:epoch|train)\w*\s*:?\s*\[?\s*(\d+)\s*\]?\s*\[\s*{_COUNT}\s*/\s*{_COUNT}", re.I
+)
+_STEPS = tuple(
+    re.compile(rf"\b(?:{words})\b[\s:=#\[(]*{_COUNT}(?:\s*/\s*{_COUNT})?[\])]?", re.I)
+    for words in (r"global[ _]?step", r"steps?", r"iterations?|iters?|it", r"epochs?|ep")
+)
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)(?![a-z])"
+_WORD = r"[A-Za-z_][\w./@-]*"
+_PAIR = re.compile(
+    rf"(?P<first>{_WORD} )?(?P<name>{_WORD})(?P<sign>\s*[:=]\s*|\s+)(?P<number>{_NUMBER})"
+    r"(?P<unit>[^\s,;()\]]*)",
+    re.I,
+)
+
+
+def read(request: Request) -> Reading:
+    """Return a run for each file.
+
+    Raises:
+        UsageError: If the pattern cannot be read, or no line of a file has a step and a value.
+    """
+    if request.pattern is not None:
+        _compiled(request.pattern)
+    return read_each(request, _read)
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"--pattern {pattern}: {error}") from error
+    if "step" not in compiled.groupindex or len(compiled.groupindex) < 2:
+        raise UsageError(
+            f"--pattern {pattern}: it needs a group (?P<step>...) and one for each value",
+            hint=r"as in: it (?P<step>\d+) .* loss (?P<loss>\S+)",
+        )
+    return compiled
+
+
+def _read(request: Request, path: Path) -> Reading:
+    points = Points(time=path.stat().st_mtime)
+    lines = _typed if request.pattern else _found
+    used = 0
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for step, values, time in lines(request, file, points):
+            used += 1
+            for name, value in values:
+                points.add(name, step, value, time)
+    if not used:
+        raise UsageError(
+            f"{path} has no line with a step and a value",
+            hint="say how its lines look with --pattern, a regular expression with named groups",
+        )
+    points.settle()
+    shown = request.relative(path)
+    state, reason = ending(points, request.now)
+    run = SourceRun(
+        source=f"text:{shown}",
+        points=points,
+        state=state,
+        reason=reason,
+        place=request.place(path.with_suffix("")),
+        folder=path.parent,
+        files={shown: file_digest(path)},
+    )
+    return Reading(
+        runs=[run],
+        notes=[f"{path}: {used} lines have a step and a value: {', '.join(points.names[:12])}"],
+    )
+
+
+_Line = tuple[int, list[tuple[str, float]], float | None]
+
+
+def _typed(request: Request, lines: Iterator[str], points: Points) -> Iterator[_Line]:
+    """Yield what a pattern finds: the step, and a value for each other group."""
+    pattern = _compiled(request.pattern or "")
+    for line in lines:
+        found = pattern.search(_ANSI.sub("", line))
+        if found is None:
+            continue
+        groups = {name: text for name, text in found.groupdict().items() if text is not None}
+        step = groups.pop("step", "").replace(",", "")
+        values = [(name, v) for name, text in groups.items() if (v := _value(text)) is not None]
+        if len(values) < len(groups):
+            points.counts.skip("not a number", len(groups) - len(values))
+        if step.isdecimal() and values:
+            yield int(step), values, None
+
+
+def _value(text: str) -> float | None:
+    return float(text) if re.fullmatch(_NUMBER, text, re.I) else None
+
+
+def _found(request: Request, lines: Iterator[str], points: Points) -> Iterator[_Line]:
+    """Yield what lines say in one of the usual ways."""
+    base: int | None = None
+    for line in lines:
+        text = _ANSI.sub("", line)
+        moment = _MOMENT.search(text)
+        text = _NOISE.sub(" ", _MOMENT.sub(" ", text))
+        if found := _OF_EPOCH.search(text):
+            epoch, size = int(found[1]), _whole(found[3])
+            base = epoch if base is None else base
+            step = (epoch - base) * size + _whole(found[2])
+        elif found := next((f for steps in _STEPS if (f := steps.search(text))), None):
+            step = _whole(found[1])
+        else:
+            continue
+        rest = f"{text[: found.start()]} ; {text[found.end() :]}"
+        if values := list(_values(rest, points)):
+            yield step, values, _time(moment)
+
+
+def _whole(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+def _time(moment: re.Match[str] | None) -> float | None:
+    if moment is None:
+        return None
+    text = f"{moment[1]}T{moment[2]}.{(moment[3] or '0').ljust(6, '0')}"
+    try:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+
+
+def _values(text: str, points: Points) -> Iterator[tuple[str, float]]:
+    for found in _PAIR.finditer(text):
+        unit = found["unit"]
+        if unit.startswith("/"):
+            continue  # how far it is, as 10/500
+        if unit not in ("", "%"):
+            points.counts.skip("a number with a unit")
+            continue
+        first = (found["first"] or "").strip()
+        is_split = first.lower() in SPLITS
+        if is_split or (first and found["sign"].strip()):
+            name = f"{first}_{found['name']}"
+        else:
+            name = found["name"]
+        yield name, float(found["number"])
