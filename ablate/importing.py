@@ -323,7 +323,8 @@ def _plan(
     }
     for run in staying:
         configs.setdefault(run.variant, []).append(config_alone(run.config))
-    for arrival in arrivals:
+    # A run without a point comes last: the first variant is the baseline.
+    for arrival in sorted(arrivals, key=lambda each: not each.run.points.names):
         cells[arrival.cell.variant, arrival.cell.seed] = arrival.cell
         configs.setdefault(arrival.cell.variant, []).append(arrival.run.config)
     return replace(

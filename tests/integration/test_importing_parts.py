@@ -106,11 +106,11 @@ def test_offline_run_that_was_resumed_with_its_id(project: Project, ablate: Abla
 
 def test_crashed_runs_without_a_point_have_failed(project: Project, ablate: Ablate) -> None:
     folder = project.folder / "wandb"
-    wandb_part(folder, "run-1-abc", range(20))
+    wandb_part(folder, "run-9-abc", range(20))
     for i, size in enumerate((0, 7)):
         path = folder / f"run-{i}-dead" / f"run-{i}-dead.wandb"
         path.parent.mkdir()
-        path.write_bytes((folder / "run-1-abc" / "run-1-abc.wandb").read_bytes()[:size])
+        path.write_bytes((folder / "run-9-abc" / "run-9-abc.wandb").read_bytes()[:size])
         os.utime(path, (time.time() - DAY,) * 2)
 
     listed = json.loads(ablate("import", "wandb", "--study", "s", "--format", "json"))
@@ -125,6 +125,7 @@ def test_crashed_runs_without_a_point_have_failed(project: Project, ablate: Abla
     assert reasons == [("it logged no point before it ended",)] * 2
     shown = json.loads(ablate("compare", "--study", "s", "--format", "json"))
     assert {row["variant"]: row["verdict"] for row in shown["rows"]}["run-0-dead"] == "failed"
+    assert shown["baseline"] == "big"
     assert "nothing to run" not in ablate("status", "s")
     ablate("run", "s")
 
