@@ -17,7 +17,7 @@ from ablate.analysis.study_data import (
 )
 from ablate.analysis.trivial import Likeness, likeness_of
 from ablate.analysis.windows import value_at, value_before
-from ablate.domain import Run
+from ablate.domain import IMPORTED, Run
 from ablate.rules import Status
 
 
@@ -47,11 +47,11 @@ class JudgedRun:
     silence: Silence
     likeness: Likeness
     is_ruled_out: bool = False
-    """Whether a guard or a gate that stops has judged against it. An imported run goes on."""
+    """Whether a guard or a gate that stops would have ended it, had it not been imported."""
 
     @property
     def ended_badly(self) -> bool:
-        """Whether its state alone makes it fail, or a rule of the study that stops runs."""
+        """Whether it fails by its state alone, or because it would have been stopped."""
         return self.run.state in ENDED_BADLY or self.is_ruled_out
 
     @property
@@ -120,7 +120,8 @@ def _judge_run(data: StudyData, run: Run, at_step: int) -> JudgedRun:
         if step is None
         else silence_of(data, run.id, step),
         likeness=Likeness() if step is None else likeness_of(data, run.id, step),
-        is_ruled_out=any(stops(e) and e.step <= at_step for e in data.events.get(run.id, ())),
+        is_ruled_out=run.trainer == IMPORTED
+        and any(stops(e) and e.step <= at_step for e in data.events.get(run.id, ())),
     )
 
 

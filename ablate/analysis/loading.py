@@ -103,7 +103,8 @@ def read_guards(declared: Json) -> tuple[Guard, ...]:
 
 def _gates(plan: Plan) -> tuple[Gate, ...]:
     """Return the gates that imported runs are held against; others were judged in training."""
-    return StudySpec.model_validate(plan.spec).gate_rules if plan.imported else ()
+    has_any = plan.imported and plan.spec.get("gates")
+    return StudySpec.model_validate(plan.spec).gate_rules if has_any else ()
 
 
 _FOR_VERDICTS = (

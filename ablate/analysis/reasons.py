@@ -156,19 +156,21 @@ def _endings(runs: Sequence[JudgedRun]) -> list[Reason]:
 
 
 def _guard_reasons(data: StudyData, runs: Sequence[JudgedRun]) -> list[Reason]:
-    fired: dict[str, list[Event]] = {}
+    fired: dict[str, list[int]] = {}
+    stopping: set[str] = set()
     for r in runs:
         for name, event in _first_firings(data, r.run.id).items():
             # A run that this guard stopped has said so already.
             if r.run.state != RunState.STOPPED or name not in (r.run.reason or ""):
-                fired.setdefault(name, []).append(event)
+                fired.setdefault(name, []).append(event.step)
+                stopping |= {name} if r.is_ruled_out and stops(event) else set()
     return [
         (
-            (FAIL if any(map(stops, events)) else WARN, -len(events) / len(runs), 300),
-            f"guard {name}{_which_stops(events)} fired in {of_runs(len(events), len(runs))} "
-            f"at step {span(event.step for event in events)}",
+            (FAIL if name in stopping else WARN, -len(steps) / len(runs), 300),
+            f"guard {name}{', which stops runs,' if name in stopping else ''} fired in "
+            f"{of_runs(len(steps), len(runs))} at step {span(steps)}",
         )
-        for name, events in sorted(fired.items())
+        for name, steps in sorted(fired.items())
     ]
 
 
@@ -181,21 +183,16 @@ def _first_firings(data: StudyData, run_id: str) -> dict[str, Event]:
     return first
 
 
-def _which_stops(events: Sequence[Event]) -> str:
-    """Say that a rule stops runs, where it could not: another tool trained them."""
-    return ", which stops runs," if any(map(stops, events)) else ""
-
-
 def _gate_reasons(data: StudyData, runs: Sequence[JudgedRun], at_step: int) -> list[Reason]:
     """Return what was critical at gates before the compared step, which has its own reasons."""
     critical: dict[int, dict[str, int]] = {}
-    passed: dict[int, list[Event]] = {}
+    stopping: set[int] = set()
     for r in runs:
         for event in _gates_passed(data, r.run.id):
             # A run that this gate stopped has said so already.
             stopped = (r.run.reason or "").startswith(f"gate {event.step}: ")
             if event.step < at_step and not stopped:
-                passed.setdefault(event.step, []).append(event)
+                stopping |= {event.step} if r.is_ruled_out and stops(event) else set()
                 counts = critical.setdefault(event.step, {})
                 for key, status in event.data.get("statuses", {}).items():
                     counts[key] = counts.get(key, 0) + (status == Status.CRITICAL)
@@ -204,9 +201,9 @@ def _gate_reasons(data: StudyData, runs: Sequence[JudgedRun], at_step: int) -> l
         parts = [f"{key} in {of_runs(n, len(runs))}" for key, n in counts.items() if n]
         if parts:
             share = max(counts.values()) / len(runs)
-            severity = FAIL if any(map(stops, passed[step])) else WARN
-            text = f"critical at gate {step}{_which_stops(passed[step])[:-1]}: {', '.join(parts)}"
-            reasons.append(((severity, -share, 310), text))
+            which = ", which stops runs" if step in stopping else ""
+            text = f"critical at gate {step}{which}: {', '.join(parts)}"
+            reasons.append(((FAIL if which else WARN, -share, 310), text))
     return reasons
 
 

@@ -6,7 +6,7 @@ import pytest
 from ablate.analysis.comparison import common_step, compare
 from ablate.analysis.loading import load
 from ablate.analysis.verdicts import Verdict
-from ablate.domain import Event, Kind, RunState
+from ablate.domain import IMPORTED, Event, Kind, RunState
 from ablate.errors import NotFoundError
 from ablate.rules import Status
 from tests.factories import HEALTHY, FakeStore, make_data, make_scale_fix
@@ -127,6 +127,25 @@ def test_fewer_failing_runs_than_half_leave_the_verdict_unresolved():
 
     assert row.verdict is Verdict.UNRESOLVED
     assert row.reasons[0].startswith("1 of 3 runs diverged at step 120")
+
+
+def test_a_trained_run_that_went_on_after_a_guard_was_relaxed_is_not_failed_by_it():
+    fired = Event("guard_fired", 20, {"guard": "collapse", "do": "stop"}, 0.0)
+    data = make_data(
+        {"base": {0: flat(2.0)}, "again": {0: flat(2.0)}},
+        every=10,
+        spec={"metrics": {KEY: "min"}},
+        events={("again", 0): [fired]},
+    )
+
+    row = compare(data).row("again")
+    assert row.verdict is not Verdict.FAILED
+    assert "guard collapse fired in 1 of 1 run at step 20" in row.reasons
+
+    imported = tuple(dataclasses.replace(run, trainer=IMPORTED) for run in data.runs)
+    row = compare(dataclasses.replace(data, runs=imported)).row("again")
+    assert row.verdict is Verdict.FAILED
+    assert "guard collapse, which stops runs, fired in 1 of 1 run at step 20" in row.reasons
 
 
 def test_a_run_stopped_by_a_guard_fails_and_says_where():
