@@ -42,6 +42,7 @@ from ablate.planning.spec import StudySpec, check_name
 from ablate.settings import Settings
 from ablate.store import open_store
 from ablate.store.base import Ending, ImportedRun
+from ablate.text import few
 
 _WITHOUT_POINTS = "it logged no point before it ended"
 
@@ -232,8 +233,7 @@ def _worth_it(runs: Sequence[SourceRun]) -> tuple[list[SourceRun], list[str]]:
             is_known = run.state is AttemptState.FAILED and run.reason
             reason = run.reason if is_known else _WITHOUT_POINTS
             kept.append(replace(run, state=AttemptState.FAILED, reason=reason))
-    shown = ", ".join(empty[:5]) + (f" and {len(empty) - 5} more" if len(empty) > 5 else "")
-    return kept, [f"left out, as no number was logged: {shown}"] if empty else []
+    return kept, [f"left out, as no number was logged: {few(empty)}"] if empty else []
 
 
 def _total(others: Counts, runs: Sequence[SourceRun], copies: Sequence[SourceRun] = ()) -> Counts:

@@ -1,6 +1,8 @@
-"""Which text can be kept: in both databases, in files and in JSON."""
+"""Text: which can be kept in both databases, in files and in JSON; and lists in sentences."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 def text_fault(text: str) -> str | None:
@@ -12,3 +14,17 @@ def text_fault(text: str) -> str | None:
     except UnicodeEncodeError:
         return "contains a lone surrogate, which is not text"
     return None
+
+
+def listed(parts: Sequence[str], conjunction: str = "and") -> str:
+    """Return ``a, b and c``."""
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} {conjunction} {parts[-1]}"
+
+
+def few(names: Sequence[str], limit: int = 6) -> str:
+    """Return a list of names, cut after some."""
+    if len(names) <= limit:
+        return listed(names)
+    return f"{', '.join(names[:limit])} and {len(names) - limit} more"

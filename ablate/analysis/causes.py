@@ -26,7 +26,8 @@ from ablate.analysis.run_view import RunView, middle, views_of
 from ablate.analysis.signs import Sign
 from ablate.analysis.study_data import StudyData
 from ablate.analysis.twins import Twin, changes_between, twin_of
-from ablate.analysis.wording import listed, of_runs
+from ablate.analysis.wording import of_runs
+from ablate.text import listed
 
 HELD = 0.5
 """A variant with this fraction of the level of the target has held it, in an experiment."""

@@ -11,7 +11,8 @@ from ablate.analysis.silence import CLOSE
 from ablate.analysis.study_data import StudyData
 from ablate.analysis.trivial import TrivialLoss, distance
 from ablate.analysis.windows import initial_value
-from ablate.analysis.wording import listed, number, of_runs, span
+from ablate.analysis.wording import number, of_runs, span
+from ablate.text import listed
 
 HALF = 0.5
 """Below this fraction of the target's level the level counts as lost; so does such a gain."""

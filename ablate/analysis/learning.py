@@ -8,8 +8,9 @@ from itertools import pairwise
 
 from ablate.analysis.run_view import RunView, middle
 from ablate.analysis.signs import Sign, seen
-from ablate.analysis.wording import listed, number, rough
+from ablate.analysis.wording import number, rough
 from ablate.domain import RunState
+from ablate.text import listed
 
 HEALTHY = 1e-3
 """Length of an optimizer step over that of the weights, where training goes well."""

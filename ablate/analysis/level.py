@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from ablate.analysis.run_view import LOW, RunView, middle
 from ablate.analysis.signs import Sign, seen
-from ablate.analysis.wording import listed, number, percent, rough
+from ablate.analysis.wording import number, percent, rough
+from ablate.text import listed
 
 WEAK = 10.0
 """A term that the others outweigh by less on the way down is not weak."""

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ablate.analysis.study_data import StudyData, is_under_way, read_step
 from ablate.analysis.summaries import Summary
-from ablate.analysis.wording import listed, of_runs
+from ablate.analysis.wording import of_runs
 from ablate.domain import IMPORTED, Run, RunState
+from ablate.text import few
 
 
 def preview_of(data: StudyData, step: int | None) -> str | None:
@@ -131,10 +132,3 @@ def _is_trained(run: Run) -> bool:
 def _config_of(run: Run) -> tuple[str, tuple[str, int] | None]:
     start = (run.parent.variant, run.parent.step) if run.parent else None
     return json.dumps(run.config, sort_keys=True), start
-
-
-def few(names: Sequence[str], limit: int = 6) -> str:
-    """Return a list of names, cut after some."""
-    if len(names) <= limit:
-        return listed(names)
-    return f"{', '.join(names[:limit])} and {len(names) - limit} more"

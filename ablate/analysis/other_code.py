@@ -10,11 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from ablate.analysis.notes import few
 from ablate.analysis.study_data import StudyData
-from ablate.analysis.wording import listed
 from ablate.domain import Run
 from ablate.provenance import Code, changes
+from ablate.text import few, listed
 
 _LISTED = 6
 """Seeds that a note lists before it only counts."""

@@ -19,9 +19,10 @@ from ablate.analysis.silence_reasons import (
 )
 from ablate.analysis.study_data import StudyData
 from ablate.analysis.windows import initial_value, relative_change
-from ablate.analysis.wording import listed, number, of_runs, percent, span, spread
+from ablate.analysis.wording import number, of_runs, percent, span, spread
 from ablate.domain import IMPORTED, Event, RunState
 from ablate.rules import Status, Target, mean
+from ablate.text import listed
 
 
 def reasons_for(

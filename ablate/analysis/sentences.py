@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from ablate.analysis.budgets import Budget, Forces
 from ablate.analysis.drift import Trend
 from ablate.analysis.jumps import Jump
-from ablate.analysis.wording import listed, number, of_runs, percent
+from ablate.analysis.wording import number, of_runs, percent
+from ablate.text import listed
 
 FELL = -0.2
 """A loss that fell by less than a fifth over the windows did not converge to anything."""

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from ablate.analysis.judged import JudgedRun
 from ablate.analysis.run_view import typical
 from ablate.analysis.trivial import Likeness
-from ablate.analysis.wording import listed, of_runs, span
+from ablate.analysis.wording import of_runs, span
 from ablate.rules import mean
+from ablate.text import listed
 
 Reason = tuple[tuple[int, float, int], str]
 """Sort key (severity, minus the share of runs, order of mention), sentence."""

@@ -58,10 +58,3 @@ def spread(values: Sequence[float]) -> str:
     """Return one number when all would print alike, else ``0.0024 to 0.0056``."""
     low, high = number(min(values)), number(max(values))
     return low if low == high else f"{low} to {high}"
-
-
-def listed(parts: Sequence[str], conjunction: str = "and") -> str:
-    """Return ``a, b and c``."""
-    if len(parts) < 2:
-        return "".join(parts)
-    return f"{', '.join(parts[:-1])} {conjunction} {parts[-1]}"

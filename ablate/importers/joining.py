@@ -22,8 +22,8 @@ from ablate.importers.names import in_split, is_generic
 from ablate.importers.points import Extent, Points
 from ablate.importers.seeds import split_seed
 from ablate.keys import SPLITS
+from ablate.text import few, listed
 
-_LISTED = 4
 _TOKEN = re.compile(r"\d+\.\d+|\d+|[a-z]+|[^a-z\d]+")
 _RESUMED = re.compile(r"resumed?|restart(ed)?|cont(inued?)?")
 _NUMBERED = re.compile(r"v|version|part|run|attempt|try|job|session|exp|slurm|output|logs?|metrics")
@@ -160,11 +160,9 @@ def _splits(joined: Joined) -> Joined:
         whole |= dict.fromkeys(map(id, pieces))
         whole[id(pieces[0])] = replace(merged(renamed), place=folder)
     if joined_folders:
-        shown = ", ".join(joined_folders[:_LISTED])
-        more = len(joined_folders) - _LISTED
         notes.append(
-            f"one run each, with what lies there in folders or files named for splits: {shown}"
-            f"{f' and {more} more' if more > 0 else ''}; --separate keeps them apart"
+            f"one run each, with what lies there in folders or files named for splits: "
+            f"{few(joined_folders, 4)}; --separate keeps them apart"
         )
     runs = [whole.get(id(run), run) for run in joined.runs]
     return Joined(runs=[run for run in runs if run is not None], notes=notes)
@@ -306,8 +304,7 @@ def _name(run: SourceRun) -> str:
 
 
 def _names(runs: Sequence[SourceRun]) -> str:
-    """Return the runs by the part of their paths that tells them apart."""
-    return " and ".join(_name(run) for run in runs)
+    return listed([_name(run) for run in runs])
 
 
 def _steps(parts: Sequence[SourceRun]) -> str:

@@ -18,8 +18,8 @@ from ablate.importers.base import SourceRun
 from ablate.importers.configs import differing, trained_with
 from ablate.importers.names import kept_name, variant_name
 from ablate.importers.seeds import are_seeds, is_automatic, says_seed, split_number, split_seed
+from ablate.text import few
 
-_LISTED = 6
 SeedRule = Literal["auto", "names", "none"]
 """By evidence; by any number at the end of a name; each run a variant of its own."""
 
@@ -306,10 +306,10 @@ class _Placer:
         """Say what is no seed of what, which runs are equal, and why others are seeds."""
         for (name, why), variants in self._apart.items():
             verb = "is not a seed" if len(variants) == 1 else "are not seeds"
-            self._placement.notes.append(f"{_some(variants)} {verb} of {name}: {why}")
+            self._placement.notes.append(f"{few(variants)} {verb} of {name}: {why}")
         for label, others in self._equal.items():
             self._placement.notes.append(
-                f"{_some([label, *others])} are equal in every value, to the bit"
+                f"{few([label, *others])} are equal in every value, to the bit"
             )
         for group in self._groups.values():
             if group.new and len(group.members) > 1:
@@ -318,18 +318,13 @@ class _Placer:
                 self._placement.notes.append(f"{group.variant}: seeds {seeds}; {why}")
 
 
-def _some(names: Sequence[str]) -> str:
-    shown = " and ".join(names) if len(names) <= 2 else ", ".join(names[:_LISTED])
-    return shown + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
-
-
 def _both(one: Member, other: Member) -> bool:
     return bool(one.config) and bool(other.config)
 
 
 def _values(keys: Sequence[str], one: Mapping[str, Json], other: Mapping[str, Json]) -> str:
-    shown = [f"{key} ({_shown(one, key)}, {_shown(other, key)})" for key in keys[:3]]
-    return ", ".join(shown) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
+    shown = [f"{key} ({_shown(one, key)}, {_shown(other, key)})" for key in keys]
+    return few(shown, 3)
 
 
 def _shown(config: Mapping[str, Json], key: str) -> str:
