@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import os
 from contextlib import chdir
@@ -38,6 +39,8 @@ class Creation:
     source: str
     """The study file, as shown to the user."""
     is_new: bool
+    can_go_on: tuple[str, ...] = ()
+    """Labels of the runs that can be trained on, where variants only train for longer."""
     notes: tuple[str, ...] = ()
     """What its author should know before training, a sentence each."""
     path: Path
@@ -89,10 +92,12 @@ def plan_creation(
             plan = make_plan(spec, trainer, document)
         notes = plan_notes(spec, plan, trainer, settings.project)
     plan = keep_imported(plan, old)
+    diff = diff_plans(old, plan)
     return Creation(
         notes=notes,
         plan=plan,
-        diff=diff_plans(old, plan),
+        diff=diff,
+        can_go_on=_can_go_on(settings, plan, diff) if diff.longer else (),
         source=_shown_source(document, source),
         path=source if text is None else project_file(settings.project, name),
         is_new=old is None,
@@ -178,13 +183,28 @@ def _stored_plan(settings: Settings, name: str) -> Plan | None:
         store.close()
 
 
-def create(settings: Settings, creation: Creation, *, force: bool = False) -> None:
+def _can_go_on(settings: Settings, plan: Plan, diff: PlanDiff) -> tuple[str, ...]:
+    store = open_store(settings.db_url, read_only=True)
+    try:
+        ids = store.can_go_on(plan.study, diff.longer, plan.seeds)
+        return tuple(store.run(run_id).label for run_id in ids)
+    finally:
+        store.close()
+
+
+def create(
+    settings: Settings, creation: Creation, *, force: bool = False, go_on: bool = False
+) -> int:
     """Write the study's file, if it was defined by flags, and the study: both or neither.
 
     Args:
         settings: Of the project.
         creation: From `plan_creation`.
         force: Whether a different file of that name may be overwritten.
+        go_on: Whether runs of variants that only train for longer go on from their checkpoints.
+
+    Returns:
+        How many runs go on.
 
     Raises:
         UsageError: If a different file is there.
@@ -193,7 +213,13 @@ def create(settings: Settings, creation: Creation, *, force: bool = False) -> No
     try:
         store = open_store(settings.db_url)
         try:
-            store.apply_plan(creation.plan, source=_source(settings, creation.path))
+            moved = store.apply_plan(
+                creation.plan,
+                source=_source(settings, creation.path),
+                longer=creation.diff.longer if go_on else (),
+                by=getpass.getuser(),
+            )
+            return len(moved)
         finally:
             store.close()
     except BaseException:

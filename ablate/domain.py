@@ -169,6 +169,18 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Longer:
+    """A variant that is a former one, trained for longer: its runs can go on where they ended."""
+
+    variant: str
+    identity: str
+    former: str
+    """The identity that it had."""
+    change: str
+    """``steps 50 -> 80``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """What a study wants: its variants and their seeds. Pure; made by `ablate.planning`."""
 
@@ -261,6 +273,8 @@ class Run:
     """Why it failed, diverged or was stopped, in one line."""
     wall_s: float
     """Seconds that its attempts ran, added up."""
+    inexact: str | None = None
+    """Why its newest inexact resume was so, None where what counts was trained as in one go."""
     parent: Parent | None = None
     """Where it branches off; None when it starts from the beginning."""
 

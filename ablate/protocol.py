@@ -171,6 +171,11 @@ class Trainer(Protocol):
         ...
 
     @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names, or patterns with ``*``, of every metric that it can log; empty: not known."""
+        ...
+
+    @property
     def absent_means(self) -> Mapping[str, Any]:
         """Dotted key -> what its absence meant, for keys that were added later."""
         ...

@@ -81,7 +81,7 @@ class MemoryRun:
         state = torch.load(io.BytesIO(self.checkpoint), weights_only=True)
         sha = hashlib.sha256()
         for name in sorted(state["codec"]):
-            sha.update(name.encode() + state["codec"][name].contiguous().numpy().tobytes())
+            sha.update(name.encode() + state["codec"][name].cpu().contiguous().numpy().tobytes())
         return sha.hexdigest()
 
     def is_finite(self) -> bool:

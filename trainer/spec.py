@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainer import parsing
+from trainer.logged import metric_patterns
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +32,8 @@ class BundledTrainer:
     """A preset is only where the other keys start; saving or listening more often changes no
     number."""
 
+    metrics: tuple[str, ...] = metric_patterns()
+    """Names and patterns of all that it can log, so that a study that asks for more is told."""
     absent_means: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Dotted key -> what its absence meant, for keys that were added after the first release."""
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch._functorch.config as functorch_config
 from torch import Tensor
 
 from ablate.protocol import Run
@@ -47,6 +48,8 @@ class Training:
         torch.manual_seed(run.seed("init"))
         self.codec: Codec = build_codec(config).to(self.device)
         if config.runtime.compile != "off":
+            # The diagnosis goes back through the graph term by term; a donated buffer is gone then.
+            functorch_config.donated_buffer = False
             self.codec.encoder.compile(mode=config.runtime.compile)
             self.codec.decoder.compile(mode=config.runtime.compile)
         self.optimizer = build_optimizer(self.codec, config.optim, self.device)

@@ -7,7 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ablate.analysis.causes import Cause, causes_of
-from ablate.analysis.notes import label_notes, preview_of, seed_notes, step_notes, value_notes
+from ablate.analysis.notes import (
+    label_notes,
+    preview_of,
+    resume_notes,
+    seed_notes,
+    step_notes,
+    value_notes,
+)
 from ablate.analysis.other_code import CodeFindings, code_findings
 from ablate.analysis.repeats import repeats_of
 from ablate.analysis.study_data import StudyData, is_under_way
@@ -125,6 +132,7 @@ def compare(
             *data.notes,
             *code.notes,
             *label_notes(data),
+            *resume_notes(data),
             *_notes(data, step, is_automatic=at_step is None, shown=shown, summaries=summaries),
         ),
         preview=preview_of(data, step),

@@ -125,6 +125,18 @@ def label_notes(data: StudyData) -> list[str]:
     ]
 
 
+def resume_notes(data: StudyData) -> list[str]:
+    """Return which runs are not what one that was never stopped would be, by the reason."""
+    by_reason: dict[str, list[str]] = {}
+    for run in data.runs:
+        if run.inexact:
+            by_reason.setdefault(run.inexact, []).append(run.label)
+    return [
+        f"resumed, but not exactly ({reason}): {few(labels)}"
+        for reason, labels in by_reason.items()
+    ]
+
+
 def _is_trained(run: Run) -> bool:
     return run.attempts > 0 and run.trainer != IMPORTED
 

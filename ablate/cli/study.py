@@ -33,6 +33,9 @@ def create(
     imported: bool = typer.Option(False, "--imported", help="Of imported runs alone."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Show what would be created."),
     update: bool = typer.Option(False, "--update", help="Change a study that exists."),
+    go_on: bool = typer.Option(
+        False, "--continue", help="--update, and train longer runs on from their checkpoints."
+    ),
     force: bool = typer.Option(False, "--force", help="Overwrite studies/NAME.yaml."),
 ) -> None:
     """Create a study; typed again, show and apply what changed."""
@@ -51,17 +54,25 @@ def create(
     creation = plan_creation(
         settings, name, file=file, template=template, flags=flags, is_imported=imported
     )
-    _describe(creation)
+    _describe(creation, go_on=go_on)
+    if go_on and not creation.can_go_on:
+        raise UsageError(
+            "--continue: no run can go on from a checkpoint",
+            hint="it is for variants that only train for longer, as steps 50 -> 80",
+        )
     if dry_run:
         say("dry run: nothing was created")
         return
-    if not creation.is_new and not creation.diff.is_empty and not update:
+    if not (creation.is_new or creation.diff.is_empty or update or go_on):
+        longer = "; with --continue trained runs go on" if creation.can_go_on else ""
         raise UsageError(
             f"the study '{name}' exists and would change as shown",
-            hint="apply the change with --update",
+            hint=f"apply the change with --update{longer}",
         )
-    create_study(settings, creation, force=force)
+    moved = create_study(settings, creation, force=force, go_on=go_on)
     _tell_done(creation)
+    if moved:
+        say(f"{moved} of {len(creation.can_go_on)} runs go on from their checkpoints")
     _tell_other_code(context, name)
     say(f"next: {_next(creation.plan)}")
 
@@ -74,11 +85,12 @@ def _next(plan: Plan) -> str:
     return f"ablate import SOURCE --study {plan.study}"
 
 
-def _describe(creation: Creation) -> None:
+def _describe(creation: Creation, *, go_on: bool) -> None:
     from ablate.render.studies import diff_lines, variants_table
 
     show(variants_table(creation.plan), "table", "study.show")
-    for line in diff_lines(creation.diff, is_new=creation.is_new):
+    trained = creation.can_go_on
+    for line in diff_lines(creation.diff, is_new=creation.is_new, can_go_on=trained, go_on=go_on):
         say(line)
     for note in creation.notes:
         say(f"note: {note}")

@@ -31,6 +31,7 @@ from ablate.execution.machine import MachineMeter
 from ablate.execution.numbers import check_step, exact_float
 from ablate.execution.patience import Patience, say
 from ablate.execution.tensors import DeviceLog, is_device_number
+from ablate.identity import flatten
 from ablate.keys import metric_key
 from ablate.provenance import Code, changes, loaded_code, new_modules
 from ablate.store.base import Ending
@@ -217,6 +218,7 @@ class RunContext:
         meta = {
             "guards": self._guards.state(),
             "gates": self._gates.state(),
+            "config": self._job.config,
             "environment": self._environment(),
             "code": self._code.to_json(),
         }
@@ -438,7 +440,7 @@ class RunContext:
             self._end_at(gate.step, judged.failure)
 
     def _environment(self) -> dict[str, Any]:
-        """What may change the bits of a resumed run."""
+        """What may change the bits of a resumed run, beside its config and code."""
         return {
             "device": self.device,
             "threads": self.threads,
@@ -448,16 +450,22 @@ class RunContext:
         }
 
     def _differences(self, meta: Mapping[str, Any]) -> str | None:
-        saved, here = meta["environment"], self._environment()
-        changed = [
-            f"{name} {saved.get(name)} -> {value}"
-            for name, value in here.items()
-            if saved.get(name) != value
-        ]
+        changed = _changed(meta["environment"], self._environment())
+        if "config" in meta:  # checkpoints from before it was kept say nothing of it
+            changed = _changed(flatten(meta["config"]), flatten(self._job.config)) + changed
         if "code" in meta:  # checkpoints from before it was noted say nothing of it
             code = changes(Code.from_json(meta["code"]), self._code)
             changed += [f"{what} changed" for what in code]
         return ", ".join(changed) or None
+
+
+def _changed(saved: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Return ``name old -> new`` of what differs."""
+    return [
+        f"{name} {saved.get(name)} -> {here.get(name)}"
+        for name in dict.fromkeys([*saved, *here])
+        if saved.get(name) != here.get(name)
+    ]
 
 
 def _version(package: str) -> str | None:

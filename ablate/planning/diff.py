@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ablate.domain import Plan, Variant
-from ablate.identity import canonical_json
+from ablate.domain import Json, Longer, Plan, Variant
+from ablate.identity import canonical_json, flatten
+from ablate.planning.longer import longer_variants
 
 _RULES = ("question", "metrics", "targets", "gates", "guards", "budget")
 
@@ -26,6 +27,13 @@ class PlanDiff:
     retuned: tuple[str, ...]
     """Variants that keep their identity and whose config changes all the same: how often it saves,
     or a config that an earlier version had stored wrong. Runs that never began take it."""
+    longer: tuple[Longer, ...]
+    """Variants among the redefined that are the same, trained for longer."""
+    new_keys: Mapping[str, Json]
+    """Config key -> value, where the redefined variants differ from what they were in keys alone
+    that they did not have; empty where they differ in more."""
+    is_own_trainer: bool
+    """Whether the trainer is the user's own, whose module can say what an absent key means."""
     rules: tuple[str, ...]
     """Parts of the study that change without touching a run: targets, metrics, the question."""
     trainer: str | None
@@ -47,6 +55,11 @@ def diff_plans(old: Plan | None, new: Plan) -> PlanDiff:
         before = {(renames.get(c.variant, c.variant), c.identity, c.seed) for c in old.cells}
     after = {(c.variant, c.identity, c.seed): f"{c.variant}-s{c.seed}" for c in new.cells}
     shown = {name: former for former, name in renames.items()}
+    redefined = [
+        v
+        for v in new.variants
+        if v.name in known and known[v.name].identity != v.identity and v.name not in shown
+    ]
     return PlanDiff(
         added_runs=tuple(label for cell, label in after.items() if cell not in before),
         unchanged_runs=sum(cell in before for cell in after),
@@ -56,11 +69,7 @@ def diff_plans(old: Plan | None, new: Plan) -> PlanDiff:
             if (variant, digest, seed) not in after
         ),
         renamed=tuple(f"{former} -> {name}" for former, name in renames.items()),
-        redefined=tuple(
-            v.name
-            for v in new.variants
-            if v.name in known and known[v.name].identity != v.identity and v.name not in shown
-        ),
+        redefined=tuple(v.name for v in redefined),
         retuned=tuple(
             v.name
             for v in new.variants
@@ -69,6 +78,9 @@ def diff_plans(old: Plan | None, new: Plan) -> PlanDiff:
             and canonical_json(former.config) != canonical_json(v.config)
         ),
         trainer=_new_version(old, new),
+        longer=() if old is None else longer_variants(old, new),
+        new_keys=_new_keys(known, redefined),
+        is_own_trainer=":" in new.trainer,
         rules=() if old is None else tuple(_new_rules(old, new)),
     )
 
@@ -77,6 +89,23 @@ def _new_rules(old: Plan, new: Plan) -> Iterator[str]:
     yield from (p for p in _RULES if (old.spec.get(p) or None) != (new.spec.get(p) or None))
     if old.variants and new.variants and old.baseline.name != new.baseline.name:
         yield f"baseline {old.baseline.name} -> {new.baseline.name}"
+
+
+def _new_keys(known: Mapping[str, Variant], redefined: Sequence[Variant]) -> dict[str, Json]:
+    """Return the keys that all of these variants gained, with the value that they have in all."""
+    gained: list[dict[str, Json]] = []
+    for variant in redefined:
+        before, after = flatten(known[variant.name].config), flatten(variant.config)
+        kept = {key: value for key, value in after.items() if key in before}
+        if canonical_json(kept) != canonical_json(before):
+            return {}
+        gained.append({key: value for key, value in after.items() if key not in before})
+    first, *others = gained or [{}]
+    return {
+        key: value
+        for key, value in first.items()
+        if all(canonical_json(other.get(key)) == canonical_json(value) for other in others)
+    }
 
 
 def _new_version(old: Plan | None, new: Plan) -> str | None:

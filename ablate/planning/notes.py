@@ -15,6 +15,8 @@ from ablate.planning.unread import reading_of
 from ablate.protocol import Trainer
 
 _LISTED = 8
+_MACHINE = "system/*"
+"""What is measured of the machine, whoever trains."""
 
 
 def plan_notes(spec: StudySpec, plan: Plan, trainer: Trainer, project: Path) -> tuple[str, ...]:
@@ -56,11 +58,10 @@ def _twins(variants: Sequence[Variant]) -> list[str]:
 
 def _never_logged(spec: StudySpec, trainer: Trainer) -> list[str]:
     """Name the declared metrics that the trainer says it never logs."""
-    patterns: Sequence[str] = getattr(trainer, "metrics", ())
     notes: list[str] = []
-    for key in spec.named_keys if patterns else ():
-        if not any(fnmatchcase(key, pattern) for pattern in patterns):
-            hint = did_you_mean(key, [p for p in patterns if "*" not in p])
+    for key in spec.named_keys if trainer.metrics else ():
+        if not any(fnmatchcase(key, pattern) for pattern in (*trainer.metrics, _MACHINE)):
+            hint = did_you_mean(key, [p for p in trainer.metrics if "*" not in p])
             near = f"; {hint}" if hint and hint.startswith("did") else ""
             notes.append(f"the trainer '{spec.trainer}' never logs {key}{near}")
     return notes

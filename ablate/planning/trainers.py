@@ -28,6 +28,8 @@ class UserTrainer:
     preload: tuple[str, ...] = ()
     """What its modules import from others."""
     not_identity: frozenset[str] = frozenset()
+    metrics: tuple[str, ...] = ()
+    """Not known: it logs what it likes."""
     absent_means: Mapping[str, Any] = field(default_factory=dict[str, Any])
     schema: Schema | None = None
     """The keys of its config; None where it declares none and takes whatever it is given."""

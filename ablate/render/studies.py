@@ -96,19 +96,57 @@ def _value(value: Json) -> str:
     return value if isinstance(value, str) else canonical_json(value)
 
 
-def diff_lines(diff: PlanDiff, *, is_new: bool) -> list[str]:
-    """Return what creating the study changes, a line for each kind of change."""
+def diff_lines(
+    diff: PlanDiff, *, is_new: bool, can_go_on: Sequence[str] = (), go_on: bool = False
+) -> list[str]:
+    """Return what creating the study changes, a line for each kind of change.
+
+    Args:
+        diff: Between the stored plan and the new one.
+        is_new: Whether there is no stored plan.
+        can_go_on: Labels of the runs that can be trained on from their checkpoints.
+        go_on: Whether they are to be.
+    """
     if is_new or diff.is_empty:
         return []
     lines = [f"unchanged   {diff.unchanged_runs} runs"]
-    lines += _listed("added      ", diff.added_runs)
-    orphaned = _listed("orphaned   ", diff.orphaned_runs)
+    kept = set(can_go_on) if go_on else set[str]()
+    lines += _listed("added      ", [label for label in diff.added_runs if label not in kept])
+    gone = [label for label in diff.orphaned_runs if label not in kept]
+    orphaned = _listed("orphaned   ", gone)
     lines += [f"{line} (ablate clean shows them)" for line in orphaned]
     lines += _listed("renamed    ", diff.renamed)
     lines += _listed("redefined  ", diff.redefined)
+    lines += _longer_lines(diff, can_go_on, go_on=go_on)
+    lines += _new_key_lines(diff)
     lines += [f"trainer     {diff.trainer}"] if diff.trainer else []
     lines += _listed("settings   ", diff.retuned)
     lines += _listed("rules      ", diff.rules)
+    return lines
+
+
+def _longer_lines(diff: PlanDiff, can_go_on: Sequence[str], *, go_on: bool) -> list[str]:
+    if not diff.longer:
+        return []
+    lines = _listed("longer     ", [f"{one.variant} ({one.change})" for one in diff.longer])
+    if go_on:
+        return [*lines, *_listed("continued  ", can_go_on)]
+    if can_go_on:
+        trained = f"{len(can_go_on)} trained runs can go on from their checkpoints"
+        return [*lines, f"            {trained}: --continue instead of --update"]
+    return [*lines, "            none of their runs has a checkpoint of its own to go on from"]
+
+
+def _new_key_lines(diff: PlanDiff) -> list[str]:
+    if not diff.new_keys:
+        return []
+    keys = ", ".join(f"{key}: {_value(value)}" for key, value in diff.new_keys.items())
+    lines = [f"new keys    {keys}"]
+    if diff.is_own_trainer:
+        lines.append(
+            "            if runs without them trained just so, say it in the trainer's module and "
+            f"they stay: ABSENT_MEANS = {dict(diff.new_keys)!r}"
+        )
     return lines
 
 
@@ -124,12 +162,15 @@ def change_line(change: FileChange) -> str:
             (diff.added_runs, "runs added"),
             (diff.orphaned_runs, "runs no longer wanted"),
             (diff.renamed, "renamed"),
+            (diff.longer, "longer"),
+            (tuple(diff.new_keys), "new config keys"),
             (diff.retuned, "settings"),
         )
         if labels
     ]
     parts += [", ".join(diff.rules)] if diff.rules else []
-    return f"{change.what} has changed ({'; '.join(parts)}); apply it with: {apply}"
+    longer = " (--continue instead trains longer runs on)" if diff.longer else ""
+    return f"{change.what} has changed ({'; '.join(parts)}); apply it with: {apply}{longer}"
 
 
 def _listed(word: str, labels: Sequence[str]) -> list[str]:

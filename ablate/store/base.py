@@ -43,6 +43,7 @@ from ablate.domain import (
     Claim,
     Config,
     Event,
+    Longer,
     Orphan,
     Plan,
     Point,
@@ -228,14 +229,28 @@ class Store(Protocol):
 
     # Studies
 
-    def apply_plan(self, plan: Plan, *, source: StudySource | None = None) -> None:
-        """Make the study what the plan says: all or nothing. Keep from which file it came.
+    def apply_plan(
+        self,
+        plan: Plan,
+        *,
+        source: StudySource | None = None,
+        longer: Sequence[Longer] = (),
+        by: str = "",
+    ) -> tuple[str, ...]:
+        """Make the study what the plan says: all or nothing. Return the runs that are trained on.
 
         Missing variants and runs are added as ``queued``; a cell whose (identity, seed) exists,
         in this study or another, is linked to the run that exists. Cells that the plan no longer
         wants are orphaned: their runs stay readable by id, and only a run that no study wants any
-        more is no longer claimed.
+        more is no longer claimed. Of ``longer`` variants the runs that `can_go_on` become queued
+        runs of those, with their points; ``by`` whom is kept.
         """
+        ...
+
+    def can_go_on(
+        self, study: str, longer: Sequence[Longer], seeds: Collection[int]
+    ) -> tuple[str, ...]:
+        """Return what `apply_plan` would train on: runs saved, ended well, no use to others."""
         ...
 
     def studies(self, *, with_archived: bool = False) -> tuple[Study, ...]:

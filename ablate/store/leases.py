@@ -6,18 +6,20 @@ On SQLite the transaction holds the write lock anyway and ``FOR UPDATE`` is left
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy.orm import aliased
 from sqlalchemy.sql import ColumnElement
 
-from ablate.domain import IMPORTED, AttemptState, Claim, RunState
+from ablate.domain import IMPORTED, AttemptState, Claim, Longer, RunState
 from ablate.store import queries
 from ablate.store.base import ClaimFilter, Ending
 from ablate.store.clock import db_now
 from ablate.store.ingest import lease_lost
 from ablate.store.models import (
     AttemptRow,
+    MirrorCursorRow,
     RunRow,
     StudyRow,
     StudyRunRow,
@@ -28,6 +30,8 @@ from ablate.store.queries import AnyRow, AnySelect
 from ablate.store.text import explanation
 
 _RUNNING = RunState.RUNNING.value
+_CAN_GO_ON = (RunState.SUCCEEDED, RunState.QUEUED)
+"""A run that ended otherwise did so for a reason that more steps do not change."""
 
 
 def claim(connection: Connection, runner: str, wanted: ClaimFilter, lease_s: float) -> Claim | None:
@@ -222,6 +226,65 @@ def start_over(connection: Connection, run_ids: Sequence[str], by: str) -> tuple
         change = update(RunRow).where(RunRow.id.in_(part))
         connection.execute(change.values(config=func.coalesce(config, RunRow.config)))
     return tuple(run_id for run_id in dict.fromkeys(run_ids) if run_id in moved)
+
+
+def can_go_on(
+    connection: Connection, study: str, longer: Sequence[Longer], seeds: Collection[int]
+) -> dict[str, Longer]:
+    """Return run id -> what becomes of it, for the runs that can be trained on from a checkpoint.
+
+    Not one that another study wants as it is, one from which another run begins, or one whose
+    longer version is there already.
+    """
+    there, child = aliased(RunRow), aliased(RunRow)
+    elsewhere = (
+        select(StudyRunRow.run_id)
+        .join(StudyRow, StudyRow.id == StudyRunRow.study_id)
+        .where(StudyRunRow.run_id == RunRow.id, StudyRunRow.is_wanted.is_(True))
+        .where(StudyRow.name != study)
+    )
+    found: dict[str, Longer] = {}
+    for one in longer:
+        query = select(RunRow.id).where(
+            RunRow.identity == one.former,
+            RunRow.seed.in_(sorted(seeds)),
+            RunRow.state.in_([state.value for state in _CAN_GO_ON]),
+            RunRow.trainer != IMPORTED,
+            queries.checkpoint_step().is_not(None),
+            ~elsewhere.exists(),
+            ~select(child.id).where(child.parent_id == RunRow.id).exists(),
+            ~select(there.id)
+            .where(there.identity == one.identity, there.seed == RunRow.seed)
+            .exists(),
+        )
+        rows = connection.execute(query.order_by(RunRow.seed)).scalars()
+        found |= dict.fromkeys(rows, one)
+    return found
+
+
+def go_on(
+    connection: Connection, runs: Mapping[str, Longer], configs: Mapping[str, str], by: str
+) -> tuple[str, ...]:
+    """Make runs those of the longer variants, to be trained on; return those that were moved.
+
+    Args:
+        connection: In the transaction of `can_go_on`.
+        runs: From there.
+        configs: Identity -> config as JSON.
+        by: Who asked for it.
+    """
+    moved: list[str] = []
+    for run_id, one in runs.items():
+        reason = f"trained on: {one.change}"
+        if not _move(connection, [run_id], _CAN_GO_ON, RunState.QUEUED, by, reason=reason):
+            continue  # a runner was faster
+        change = update(RunRow).where(RunRow.id == run_id)
+        values = {"identity": one.identity, "config": configs[one.identity]}
+        connection.execute(change.values(**values))
+        # A mirror may not change what it was told of a config: the run is copied anew.
+        connection.execute(delete(MirrorCursorRow).where(MirrorCursorRow.run_id == run_id))
+        moved.append(run_id)
+    return tuple(moved)
 
 
 def cancel(connection: Connection, run_ids: Sequence[str], by: str) -> tuple[str, ...]:

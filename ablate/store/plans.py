@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, bindparam, insert, select, update
 
-from ablate.domain import Plan, RunState, Variant
+from ablate.domain import Longer, Plan, RunState, Variant
 from ablate.errors import UsageError
+from ablate.store import leases
 from ablate.store.base import StudySource
 from ablate.store.clock import db_now
 from ablate.store.models import AttemptRow, RunRow, StudyRow, StudyRunRow, VariantRow
@@ -18,10 +19,24 @@ from ablate.store.queries import chunks, plan_text, unknown_study
 from ablate.store.text import check_name, to_json
 
 
-def apply_plan(connection: Connection, plan: Plan, source: StudySource | None) -> None:
-    """Make the study what the plan says, in this transaction."""
+def apply_plan(
+    connection: Connection,
+    plan: Plan,
+    source: StudySource | None,
+    longer: Sequence[Longer],
+    by: str,
+) -> tuple[str, ...]:
+    """Make the study what the plan says, in this transaction; return the runs that go on."""
     _check(plan)
     lock_plans(connection)  # two plans that share cells must not make the same runs
+    configs = {variant.identity: to_json(variant.config) for variant in plan.variants}
+    lasting = leases.can_go_on(connection, plan.study, longer, plan.seeds)
+    moved = leases.go_on(connection, lasting, configs, by)
+    _put(connection, plan, source)
+    return moved
+
+
+def _put(connection: Connection, plan: Plan, source: StudySource | None) -> None:
     query = select(StudyRow.id, StudyRow.plan).where(StudyRow.name == plan.study)
     stored = connection.execute(query).one_or_none()
     new_text = plan_text(plan)

@@ -198,6 +198,14 @@ def _of_attempts(value: Any) -> ColumnElement[Any]:
     return query.correlate(RunRow).scalar_subquery()
 
 
+def _inexact() -> ColumnElement[Any]:
+    """Return why the newest of the resumes of `RunRow` that were not exact was so."""
+    query = select(AttemptRow.inexact).where(AttemptRow.run_id == RunRow.id)
+    query = query.where(AttemptRow.inexact.is_not(None), counts_from() <= counts_to())
+    newest = query.order_by(AttemptRow.number.desc()).limit(1)
+    return newest.correlate(RunRow).scalar_subquery()
+
+
 def _select_runs() -> AnySelect:
     """Select a row for each variant of a study that wants, or wanted, a run."""
     wall_s = func.coalesce(AttemptRow.finished_at, db_now()) - AttemptRow.started_at
@@ -214,6 +222,7 @@ def _select_runs() -> AnySelect:
             VariantRow.name.label("variant"),
             _of_attempts(func.count()).label("attempts"),
             _of_attempts(func.coalesce(func.sum(wall_s), 0.0)).label("wall_s"),
+            _inexact().label("inexact"),
             _step().label("step"),
             checkpoint_step().label("checkpoint_step"),
             RunRow.parent_id,

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select
 
-from ablate.domain import Attempt, Checkpoint, Claim, Event, Orphan, Plan, Run, Study
+from ablate.domain import Attempt, Checkpoint, Claim, Event, Longer, Orphan, Plan, Run, Study
 from ablate.provenance import Code
 from ablate.store import imports, leases, metrics, orphans, plans, queries
 from ablate.store.base import (
@@ -52,9 +52,22 @@ class SqlStore:
 
     # Studies
 
-    def apply_plan(self, plan: Plan, *, source: StudySource | None = None) -> None:
+    def apply_plan(
+        self,
+        plan: Plan,
+        *,
+        source: StudySource | None = None,
+        longer: Sequence[Longer] = (),
+        by: str = "",
+    ) -> tuple[str, ...]:
         with writing(self._database) as connection:
-            plans.apply_plan(connection, plan, source)
+            return plans.apply_plan(connection, plan, source, longer, by)
+
+    def can_go_on(
+        self, study: str, longer: Sequence[Longer], seeds: Collection[int]
+    ) -> tuple[str, ...]:
+        with reading(self._database) as connection:
+            return tuple(leases.can_go_on(connection, study, longer, seeds))
 
     def studies(self, *, with_archived: bool = False) -> tuple[Study, ...]:
         with reading(self._database) as connection:

@@ -14,6 +14,7 @@ from ablate.store.base import Store
 from ablate.testing.store_execution import ExecutionContract
 from ablate.testing.store_imports import ImportsContract
 from ablate.testing.store_lineage import LineageContract
+from ablate.testing.store_longer import LongerContract
 from ablate.testing.store_metrics import MetricsContract
 from ablate.testing.store_orphans import OrphansContract
 from ablate.testing.store_processes import ProcessesContract
@@ -27,6 +28,7 @@ class StoreContract(
     StudiesContract,
     ExecutionContract,
     LineageContract,
+    LongerContract,
     MetricsContract,
     SummariesContract,
     ImportsContract,

@@ -30,7 +30,7 @@ phases:
   unfitted: {from: base, set: {quantizer.update: gradient, quantizer.init: random}}
   fast: {from: base, set: {optim.learning_rate: 0.1}}
   idle: {from: base, set: {optim.final_fraction: 0.5}}
-seeds: 2
+seeds: 1
 metrics: {valid/loss/sc: min, valid/loss/l1: min}
 targets: {train/audio/rms: "0.075 +-20%"}
 """
@@ -47,11 +47,11 @@ FIRST = {
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Return a project with 14 short runs: two healthy phases and five faults, two seeds each."""
+    """Return a project with seven short runs: two healthy phases and five faults."""
     project = Project(tmp_path_factory.mktemp("faults"))
     project.write("studies/faults.yaml", STUDY)
     project.ablate("study", "create", "faults")
-    project.ablate("run", "faults", timeout_s=800)
+    project.ablate("run", "faults", timeout_s=600)
     return project
 
 

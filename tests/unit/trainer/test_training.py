@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -286,6 +287,16 @@ def test_learning_rate_warms_up_then_follows_its_schedule() -> None:
     assert [learning_rate(cosine, s) for s in (5, 10, 60, 110, 500)] == pytest.approx(
         [0.5, 1.0, 0.55, 0.1, 0.1]
     )
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("default")  # what the compiler imports warns of itself
+def test_compiled_codec_is_diagnosed_like_any() -> None:
+    plain, compiled = run_for({}), run_for({"runtime.compile": "default"})
+
+    assert compiled.curves.keys() == plain.curves.keys()
+    assert compiled.is_finite()
+    assert compiled.last("valid/loss/l1") == pytest.approx(plain.last("valid/loss/l1"), rel=0.1)
 
 
 def test_training_leaves_torchs_thread_count_to_the_run() -> None:
