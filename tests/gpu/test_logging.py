@@ -27,12 +27,13 @@ def test_log_returns_while_the_device_is_busy(tmp_path: Path) -> None:
     with SpoolWriter(job.spool, attempt_id=1) as spool:
         run = RunContext(job, spool, on_step=lambda: None)
         loss = torch.zeros((), device="cuda")
-        for _ in range(200):  # the first use of a kernel loads it, which waits for the device
-            run.log({"a/b": loss}, 0)
+        for step in range(200):  # the first use of a kernel loads it, which waits for the device
+            loss += 1
+            run.log({"a/b": loss}, step)
         run.flush()
         torch.cuda._sleep(BUSY_CYCLES)
         start = time.perf_counter()
-        for step in range(1, 200):
+        for step in range(200, 400):
             loss += 1
             run.log({"a/b": loss}, step)
         logged_s = time.perf_counter() - start
@@ -42,5 +43,5 @@ def test_log_returns_while_the_device_is_busy(tmp_path: Path) -> None:
         with SpoolReader(job.spool) as reader:
             values = {log.step: log.values[0] for log in reader.read().logs}
 
-    assert values == {step: float(step) for step in range(200)}
+    assert values == {step: step + 1.0 for step in range(400)}
     assert logged_s < busy_s / 2
