@@ -134,7 +134,10 @@ def _longer_lines(diff: PlanDiff, can_go_on: Sequence[str], *, go_on: bool) -> l
     if can_go_on:
         trained = f"{len(can_go_on)} trained runs can go on from their checkpoints"
         return [*lines, f"            {trained}: --continue instead of --update"]
-    return [*lines, "            none of their runs has a checkpoint of its own to go on from"]
+    return [
+        *lines,
+        "            no run can go on: not saved, ended badly, or wanted elsewhere",
+    ]
 
 
 def _new_key_lines(diff: PlanDiff) -> list[str]:
