@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import os
 from contextlib import chdir
@@ -25,7 +24,7 @@ from ablate.planning.templates import find_study, project_file, templates
 from ablate.planning.trainers import trainer_of
 from ablate.protocol import Trainer
 from ablate.provenance import is_own
-from ablate.settings import Settings
+from ablate.settings import Settings, user_name
 from ablate.store import open_store
 from ablate.store.base import StudySource
 
@@ -217,7 +216,7 @@ def create(
                 creation.plan,
                 source=_source(settings, creation.path),
                 longer=creation.diff.longer if go_on else (),
-                by=getpass.getuser(),
+                by=user_name(),
             )
             return len(moved)
         finally:

@@ -6,7 +6,6 @@ all into the study.
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +38,7 @@ from ablate.importers.points import Counts
 from ablate.importers.sources import IMPORTERS, find_source
 from ablate.importers.titles import titled
 from ablate.planning.spec import StudySpec, check_name
-from ablate.settings import Settings
+from ablate.settings import Settings, user_name
 from ablate.store import open_store
 from ablate.store.base import Ending, ImportedRun
 from ablate.text import few
@@ -258,7 +257,7 @@ def apply_import(settings: Settings, planned: Import) -> None:
     try:
         for arrival in planned.changes:
             run = _imported(arrival)
-            by = f"import by {getpass.getuser()}"
+            by = f"import by {user_name()}"
             store.import_run(run, arrival.run.points.batches(), by=by)
         store.apply_plan(planned.plan)
     finally:

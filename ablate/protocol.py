@@ -172,7 +172,10 @@ class Trainer(Protocol):
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names, or patterns with ``*``, of every metric that it can log; empty: not known."""
+        """Names, or patterns with ``*``, of every metric that it can log; empty: not known.
+
+        A trainer without this attribute is taken as one with none.
+        """
         ...
 
     @property

@@ -5,6 +5,7 @@ No other module reads the environment.
 
 from __future__ import annotations
 
+import getpass
 import math
 import os
 import tomllib
@@ -86,6 +87,14 @@ def load_settings(*, db: str | None = None, mlflow: bool | None = None) -> Setti
         mlflow_max_points=int(_number(file, "mlflow_max_points", 2000, at_least=10)),
         system_metrics_s=_number(file, "system_metrics_s", 10.0, at_least=0),
     )
+
+
+def user_name() -> str:
+    """Return who types: the account's name, or its number where a container gives it none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # before and from Python 3.13
+        return f"uid {os.getuid()}"
 
 
 def find_project(start: Path) -> Path:

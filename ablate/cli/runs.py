@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
 import time
@@ -14,6 +13,7 @@ import typer
 
 from ablate.cli.shared import LIST_FORMATS, opened, say, say_changed_files, settings_of, show
 from ablate.errors import NotFoundError
+from ablate.settings import user_name
 
 if TYPE_CHECKING:
     from ablate.domain import Run
@@ -114,7 +114,7 @@ def retry(
         if fresh:
             moved = start_over(store, settings_of(context), found)
         else:
-            moved = store.requeue([run.id for run in found], by=getpass.getuser())
+            moved = store.requeue([run.id for run in found], by=user_name())
     for line in why_not_requeued([run for run in found if run.id not in moved]):
         say(line)
     say(f"{len(moved)} of {len(found)} runs queued again")
@@ -127,7 +127,7 @@ def start_over(store: Store, settings: Settings, runs: Sequence[Run]) -> tuple[s
     """Put runs back to their beginning; their own folders are put aside. Return those moved."""
     from ablate.execution.job import set_files_aside
 
-    moved = store.start_over([run.id for run in runs], by=getpass.getuser())
+    moved = store.start_over([run.id for run in runs], by=user_name())
     for run_id in moved:
         set_files_aside(settings.run_dir(run_id))
     return moved
@@ -139,5 +139,5 @@ def cancel(context: typer.Context, runs: list[str] = _RUNS) -> None:
 
     with opened(context, write=True) as store:
         found = find_runs(store, runs)
-        moved = store.cancel([run.id for run in found], by=getpass.getuser())
+        moved = store.cancel([run.id for run in found], by=user_name())
     say(f"{len(moved)} of {len(found)} runs cancelled")

@@ -58,10 +58,12 @@ def _twins(variants: Sequence[Variant]) -> list[str]:
 
 def _never_logged(spec: StudySpec, trainer: Trainer) -> list[str]:
     """Name the declared metrics that the trainer says it never logs."""
+    # Trainers of installed packages may have been written before they could say it.
+    logged: Sequence[str] = getattr(trainer, "metrics", ())
     notes: list[str] = []
-    for key in spec.named_keys if trainer.metrics else ():
-        if not any(fnmatchcase(key, pattern) for pattern in (*trainer.metrics, _MACHINE)):
-            hint = did_you_mean(key, [p for p in trainer.metrics if "*" not in p])
+    for key in spec.named_keys if logged else ():
+        if not any(fnmatchcase(key, pattern) for pattern in (*logged, _MACHINE)):
+            hint = did_you_mean(key, [pattern for pattern in logged if "*" not in pattern])
             near = f"; {hint}" if hint and hint.startswith("did") else ""
             notes.append(f"the trainer '{spec.trainer}' never logs {key}{near}")
     return notes

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from ablate.errors import UsageError
-from ablate.settings import load_settings
+from ablate.settings import load_settings, user_name
 
 
 @pytest.fixture
@@ -53,3 +54,11 @@ def test_values_that_make_no_sense_are_refused_by_name(
 
     with pytest.raises(UsageError, match=said):
         load_settings()
+
+
+def test_user_without_an_account_is_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+
+    assert user_name() == "uid 54321"

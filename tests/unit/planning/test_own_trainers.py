@@ -254,6 +254,37 @@ def test_key_that_nothing_reads_is_told(tmp_path: Path, text: str) -> None:
     assert [note.startswith(unread) for note in notes[1:]] == [True] * READS[text]
 
 
+class Older:
+    """A trainer of an installed package, from before trainers could say what they log."""
+
+    version, train, preload = "1", "theirs:train", ()
+    not_identity, absent_means = frozenset(), {}
+
+    def resolve(self, overrides: dict) -> dict:
+        return dict(overrides)
+
+
+class Newer(Older):
+    metrics = ("train/loss/total", "train/norm/*")
+
+
+@pytest.mark.parametrize(
+    ("trainer", "told"),
+    [(Older(), []), (Newer(), ["the trainer 'theirs' never logs train/loss/totl"])],
+)
+def test_metric_that_is_never_logged_is_told_where_the_trainer_says_so(
+    tmp_path: Path, trainer: Older, told: list[str]
+) -> None:
+    metrics = "{train/loss/totl: min, train/norm/out: min, system/rss_bytes: min}"
+    text = f"study: s\ntrainer: theirs\nphases: {{a: {{}}}}\nmetrics: {metrics}\n"
+    document = parse_document(text, name="f.yaml")
+    spec = check_study(document)
+
+    notes = plan_notes(spec, make_plan(spec, trainer, document), trainer, tmp_path)
+
+    assert [note.partition(";")[0] for note in notes] == told
+
+
 def test_schema_fault_points_at_the_setting(tmp_path: Path) -> None:
     write(tmp_path, mine=DEFAULTS)
     text = "study: s\nphases:\n  a: {}\n  b:\n    set:\n      optim:\n        lrr: 3\n"
