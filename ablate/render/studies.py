@@ -132,12 +132,9 @@ def _longer_lines(diff: PlanDiff, can_go_on: Sequence[str], *, go_on: bool) -> l
     if go_on:
         return [*lines, *_listed("continued  ", can_go_on)]
     if can_go_on:
-        trained = f"{len(can_go_on)} trained runs can go on from their checkpoints"
-        return [*lines, f"            {trained}: --continue instead of --update"]
-    return [
-        *lines,
-        "            no run can go on: not saved, ended badly, or wanted elsewhere",
-    ]
+        runs = f"{len(can_go_on)} trained run{'s' * (len(can_go_on) != 1)}"
+        return [*lines, f"            {runs} can go on from checkpoints: --continue, not --update"]
+    return [*lines, "            no run can go on: not saved, ended badly, or wanted elsewhere"]
 
 
 def _new_key_lines(diff: PlanDiff) -> list[str]:

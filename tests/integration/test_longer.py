@@ -62,7 +62,7 @@ def test_both_ways_are_offered_and_without_the_word_nothing_goes_on(
 
     refused = ablate("study", "create", "toy", code=2)
     assert "longer      2: slow (steps 200 -> 300), fast (steps 200 -> 300)" in refused
-    assert "4 trained runs can go on from their checkpoints: --continue" in refused
+    assert "4 trained runs can go on from checkpoints: --continue, not --update" in refused
     assert project.rows("select distinct state from runs") == [("succeeded",)]
 
     ablate("study", "create", "toy", "--update")
@@ -79,6 +79,20 @@ def test_command_names_what_has_changed(project: Project) -> None:
     told = (project.folder / "output.txt").read_text()
     assert "2 longer" in told
     assert "--continue instead trains longer runs on" in told
+
+
+def test_run_whose_checkpoints_are_gone_has_every_step_once(
+    project: Project, ablate: Ablate, at_once: Project
+) -> None:
+    project.write("studies/toy.yaml", LONGER)
+    ablate("study", "create", "toy", "--continue")
+    for note in project.folder.glob(".ablate/runs/*/attempt-1/checkpoints/*.json"):
+        note.unlink()
+
+    ablate("run", "toy")
+
+    assert project.rows(POINTS) == at_once.rows(POINTS)
+    assert project.rows("select count(*) from attempts where inexact is not null") == [(0,)]
 
 
 def test_run_that_another_study_wants_stays(project: Project, ablate: Ablate) -> None:
