@@ -158,6 +158,11 @@ class RunContext:
             self._stop = Ending(state=AttemptState.PAUSED, reason=reason)
             self._unheard_since = time.time()
 
+    def tell_stop(self, reason: str) -> None:
+        """Take note that the trainer was asked to stop by other means than `should_stop`."""
+        self.request_stop(reason)
+        self._was_told = True
+
     @property
     def dir(self) -> Path:
         """See `ablate.protocol.Run`."""

@@ -6,6 +6,7 @@ scheduler takes over what this one left.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from ablate.execution.executors.base import Executor, Exited
 from ablate.execution.job import Job, spool_path
 from ablate.execution.progress import Observer, ProgressMeter
 from ablate.execution.runners import is_known_dead
+from ablate.execution.signals import ASKED
 from ablate.store.base import ClaimFilter, Ending, SpoolBatch, Store
 from ablate.store.spool import SpoolReader
 
@@ -292,6 +294,9 @@ class Scheduler:
         if self._stops > 1:
             # By our own hand: without an exit code it does not count as a death.
             return Ending(state=AttemptState.LOST, reason=how)
+        if self._stops and exit_code == -signal.SIGTERM:
+            # No handler of ours was there: the process was starting, or its trainer took it away.
+            return Ending(state=AttemptState.PAUSED, reason=ASKED)
         deaths = 1 + sum(
             a.state is AttemptState.LOST and a.exit_code is not None
             for a in self._patiently(self._store.attempts, run_id)

@@ -5,19 +5,17 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
-import os
-import signal
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cache, partial
-from types import FrameType
+from functools import partial
 from typing import Any, get_type_hints
 
 from ablate.domain import AttemptState
 from ablate.execution.context import RunContext
 from ablate.execution.job import Job
 from ablate.execution.patience import Patience, is_full, say
+from ablate.execution.signals import ASKED, StopSignal
 from ablate.planning.trainers import add_project
 from ablate.protocol import Diverged
 from ablate.store.base import Ending
@@ -42,30 +40,8 @@ def run_job(
     """
     with _open_spool(job, on_step, warn) as spool:
         context = RunContext(job, spool, on_step=on_step, warn=warn)
-
-        def on_sigterm(_number: int, _frame: FrameType | None) -> None:
-            context.request_stop("asked to stop")
-
-        _leave_children_alone()
-        signal.signal(signal.SIGTERM, on_sigterm)
-        context.end(_train(job, context))
-
-
-@cache
-def _leave_children_alone() -> None:
-    """Have processes that a trainer forks end by SIGTERM, as they would without us.
-
-    They inherit a handler that asks this process to stop, and so would outlive `Process.terminate`.
-    """
-    os.register_at_fork(after_in_child=_reset_signals)
-
-
-def _reset_signals() -> None:
-    defaults = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
-    for number, default in defaults.items():
-        handler = signal.getsignal(number)
-        if getattr(handler, "__module__", "").startswith("ablate."):
-            signal.signal(number, default)
+        with StopSignal(partial(context.request_stop, ASKED)) as stop:
+            context.end(_train(job, context, stop))
 
 
 def _open_spool(job: Job, on_step: Callable[[], None], warn: Callable[[str], None]) -> SpoolWriter:
@@ -77,21 +53,28 @@ def _open_spool(job: Job, on_step: Callable[[], None], warn: Callable[[str], Non
     return patiently(partial(SpoolWriter, job.spool, attempt_id=job.attempt_id))
 
 
-def _train(job: Job, context: RunContext) -> Ending:
+def _train(job: Job, context: RunContext, stop: StopSignal) -> Ending:
     try:
         train = _load(job)
         context.note_code()
         train(_as_annotated(train, job.config), context)
+        if stop.is_taken:
+            context.tell_stop(ASKED)
     except Diverged as error:
         _save_points(context)
         return Ending(state=AttemptState.DIVERGED, reason=str(error))
     except KeyboardInterrupt:
-        raise  # of the command that trains in its own process
+        if not stop.is_taken:
+            raise  # of the command that trains in its own process
+        context.tell_stop(ASKED)
     except BaseException as error:
+        if isinstance(error, SystemExit) and stop.has_come:
+            context.tell_stop(ASKED)  # some libraries leave so when the signal comes
+            return context.ending
         if isinstance(error, SystemExit) and error.code in (None, 0):
             return context.ending
         if context.is_stopping and is_full(error):
-            return Ending(state=AttemptState.PAUSED, reason="asked to stop while its disk was full")
+            return Ending(state=AttemptState.PAUSED, reason=f"{ASKED} while its disk was full")
         _save_points(context)
         return Ending(
             state=AttemptState.FAILED,
