@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ablate.domain import IMPORTED, Config, Run, Study
 from ablate.errors import AblateError
 from ablate.identity import canonical_json, flatten
+from ablate.imported import Imported, seeds_by_name
 from ablate.planning.document import parse_document
 from ablate.planning.plan import is_labelled_right, make_plan
 from ablate.planning.spec import StudySpec
@@ -36,6 +37,8 @@ class Audit:
     mislabelled: tuple[Mislabelled, ...]
     checked: int
     """Runs that were looked at."""
+    by_name: tuple[tuple[Imported, ...], ...]
+    """Imported runs that count as seeds of one variant by their name alone."""
     unknown: tuple[str, ...]
     """Studies whose runs cannot be checked, and why."""
 
@@ -45,7 +48,9 @@ def audit(store: Store, settings: Settings) -> Audit:
     found: list[Mislabelled] = []
     unknown: list[str] = []
     checked = 0
+    by_name: list[tuple[Imported, ...]] = []
     for study in store.studies(with_archived=True):
+        by_name += map(tuple, seeds_by_name(store.runs(study.name)))
         if study.plan.trainer == IMPORTED:
             continue
         try:
@@ -61,7 +66,9 @@ def audit(store: Store, settings: Settings) -> Audit:
         runs = [run for run in store.runs(study.name) if run.trainer != IMPORTED]
         checked += len(runs)
         found += _of_study(settings, study, spec, trainer, runs)
-    return Audit(mislabelled=tuple(found), checked=checked, unknown=tuple(unknown))
+    return Audit(
+        mislabelled=tuple(found), checked=checked, by_name=tuple(by_name), unknown=tuple(unknown)
+    )
 
 
 def _of_study(

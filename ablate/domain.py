@@ -21,6 +21,9 @@ Config = Mapping[str, Json]
 IMPORTED = "imported"
 """The trainer of runs whose points come from another tool: they are read, never trained."""
 
+IMPORT_NOTE = "import"
+"""Key of an imported run's config: where the run came from."""
+
 
 class RunState(StrEnum):
     """Where a run is in its life."""
@@ -282,6 +285,12 @@ class Run:
     def label(self) -> str:
         """``phase_a-s0``: how a run is shown and how MLflow names it."""
         return f"{self.variant}-s{self.seed}"
+
+    @property
+    def is_placed_by_name(self) -> bool:
+        """Whether a version imported it that took any runs of one name for seeds of a variant."""
+        note = self.config.get(IMPORT_NOTE)
+        return self.trainer == IMPORTED and note is not None and "content" not in note
 
     @property
     def start_step(self) -> int:

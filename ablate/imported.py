@@ -1,7 +1,7 @@
 """What a study keeps of the runs that were imported into it: their plan, points and notes.
 
-The config of an imported run has a note of where the run came from, under the key ``import``. The
-next import finds by it which runs are there already.
+The config of an imported run has a note of where the run came from. The next import finds by it
+which runs are there already.
 """
 
 from __future__ import annotations
@@ -10,17 +10,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ablate.domain import IMPORTED, AttemptState, Config, Json, Plan, Run, Study, Variant
+from ablate.domain import (
+    IMPORT_NOTE,
+    IMPORTED,
+    AttemptState,
+    Config,
+    Json,
+    Plan,
+    Run,
+    Study,
+    Variant,
+)
 from ablate.errors import NotFoundError, UsageError, did_you_mean
 from ablate.importers.base import SourceRun
-from ablate.importers.configs import trained_with
+from ablate.importers.configs import differing, trained_with
 from ablate.importers.joining import by_time, merged
 from ablate.importers.placing import Member, member_of
 from ablate.importers.points import Points
 from ablate.settings import Settings
 from ablate.store import open_store
-
-_NOTE = "import"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,12 +61,12 @@ def stored_config(run: SourceRun) -> dict[str, Json]:
         values=member.values,
         files=dict(run.files),
     )
-    return {**run.config, _NOTE: asdict(note)}
+    return {**run.config, IMPORT_NOTE: asdict(note)}
 
 
 def config_alone(config: Config) -> dict[str, Json]:
     """Return a stored config without the note."""
-    return {key: value for key, value in config.items() if key != _NOTE}
+    return {key: value for key, value in config.items() if key != IMPORT_NOTE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,7 @@ class Imported:
     @classmethod
     def of(cls, run: Run) -> Imported:
         """Return a stored run with what its note says."""
-        said: Any = run.config[_NOTE]
+        said: Any = run.config[IMPORT_NOTE]
         known = _Note.__dataclass_fields__
         return cls(run, _Note(**{key: value for key, value in said.items() if key in known}))
 
@@ -102,6 +110,26 @@ class Imported:
     def is_within(self, run: SourceRun) -> bool:
         """Whether a run was read from all the files, perhaps grown, that this one was read from."""
         return self.note.files.keys() <= run.files.keys()
+
+
+def seeds_by_name(runs: Sequence[Run]) -> list[list[Imported]]:
+    """Return groups of runs that count as seeds of one variant though nothing says that they are.
+
+    An earlier version took any runs of one name for seeds. Configs that agree speak for them.
+
+    Args:
+        runs: Of one study.
+    """
+    groups: dict[str, list[Imported]] = {}
+    for run in runs:
+        if run.is_placed_by_name:
+            groups.setdefault(run.variant, []).append(Imported.of(run))
+    return [group for group in groups.values() if len(group) > 1 and not _agree(group)]
+
+
+def _agree(group: Sequence[Imported]) -> bool:
+    first, *others = (run.member.config for run in group)
+    return bool(first) and not any(differing(first, other) for other in others)
 
 
 def stored(settings: Settings, name: str) -> tuple[Study | None, list[Imported]]:

@@ -16,6 +16,11 @@ def text_fault(text: str) -> str | None:
     return None
 
 
+def counted(number: int, noun: str) -> str:
+    """Return ``1 run``, ``3 runs``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def listed(parts: Sequence[str], conjunction: str = "and") -> str:
     """Return ``a, b and c``."""
     if len(parts) < 2:

@@ -27,7 +27,7 @@ from ablate.analysis.signs import Sign
 from ablate.analysis.study_data import StudyData
 from ablate.analysis.twins import Twin, changes_between, twin_of
 from ablate.analysis.wording import of_runs
-from ablate.text import listed
+from ablate.text import counted, listed
 
 HELD = 0.5
 """A variant with this fraction of the level of the target has held it, in an experiment."""
@@ -100,11 +100,13 @@ def _holds_level(data: StudyData, other: str, variant: str, at_step: int) -> boo
 def _of_twin(twin: Twin) -> Cause:
     changes = listed([f"{key} {_shown(old)} -> {_shown(new)}" for key, old, new in twin.changes])
     verb = "changes" if len(twin.changes) == 1 else "change"
-    seeds = f"{twin.seeds} seed{'' if twin.seeds == 1 else 's'}"
+    equal = f"all {twin.curves} curves equal those"
+    if twin.curves == 1:
+        equal = "its one curve equals that"
     return Cause(
         name="no effect",
-        sentence=f"{changes} {verb} nothing here: all {twin.curves} curves equal those of "
-        f"{twin.other} bit for bit at {seeds}",
+        sentence=f"{changes} {verb} nothing here: {equal} of "
+        f"{twin.other} bit for bit at {counted(twin.seeds, 'seed')}",
         evidence={"equal curves": twin.curves, "seeds": twin.seeds},
     )
 

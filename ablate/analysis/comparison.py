@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from ablate.analysis.causes import Cause, causes_of
 from ablate.analysis.notes import (
     label_notes,
+    placing_notes,
     preview_of,
     resume_notes,
     seed_notes,
@@ -132,6 +133,7 @@ def compare(
             *data.notes,
             *code.notes,
             *label_notes(data),
+            *placing_notes(data),
             *resume_notes(data),
             *_notes(data, step, is_automatic=at_step is None, shown=shown, summaries=summaries),
         ),

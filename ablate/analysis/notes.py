@@ -125,6 +125,19 @@ def label_notes(data: StudyData) -> list[str]:
     ]
 
 
+def placing_notes(data: StudyData) -> list[str]:
+    """Return which variants' seeds an earlier version took from imported runs of one name."""
+    early = [
+        name for name in data.names if sum(run.is_placed_by_name for run in data.runs_of(name)) > 1
+    ]
+    if not early:
+        return []
+    return [
+        f"an earlier version imported {few(early)} and took runs of one name for seeds; "
+        "`ablate db check` names those for which nothing else speaks"
+    ]
+
+
 def resume_notes(data: StudyData) -> list[str]:
     """Return which runs are not what one that was never stopped would be, by the reason."""
     by_reason: dict[str, list[str]] = {}

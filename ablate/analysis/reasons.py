@@ -60,6 +60,8 @@ def reasons_without_points(runs: Sequence[JudgedRun]) -> tuple[str, ...]:
     if not runs:
         return ("it has no run",)
     said = [text for _, text in sorted([*_endings(runs), *_waiting(runs)])]
+    if len(runs) == 1:
+        return (*said, "its only run has logged no point")
     return (*said, f"none of its {len(runs)} runs has logged a point")
 
 

@@ -47,12 +47,13 @@ def twin_of(data: StudyData, variant: str, at_step: int) -> Twin | None:
 
 def _compare(data: StudyData, other: str, variant: str, at_step: int) -> Twin | None:
     changes = changes_between(data, other, variant)
-    # A run that has not begun says nothing yet.
+    # A run that has not begun says nothing yet. Runs that were trained with one config, as those of
+    # early databases, say nothing of what the change does.
     theirs = {run.seed: run for run in data.runs_of(other) if run.step}
     pairs = [
         (theirs[run.seed], run)
         for run in data.runs_of(variant)
-        if run.step and run.seed in theirs and run.id != theirs[run.seed].id
+        if run.step and run.seed in theirs and run.config != theirs[run.seed].config
     ]
     if not changes or not pairs:
         return None

@@ -10,6 +10,7 @@ import typer
 
 from ablate.cli.shared import LIST_FORMATS, check_format, opened, say, settings_of, show
 from ablate.errors import NotFoundError, StoreError
+from ablate.text import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +45,7 @@ def artifacts(
     if output is not None:
         for artifact in chosen:
             _copy(artifact.path, output / artifact.name)
-        say(f"copied {len(chosen)} files to {output}")
+        say(f"copied {counted(len(chosen), 'file')} to {output}")
 
 
 def _copy(source: Path, target: Path) -> None:

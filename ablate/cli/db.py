@@ -21,8 +21,8 @@ def upgrade(context: typer.Context) -> None:
     from ablate.store.migrate import upgrade as upgrade_schema
 
     url = settings_of(context).db_url
-    upgrade_schema(url)
-    say(f"the database is at revision {check_schema(url).revision}")
+    copy = upgrade_schema(url)
+    _say_revision(check_schema(url).revision, copy)
     for line in _audited(context)[0]:
         say(line)
 
@@ -39,8 +39,13 @@ def downgrade(
 
     if not yes:
         raise UsageError("a downgrade can drop tables with results", hint="confirm with --yes")
-    downgrade_schema(settings_of(context).db_url, revision)
-    say(f"the database is at revision {revision}")
+    copy = downgrade_schema(settings_of(context).db_url, revision)
+    _say_revision(revision, copy)
+
+
+def _say_revision(revision: str | None, copy: Path | None) -> None:
+    before = f"; {copy} is what it was before" if copy else ""
+    say(f"the database is at revision {revision}{before}")
 
 
 @app.command()

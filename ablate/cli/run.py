@@ -15,6 +15,7 @@ from ablate.cli.runs import start_over
 from ablate.cli.shared import opened, say, say_changed_files, settings_of
 from ablate.domain import IMPORTED, RunState
 from ablate.errors import HeldError, NotFoundError, UsageError, did_you_mean
+from ablate.text import counted
 
 if TYPE_CHECKING:
     from ablate.domain import Run, Study
@@ -152,7 +153,7 @@ def _look_at_code(
             continue
         if decision == "fresh" and not dry_run:
             moved = start_over(store, settings, [other.run for other in others])
-            say(f"{len(moved)} runs of {study.name} start over")
+            say(f"{counted(len(moved), 'run')} of {study.name} to train anew")
         elif decision is None and _would_mix(runs, {other.run.id for other in others}):
             raise UsageError(
                 f"training goes on beside results of other code in '{study.name}'",
@@ -203,7 +204,7 @@ def _show_waiting(waiting: Sequence[Run]) -> None:
     from ablate.render.studies import runs_table
 
     show(runs_table(waiting), "table", "status")
-    say(f"dry run: {len(waiting)} runs would be trained")
+    say(f"dry run: {counted(len(waiting), 'run')} to train")
 
 
 def _say_nothing_to_do(store: Store, request: Request) -> None:
@@ -230,7 +231,8 @@ def _work(store: Store, settings: Settings, request: Request, waiting: Sequence[
     from ablate.render.studies import summary_line, waiting_lines
 
     total = len(waiting)
-    say(f"{total} runs on {request.slots} workers ({request.devices.kind}); Ctrl-C pauses them")
+    where = f"{counted(request.slots, 'worker')} ({request.devices.kind})"
+    say(f"{counted(total, 'run')} on {where}; Ctrl-C pauses {'it' if total == 1 else 'them'}")
     for line in waiting_lines(waiting):
         say(line)
     received: list[int] = []

@@ -23,6 +23,7 @@ from ablate.render.tables import (
     to_plain,
     to_rich,
 )
+from ablate.text import counted
 
 Format = Literal["table", "md", "csv", "json", "ndjson", "html", "latex"]
 _STYLE = (
@@ -83,7 +84,7 @@ def verdict_lines(row: Row, *, limit: int | None = None) -> tuple[str, tuple[str
     """Return ``phase_a: failed`` and its reasons, the rest counted when there are too many."""
     reasons = row.reasons[:limit]
     rest = len(row.reasons) - len(reasons)
-    more = (f"and {rest} more reason{'' if rest == 1 else 's'}",) if rest else ()
+    more = (f"and {counted(rest, 'more reason')}",) if rest else ()
     return f"{row.variant}: {row.verdict}", (*reasons, *more)
 
 
@@ -113,7 +114,7 @@ def _test_sentence(methods: set[Method], others: int) -> str:
     named = " or ".join(test for method, test in tests.items() if method in methods)
     return (
         f"Better or worse needs p < 0.05 in {named}, "
-        f"after Holm's correction over {others} variant{'' if others == 1 else 's'}."
+        f"after Holm's correction over {counted(others, 'variant')}."
     )
 
 
@@ -239,6 +240,6 @@ def _sign_flip_sentence(contrasts: Sequence[Contrast]) -> str:
     pairs = max(c.pairs for c in contrasts)
     smallest = min(c.p for c in contrasts if c.p is not None)
     return (
-        f"The exact sign-flip test assumes less: with {pairs} pair{'' if pairs == 1 else 's'} its "
+        f"The exact sign-flip test assumes less: with {counted(pairs, 'pair')} its "
         f"p cannot go below {number(2.0 ** (1 - pairs))}; the smallest here is {number(smallest)}."
     )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ablate.auditing import Audit
+from ablate.imported import Imported
 from ablate.store.migrate import SchemaStatus
+from ablate.text import listed
 
 _SHOWN = 5
 
@@ -34,11 +38,26 @@ def _findings(word: str, found: tuple[str, ...]) -> list[str]:
 
 def audit_lines(audit: Audit) -> list[str]:
     """Return which runs are not what they are called, and what could not be looked at."""
-    wrong = [f"{m.run.study}/{m.run.label}: " + _why(m.differences) for m in audit.mislabelled]
-    lines = _findings("not what it is called", tuple(wrong))
-    if not wrong:
-        lines.append(f"configs: {audit.checked} runs were looked at, each is what it is called")
+    seeds: dict[tuple[str, str], list[int]] = {}
+    for wrong in audit.mislabelled:
+        place = f"{wrong.run.study}/{wrong.run.variant}"
+        seeds.setdefault((place, _why(wrong.differences)), []).append(wrong.run.seed)
+    lines = [
+        f"not what it is called: {place} at seed{'' if len(at) == 1 else 's'} "
+        f"{listed([str(seed) for seed in at])}: {why}"
+        for (place, why), at in seeds.items()
+    ]
+    if not lines:
+        lines = [f"configs: {audit.checked} runs were looked at, each is what it is called"]
+    if audit.by_name:
+        lines += [f"seeds by their name alone: {_sources(group)}" for group in audit.by_name]
+        lines.append("an import into a new study takes runs for seeds on evidence alone")
     return lines + [f"not looked at: {text}" for text in audit.unknown]
+
+
+def _sources(group: Sequence[Imported]) -> str:
+    sources = listed([f"s{each.run.seed} from {each.note.source}" for each in group])
+    return f"{group[0].run.study}/{group[0].run.variant}: {sources}"
 
 
 def _why(differences: tuple[str, ...]) -> str:

@@ -12,6 +12,7 @@ from ablate.domain import IMPORTED, Json, Plan, Run, RunState, Study, Variant
 from ablate.identity import canonical_json, flatten
 from ablate.planning.diff import PlanDiff
 from ablate.render.tables import Cell, Column, Table, Tone
+from ablate.text import counted
 
 if TYPE_CHECKING:
     from ablate.app import FileChange
@@ -53,10 +54,13 @@ def variants_table(plan: Plan) -> Table:
     parts: list[str] = []
     if trained := len(plan.variants) - imported:
         seeds = ", ".join(map(str, plan.seeds))
-        parts.append(f"{trained} variants x {len(plan.seeds)} seeds ({seeds})")
+        parts.append(
+            f"{counted(trained, 'variant')} x {counted(len(plan.seeds), 'seed')} ({seeds})"
+        )
     if imported:
-        parts.append(f"{len(plan.imported)} imported runs of {imported} variants")
-    note = f"{' + '.join(parts) or 'nothing imported yet'} = {len(plan.cells)} runs"
+        runs = counted(len(plan.imported), "imported run")
+        parts.append(f"{runs} of {counted(imported, 'variant')}")
+    note = f"{' + '.join(parts) or 'nothing imported yet'} = {counted(len(plan.cells), 'run')}"
     return Table(f"{plan.study}: {plan.question}".rstrip(": "), columns, tuple(rows), (note,))
 
 

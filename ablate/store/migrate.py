@@ -65,7 +65,7 @@ def migrations_folder() -> Path:
     raise StoreError("the migrations are missing from this installation", hint="reinstall ablate")
 
 
-def upgrade(url: str, revision: str = "head") -> None:
+def upgrade(url: str, revision: str = "head") -> Path | None:
     """Bring a database to a newer schema; a database with rows in SQLite is copied first.
 
     All or nothing: a process killed in between leaves the old schema.
@@ -74,24 +74,30 @@ def upgrade(url: str, revision: str = "head") -> None:
         url: Of the database; an SQLite file is made if there is none.
         revision: Where to; ``head`` for what this code needs.
 
+    Returns:
+        The copy of what was before; None where there is none.
+
     Raises:
         SchemaVersionError: If its schema is newer than this code.
         StoreError: If it belongs to something else, or cannot be written.
     """
     from alembic import command
 
-    _migrate(url, lambda config: command.upgrade(config, revision), target=revision)
+    return _migrate(url, lambda config: command.upgrade(config, revision), target=revision)
 
 
-def downgrade(url: str, revision: str) -> None:
+def downgrade(url: str, revision: str) -> Path | None:
     """Bring a database to an older schema; ``base`` removes all tables of ours.
+
+    Returns:
+        As `upgrade`.
 
     Raises:
         StoreError: As `upgrade`.
     """
     from alembic import command
 
-    _migrate(url, lambda config: command.downgrade(config, revision), target=revision)
+    return _migrate(url, lambda config: command.downgrade(config, revision), target=revision)
 
 
 def check(url: str) -> SchemaStatus:
@@ -156,9 +162,10 @@ def _make_folder(path: Path) -> None:
         raise StoreError(f"folder {path.parent} cannot be made: {error.strerror}") from error
 
 
-def _migrate(url: str, run: Callable[[Config], None], *, target: str) -> None:
-    """Run alembic in one transaction, alone."""
+def _migrate(url: str, run: Callable[[Config], None], *, target: str) -> Path | None:
+    """Run alembic in one transaction, alone; return the copy that was made before."""
     _refuse_unknown(peek(url))
+    copy = None
     with closing(connect(url)) as database:
         if database.path:
             _make_folder(database.path)
@@ -170,8 +177,10 @@ def _migrate(url: str, run: Callable[[Config], None], *, target: str) -> None:
             is_changed = schema.revision not in (None, HEAD if target == "head" else target)
             if database.path and is_changed:
                 # Here nobody else can write: the copy is of the revision that its name says.
-                copy_file(database.path, _free_name(database.path, f"{schema.revision}"))
+                copy = _free_name(database.path, f"{schema.revision}")
+                copy_file(database.path, copy)
             run(_config(connection))
+    return copy
 
 
 def _refuse_unknown(schema: Schema) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ablate.analysis.jumps import events_of
 from ablate.analysis.study_data import RunCurve, StudyData
 from ablate.rules import mean
+from ablate.text import counted
 from dashboards.theme import INK, MUTED, SILENT, TARGET, Look, axis, label, layout
 
 if TYPE_CHECKING:
@@ -269,7 +270,7 @@ def _traces(curves: VariantCurves, look: Look, *, with_seeds: bool) -> list[dict
         for line in curves.seeds.values() if with_seeds else ():
             thin = {"width": 0.8, "color": look.faded(0.45)}
             traces.append(hidden | {"x": line.steps, "y": line.values, "line": thin})
-    seeds = f"{len(curves.seeds)} seed{'' if len(curves.seeds) == 1 else 's'}"
+    seeds = counted(len(curves.seeds), "seed")
     traces.append(
         shared
         | {

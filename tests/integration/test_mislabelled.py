@@ -86,3 +86,38 @@ def test_trained_runs_are_told_and_kept(project: Project) -> None:
     assert "with another config than their variant has" in told
     assert "ablate retry --fresh" in told
     assert project.rows("SELECT id, identity, config FROM runs") == before
+
+
+def test_what_was_trained_alike_is_no_sign_of_what_a_change_does(project: Project) -> None:
+    made(project).ablate("run", "shared")
+    with closing(sqlite3.connect(project.folder / ".ablate" / "ablate.db")) as database, database:
+        database.execute("UPDATE points SET value = 0.9")
+        database.execute(
+            "UPDATE runs SET config = (SELECT config FROM runs WHERE id IN"
+            " (SELECT run FROM run_metrics WHERE variant = 'lr=0.9'))"
+        )
+
+    told = project.ablate("compare")
+
+    assert "3 variants have one and the same stored config" in told
+    assert "likely cause" not in told
+
+
+def test_seeds_that_an_early_import_took_by_name_are_told(project: Project) -> None:
+    for name, loss in (("x", 1.5), ("y", 7.5)):
+        project.write(f"logs/{name}/metrics.csv", f"step,loss\n1,{loss}\n2,{loss}\n")
+        project.ablate("import", f"logs/{name}", "--study", "early", "--variant", "metrics")
+    assert "seeds by their name alone" not in project.ablate("db", "check")
+    with closing(sqlite3.connect(project.folder / ".ablate" / "ablate.db")) as database, database:
+        for run, config in database.execute("SELECT id, config FROM runs").fetchall():
+            note = {"source": json.loads(config)["import"]["source"]}
+            changes = [json.dumps({"import": note}), run]
+            database.execute("UPDATE runs SET config = ? WHERE id = ?", changes)
+
+    told = project.ablate("db", "check")
+
+    assert (
+        "seeds by their name alone: early/metrics: "
+        "s0 from csv:logs/x/metrics.csv and s1 from csv:logs/y/metrics.csv"
+    ) in told
+    assert "took runs of one name for seeds" in project.ablate("compare", "--study", "early")

@@ -235,6 +235,10 @@ def main() -> None:
     owner.sendall(json.dumps(found).encode() + b"\n")
     if found["unfit"] is None:
         _ForkServer(owner).serve()
+    # Skips the interpreter's shutdown, for which `ablate run` would wait at its end.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def test_a_change_without_effect_is_named_by_key_and_values():
 
     assert cause.name == "no effect"
     assert cause.sentence.startswith("quantizer.restart_below 0.5 -> 5 changes nothing here")
-    assert "equal those of base bit for bit at 2 seeds" in cause.sentence
+    assert "its one curve equals that of base bit for bit at 2 seeds" in cause.sentence
     assert cause.evidence == {"equal curves": 1, "seeds": 2}
     assert causes_of(data, "base", 30) == ()
 
