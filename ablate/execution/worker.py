@@ -27,6 +27,7 @@ def run_job(
     *,
     on_step: Callable[[], None] = lambda: None,
     warn: Callable[[str], None] = say,
+    is_guest: bool = False,
 ) -> None:
     """Train one attempt and write its ending into its spool.
 
@@ -36,12 +37,13 @@ def run_job(
     Args:
         job: The attempt.
         on_step: Called after every logged step.
+        is_guest: Whether the process is that of the command: its Ctrl-C is raised.
         warn: Shows a line to whoever watches, while the trainer waits for a full disk.
     """
     with _open_spool(job, on_step, warn) as spool:
         context = RunContext(job, spool, on_step=on_step, warn=warn)
         with StopSignal(partial(context.request_stop, ASKED)) as stop:
-            context.end(_train(job, context, stop))
+            context.end(_train(job, context, stop, is_guest=is_guest))
 
 
 def _open_spool(job: Job, on_step: Callable[[], None], warn: Callable[[str], None]) -> SpoolWriter:
@@ -53,7 +55,7 @@ def _open_spool(job: Job, on_step: Callable[[], None], warn: Callable[[str], Non
     return patiently(partial(SpoolWriter, job.spool, attempt_id=job.attempt_id))
 
 
-def _train(job: Job, context: RunContext, stop: StopSignal) -> Ending:
+def _train(job: Job, context: RunContext, stop: StopSignal, *, is_guest: bool) -> Ending:
     try:
         train = _load(job)
         context.note_code()
@@ -63,12 +65,10 @@ def _train(job: Job, context: RunContext, stop: StopSignal) -> Ending:
     except Diverged as error:
         _save_points(context)
         return Ending(state=AttemptState.DIVERGED, reason=str(error))
-    except KeyboardInterrupt:
-        if not stop.is_taken:
-            raise  # of the command that trains in its own process
-        context.tell_stop(ASKED)
     except BaseException as error:
-        if isinstance(error, SystemExit) and stop.has_come:
+        if isinstance(error, KeyboardInterrupt) and is_guest and not stop.is_taken:
+            raise
+        if isinstance(error, SystemExit | KeyboardInterrupt) and stop.has_come:
             context.tell_stop(ASKED)  # some libraries leave so when the signal comes
             return context.ending
         if isinstance(error, SystemExit) and error.code in (None, 0):
@@ -127,5 +127,8 @@ def _made(model: Any, values: Mapping[str, Any]) -> Any:
 def _one_line(error: BaseException) -> str:
     if isinstance(error, SystemExit) and isinstance(error.code, str):
         return " ".join(error.code.split())[:500]  # what `sys.exit("no data")` says
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # of the error's own `__str__`
+        text = ""
     return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__

@@ -11,10 +11,12 @@ from ablate.errors import did_you_mean
 from ablate.identity import flatten
 from ablate.planning.source import Sources
 from ablate.planning.spec import StudySpec
+from ablate.planning.trainers import UserTrainer
 from ablate.planning.unread import reading_of
 from ablate.protocol import Trainer
 
 _LISTED = 8
+_SWITCHES = ("on", "off", "yes", "no")
 _MACHINE = "system/*"
 """What is measured of the machine, whoever trains."""
 
@@ -32,6 +34,7 @@ def plan_notes(spec: StudySpec, plan: Plan, trainer: Trainer, project: Path) -> 
         *_idle_gates(spec, plan),
         *_twins(plan.variants),
         *_never_logged(spec, trainer),
+        *_words_for_switches(plan, trainer),
         *(_unread(plan, project) if ":" in plan.trainer else ()),
     )
 
@@ -67,6 +70,19 @@ def _never_logged(spec: StudySpec, trainer: Trainer) -> list[str]:
             near = f"; {hint}" if hint and hint.startswith("did") else ""
             notes.append(f"the trainer '{spec.trainer}' never logs {key}{near}")
     return notes
+
+
+def _words_for_switches(plan: Plan, trainer: Trainer) -> list[str]:
+    """Name texts that older YAML reads as true or false: a trainer would take `off` for true."""
+    if not isinstance(trainer, UserTrainer) or trainer.schema is not None:
+        return []  # a trainer that declares its keys has checked their kinds
+    found = {
+        (key, value): None
+        for variant in plan.variants
+        for key, value in flatten(variant.config).items()
+        if isinstance(value, str) and value.lower() in _SWITCHES
+    }
+    return [f"{key} is the text '{value}'; a switch is true or false" for key, value in found]
 
 
 def _unread(plan: Plan, project: Path) -> list[str]:

@@ -116,6 +116,49 @@ def train(config, run):
     assert all(value < 10 for key, value in rows if key.endswith("took"))
 
 
+def test_threads_are_waited_for_and_exit_functions_run_as_in_a_script(project: Project) -> None:
+    body = """
+import atexit, threading
+
+def write_late(path):
+    time.sleep(1)
+    path.write_text("thread")
+
+def train(config, run):
+    run.log({"loss": 1.0}, 5)
+    atexit.register((run.dir / "exit").write_text, "exit")
+    threading.Thread(target=write_late, args=[run.dir / "thread"]).start()
+"""
+    made(project, body, STUDY.replace("seeds: 3", "seeds: 1"))
+
+    project.ablate("run", "own")
+
+    assert states(project) == [("succeeded", None, 2)]
+    written = [path.name for path in project.folder.glob(".ablate/runs/*/files/*")]
+    assert sorted(written) == ["exit", "exit", "thread", "thread"]
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("raise type('Mute', (Exception,), {'__str__': lambda self: 1 / 0})", "Mute"),
+    ],
+)
+def test_odd_exceptions_fail_a_run_once(project: Project, how: str, reason: str) -> None:
+    body = f"""
+def train(config, run):
+    run.log({{"loss": 1.0}}, 1)
+    {how}
+"""
+    made(project, body, STUDY.replace("seeds: 3", "seeds: 1"))
+
+    project.ablate("run", "own", code=1)
+
+    assert states(project) == [("failed", reason, 2)]
+    assert attempts(project) == 2
+
+
 def test_a_trainer_that_never_looks_ends_as_finished(project: Project) -> None:
     body = """
 def train(config, run):

@@ -12,6 +12,7 @@ When the socket closes because the owner died, the server kills its children and
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import importlib
@@ -96,6 +97,8 @@ class _ForkServer:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             # The server ignores it, and what is ignored stays so in all that a trainer starts.
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            # Those of the modules that the server has imported end with the server.
+            atexit._clear()  # pyright: ignore[reportPrivateUsage]
             self._owner.close()
             os.close(self._wake_read)
             os.close(self._wake_write)
@@ -140,6 +143,9 @@ def _work(job_file: Path) -> int:
         traceback.print_exc()  # into the log: the attempt has no ending in its spool
         return 1
     finally:
+        # What a script may rely on at its end: its threads are waited for, its exit functions run.
+        threading._shutdown()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+        atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
         sys.stdout.flush()
         sys.stderr.flush()
     return 0

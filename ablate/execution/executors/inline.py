@@ -20,7 +20,7 @@ class InlineExecutor:
 
     def start(self, job: Job, on_step: Callable[[], None]) -> None:
         """Train the attempt and return when it is over."""
-        run_job(job, on_step=on_step)
+        run_job(job, on_step=on_step, is_guest=True)
         self._exited.append(Exited(job.attempt_id, 0))
 
     def poll(self, timeout_s: float) -> list[Exited]:

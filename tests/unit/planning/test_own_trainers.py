@@ -285,6 +285,35 @@ def test_metric_that_is_never_logged_is_told_where_the_trainer_says_so(
     assert [note.partition(";")[0] for note in notes] == told
 
 
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (
+            "def train(config, run):\n    config['flip']\n",
+            [
+                "flip is the text 'no'; a switch is true or false",
+                "flip is the text 'on'; a switch is true or false",
+            ],
+        ),
+        ("DEFAULTS = {'flip': 'yes'}\ndef train(config, run):\n    config['flip']\n", []),
+    ],
+)
+def test_text_that_older_yaml_reads_as_a_switch_is_told(
+    tmp_path: Path, body: str, told: list[str]
+) -> None:
+    write(tmp_path, mine=body)
+    text = (
+        "study: s\ntrainer: mine:train\nbase: {flip: no}\nfactors: {f: {key: flip, levels: [on]}}\n"
+    )
+    document = parse_document(text, name="f.yaml")
+    spec = check_study(document)
+    trainer = load_trainer("mine:train", tmp_path)
+
+    notes = plan_notes(spec, make_plan(spec, trainer, document), trainer, tmp_path)
+
+    assert list(notes) == told
+
+
 def test_schema_fault_points_at_the_setting(tmp_path: Path) -> None:
     write(tmp_path, mine=DEFAULTS)
     text = "study: s\nphases:\n  a: {}\n  b:\n    set:\n      optim:\n        lrr: 3\n"
