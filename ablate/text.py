@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 
@@ -14,6 +15,27 @@ def text_fault(text: str) -> str | None:
     except UnicodeEncodeError:
         return "contains a lone surrogate, which is not text"
     return None
+
+
+def written(value: object) -> str:
+    """Return a config value as a study file writes it; a text that reads as another kind is quoted.
+
+    Args:
+        value: What JSON can hold.
+    """
+    if isinstance(value, str) and not _is_like_another(value):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str, separators=(",", ":"))
+
+
+def _is_like_another(text: str) -> bool:
+    if text.strip() != text or text.lower() in ("", "~", "null", "true", "false"):
+        return True
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def counted(number: int, noun: str) -> str:

@@ -27,7 +27,7 @@ from ablate.analysis.signs import Sign
 from ablate.analysis.study_data import StudyData
 from ablate.analysis.twins import Twin, changes_between, twin_of
 from ablate.analysis.wording import of_runs
-from ablate.text import counted, listed
+from ablate.text import counted, listed, written
 
 HELD = 0.5
 """A variant with this fraction of the level of the target has held it, in an experiment."""
@@ -112,7 +112,7 @@ def _of_twin(twin: Twin) -> Cause:
 
 
 def _shown(value: object) -> str:
-    return "(absent)" if value is None else str(value)
+    return "(absent)" if value is None else written(value)
 
 
 def _of_sign(sign: Sign, total: int, proof: str) -> Cause:

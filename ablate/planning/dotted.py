@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ablate.domain import Json
+from ablate.text import written
 
 Place = tuple[str | int, ...]
 """Keys of a study file from its root to what is meant."""
@@ -123,7 +124,9 @@ def leaves(
     for name, value in layer.items():
         here = (*place, name)
         if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - from YAML
-            raise SettingError(f"the key {name!r} is no text; quote it: '{name}'", here)
+            raise SettingError(
+                f"the key {written(name)} is no text; quote it: '{written(name)}'", here
+            )
         if any(not part or part != part.strip() for part in name.split(".")):
             raise SettingError(f"'{name}' is no config key; write parts joined by dots", here)
         if isinstance(value, Mapping) and value:

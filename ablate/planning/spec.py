@@ -62,11 +62,18 @@ def _check_json(value: Any) -> Any:
     return value
 
 
+def _empty_if_left_out(section: Any) -> Any:
+    """Return a mapping for a key that stands there without a value, as ``base:``."""
+    return {} if section is None else section
+
+
+_Section = BeforeValidator(_empty_if_left_out)
+
 Name = Annotated[str, AfterValidator(check_name)]
 MetricKey = Annotated[str, AfterValidator(_check_key)]
 ConfigValue = Annotated[JsonValue, BeforeValidator(_check_json)]
 ConfigKey = Annotated[str, StringConstraints(min_length=1)]
-Settings = dict[ConfigKey, ConfigValue]
+Settings = Annotated[dict[ConfigKey, ConfigValue], _Section]
 
 
 class Start(NamedTuple):
@@ -231,8 +238,10 @@ class StudySpec(BaseModel):
     """Installed modules that are imported once for all runs, beside those that are found."""
     base: Settings = Field(default_factory=dict)
     """Dotted config keys that every variant starts from."""
-    phases: dict[Name, PhaseSpec] = Field(default_factory=dict)
-    factors: dict[Name, FactorSpec] = Field(default_factory=dict)
+    phases: Annotated[dict[Name, Annotated[PhaseSpec, _Section]], _Section] = Field(
+        default_factory=dict
+    )
+    factors: Annotated[dict[Name, FactorSpec], _Section] = Field(default_factory=dict)
     design: Annotated[DesignSpec, BeforeValidator(_expand_design)] = Field(
         default_factory=DesignSpec
     )
@@ -241,15 +250,15 @@ class StudySpec(BaseModel):
     """Of imported runs: the phase that the others are compared with. Other phases say it."""
     seeds: Annotated[int, Field(ge=1, le=1000)] | list[Annotated[int, Field(ge=0, lt=2**31)]] = 1
     """How many seeds, counted from 0, or the seeds themselves."""
-    metrics: dict[MetricKey, Annotated[MetricSpec, BeforeValidator(_expand_metric)]] = Field(
-        default_factory=dict
-    )
-    targets: dict[MetricKey, str] = Field(default_factory=dict)
+    metrics: Annotated[
+        dict[MetricKey, Annotated[MetricSpec, BeforeValidator(_expand_metric)]], _Section
+    ] = Field(default_factory=dict)
+    targets: Annotated[dict[MetricKey, str], _Section] = Field(default_factory=dict)
     gates: list[Annotated[int, Field(ge=1)] | GateSpec] = Field(
         default_factory=list[int | GateSpec]
     )
     """Steps at which the targets are judged; a bare one only flags."""
-    guards: dict[Name, GuardSpec] = Field(default_factory=dict)
+    guards: Annotated[dict[Name, GuardSpec], _Section] = Field(default_factory=dict)
     budget: BudgetSpec | None = None
 
     @field_validator("seeds")

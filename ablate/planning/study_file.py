@@ -21,7 +21,7 @@ from ablate.planning.spec import (
     PhaseSpec,
     StudySpec,
 )
-from ablate.text import text_fault
+from ablate.text import text_fault, written
 
 _TRAINING = ("base", "phases", "factors", "design", "seeds", "code", "preload")
 """Parts of a file that say how to train."""
@@ -90,8 +90,10 @@ def _refuse_unstorable(document: Document, node: Any, path: list[str | int]) -> 
     if isinstance(node, dict):
         for key, value in node.items():
             if not isinstance(key, str):
-                message = f"the key {key!r} is no text"
-                raise document.error(message, [*path, key], hint=f"quote it: '{key}'")
+                message = f"the key {written(key)} is no text"
+                raise document.error(message, [*path, key], hint=f"quote it: '{written(key)}'")
+            if not key:
+                raise document.error("the key is empty", [*path, key])
             if fault := text_fault(key):
                 raise document.error(f"{key!a} {fault}", [*path, key])
             _refuse_unstorable(document, value, [*path, key])

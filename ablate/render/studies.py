@@ -12,7 +12,7 @@ from ablate.domain import IMPORTED, Json, Plan, Run, RunState, Study, Variant
 from ablate.identity import canonical_json, flatten
 from ablate.planning.diff import PlanDiff
 from ablate.render.tables import Cell, Column, Table, Tone
-from ablate.text import counted
+from ablate.text import counted, written
 
 if TYPE_CHECKING:
     from ablate.app import FileChange
@@ -83,7 +83,7 @@ def _kind(variant: Variant) -> str:
 def _differences(variant: Variant, base: Mapping[str, Json]) -> str:
     own = flatten(variant.config)
     changed = [
-        f"{key}={_value(own[key])}"
+        f"{key}={written(own[key])}"
         for key in own
         if key not in base or canonical_json(own[key]) != canonical_json(base[key])
     ]
@@ -94,10 +94,6 @@ def _differences(variant: Variant, base: Mapping[str, Json]) -> str:
 def _is_beside(key: str, own: Mapping[str, Json]) -> bool:
     """Whether a key above or below is set, which says what became of this one."""
     return any(f"{other}.".startswith(f"{key}.") or key.startswith(f"{other}.") for other in own)
-
-
-def _value(value: Json) -> str:
-    return value if isinstance(value, str) else canonical_json(value)
 
 
 def diff_lines(
@@ -144,7 +140,7 @@ def _longer_lines(diff: PlanDiff, can_go_on: Sequence[str], *, go_on: bool) -> l
 def _new_key_lines(diff: PlanDiff) -> list[str]:
     if not diff.new_keys:
         return []
-    keys = ", ".join(f"{key}: {_value(value)}" for key, value in diff.new_keys.items())
+    keys = ", ".join(f"{key}: {written(value)}" for key, value in diff.new_keys.items())
     lines = [f"new keys    {keys}"]
     if diff.is_own_trainer:
         lines.append(

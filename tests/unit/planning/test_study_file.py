@@ -79,6 +79,8 @@ BROKEN = {
     "study: a\nphases: {p: {set: {x: {y: .inf}}}}\n": (2, 27, "must be finite, not inf", None),
     "study: a\nphases: {p: {set: {x: [1, .nan]}}}\n": (2, 27, "must be finite, not nan", None),
     "study: a\nphases: {p: {set: {w: {0: 1}}}}\n": (2, 24, "the key 0 is no text", "quote it: '0'"),
+    "study: a\nphases: {true: {}}\n": (2, 10, "the key true is no text", "quote it: 'true'"),
+    "study: a\nbase: {'': 1}\nphases: {p: {}}\n": (2, 8, "the key is empty", None),
     'study: "a\\ud800"\nphases: {p: {}}\n': (1, 8, "lone surrogate", None),
     'study: a\nquestion: "\\ud800"\nphases: {p: {}}\n': (2, 11, "lone surrogate", None),
     'study: a\nphases: {"p\\udfff": {}}\n': (2, 10, "lone surrogate", None),
@@ -153,3 +155,12 @@ def test_metric_may_be_its_goal_alone() -> None:
     spec = check_study(parse_document(GOOD + "metrics: {a/b: min}\n", name="f"))
 
     assert spec.to_json()["metrics"] == {"a/b": {"goal": "min", "rule": "mean_last_10%"}}
+
+
+def test_section_without_a_value_is_empty() -> None:
+    text = "study: a\nbase:\nphases:\n  p:\n  q: {set: }\nmetrics:\ntargets:\nguards:\nfactors:\n"
+
+    spec = check_study(parse_document(text, name="f.yaml"))
+
+    assert (list(spec.phases), spec.base, spec.phases["q"].set) == (["p", "q"], {}, {})
+    assert (spec.metrics, spec.targets, spec.guards, spec.factors) == ({}, {}, {}, {})
