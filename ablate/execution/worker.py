@@ -59,7 +59,7 @@ def _train(job: Job, context: RunContext, stop: StopSignal, *, is_guest: bool) -
     try:
         train = _load(job)
         context.note_code()
-        train(_as_annotated(train, job.config), context)
+        _refuse_unrun(job.train, train(_as_annotated(train, job.config), context))
         if stop.is_taken:
             context.tell_stop(ASKED)
     except Diverged as error:
@@ -84,13 +84,18 @@ def _train(job: Job, context: RunContext, stop: StopSignal, *, is_guest: bool) -
     return context.ending
 
 
+def _refuse_unrun(name: str, returned: object) -> None:
+    if inspect.isgenerator(returned) or inspect.isawaitable(returned):
+        raise TypeError(f"{name} returned a {type(returned).__name__}, which nothing runs")
+
+
 def _save_points(context: RunContext) -> None:
     """Keep what was logged and is still on a device, unless what ended the run hinders that too."""
     with suppress(Exception):
         context.flush()
 
 
-def _load(job: Job) -> Callable[[Any, RunContext], None]:
+def _load(job: Job) -> Callable[[Any, RunContext], object]:
     module, _, function = job.train.partition(":")
     if job.project is not None:
         add_project(job.project)

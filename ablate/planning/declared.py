@@ -159,11 +159,24 @@ def read_declarations(sources: Sources, module: Module, function: str) -> Declar
     )
 
 
+def _yields(node: ast.AST) -> bool:
+    """Whether a function is a generator; what functions inside of it do does not count."""
+    inner = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+    return any(
+        isinstance(child, ast.Yield | ast.YieldFrom)
+        or (not isinstance(child, inner) and _yields(child))
+        for child in ast.iter_child_nodes(node)
+    )
+
+
 def _check_call(module: Module, function: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
     place = f"{module.path.name}:{function.lineno}"
     arguments = function.args
     if isinstance(function, ast.AsyncFunctionDef):
         raise TrainerError(f"{place}: '{function.name}' is async; a trainer is a plain function")
+    if not function.decorator_list and _yields(function):
+        # Called it does nothing: what a decorator makes of it is seen when it is called.
+        raise TrainerError(f"{place}: '{function.name}' yields; a trainer is a plain function")
     positional = [*arguments.posonlyargs, *arguments.args]
     needed = len(positional) - len(arguments.defaults)
     forced = [

@@ -142,6 +142,10 @@ def train(config, run):
     ("how", "reason"),
     [
         ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        (
+            "return (x for x in [1])",
+            "TypeError: mine:train returned a generator, which nothing runs",
+        ),
         ("raise type('Mute', (Exception,), {'__str__': lambda self: 1 / 0})", "Mute"),
     ],
 )

@@ -44,6 +44,7 @@ TRAIN = "def train(config, run): ...\n"
         ("def train(a, b, c): ...\n", "cannot be called with config and run"),
         ("def train(config, run, *, out): ...\n", "cannot be called with config and run"),
         ("async def train(config, run): ...\n", "is async"),
+        ("def train(config, run):\n    if config:\n        yield run\n", "'train' yields"),
         ("class train: ...\n", "is a class"),
         (TRAIN + "NOT_IDENTITY = get()\n", "NOT_IDENTITY in mine.py is no literal list"),
     ],
