@@ -63,7 +63,7 @@ _SIGNS: tuple[Callable[[Sequence[RunView]], Sign | None], ...] = (
 
 def causes_of(data: StudyData, variant: str, at_step: int) -> tuple[Cause, ...]:
     """Return the likely causes of what is wrong with a variant; none where nothing is."""
-    twin = twin_of(data, variant, at_step)
+    twin = twin_of(data, variant)
     views = views_of(data, variant, at_step)
     signs = [sign for find in _SIGNS if (sign := find(views))]
     proofs = [_counterproof(data, variant, sign, at_step) for sign in signs]

@@ -137,7 +137,7 @@ def compare(
             *resume_notes(data),
             *_notes(data, step, is_automatic=at_step is None, shown=shown, summaries=summaries),
         ),
-        preview=preview_of(data, step),
+        preview=preview_of(data, step, is_automatic=at_step is None),
     )
 
 

@@ -13,14 +13,17 @@ from ablate.domain import IMPORTED, Run, RunState
 from ablate.text import few
 
 
-def preview_of(data: StudyData, step: int | None) -> str | None:
+def preview_of(data: StudyData, step: int | None, *, is_automatic: bool) -> str | None:
     """Return ``at step 60 of 700: 3 of 8 runs are under way; verdicts are previews``.
 
-    None when no run is under way.
+    Where all have ended, but a variant so early that the others are not compared at their ends,
+    ``up to step 10 only: short ended there, others went on to 80``. Else None.
     """
-    going = [run for run in data.runs if is_under_way(run)]
-    if not going or step is None:
+    if step is None:
         return None
+    going = [run for run in data.runs if is_under_way(run)]
+    if not going:
+        return _held_at(data, step) if is_automatic else None
     planned = [end for run in data.runs if isinstance(end := run.config.get("steps"), int)]
     end = f" of {max(planned)}" if planned and max(planned) > step else ""
     verb = "is" if len(going) == 1 else "are"
@@ -28,6 +31,14 @@ def preview_of(data: StudyData, step: int | None) -> str | None:
         f"at step {step}{end}: {of_runs(len(going), len(data.runs))} {verb} under way; "
         "verdicts are previews"
     )
+
+
+def _held_at(data: StudyData, step: int) -> str | None:
+    last = max((run.step or 0 for run in data.runs), default=0)
+    if last <= step:
+        return None
+    held = few(list(dict.fromkeys(run.variant for run in data.runs if run.step == step)))
+    return f"up to step {step} only: {held} ended there, others went on to {last}"
 
 
 def step_notes(data: StudyData, step: int, *, is_automatic: bool) -> list[str]:
@@ -42,7 +53,7 @@ def step_notes(data: StudyData, step: int, *, is_automatic: bool) -> list[str]:
 
 def _held_back(reached: Sequence[Run], step: int) -> Iterable[str]:
     far = [r for r in reached if (r.step or 0) > step]
-    if far:
+    if far and any(map(is_under_way, reached)):
         held = few([f"{r.label} ({r.state})" for r in reached if r.step == step])
         last = max(r.step or 0 for r in far)
         yield (

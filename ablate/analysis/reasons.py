@@ -282,11 +282,14 @@ def _repeated(runs: Sequence[JudgedRun], repeats: Mapping[str, int]) -> list[Rea
     if not own:
         return []
     seeds = sorted({repeats[run.id] for run in own} | {run.seed for run in own})
-    why = "the same record twice, or a" if own[0].trainer == IMPORTED else "the"
-    verb = "does not use its seed" if own[0].trainer != IMPORTED else "that does not use its seed"
+    why = ": the trainer does not use its seed"
+    if own[0].trainer == IMPORTED:
+        why = ": the same record twice, or a trainer that does not use its seed"
+    if not all(r.is_at_its_end for r in runs):
+        why = f" up to step {max(r.step or 0 for r in runs)}"
     text = (
         f"seeds {listed([str(seed) for seed in seeds])} give the same curves to the bit and count "
-        f"{'once' if len(own) == len(seeds) - 1 else 'once each'}: {why} trainer {verb}"
+        f"{'once' if len(own) == len(seeds) - 1 else 'once each'}{why}"
     )
     return [((WARN, 0.0, 440), text)]
 

@@ -33,19 +33,21 @@ class Twin:
     """At how many."""
 
 
-def twin_of(data: StudyData, variant: str, at_step: int) -> Twin | None:
+def twin_of(data: StudyData, variant: str) -> Twin | None:
     """Return the first variant before this one, the baseline before all, that it equals.
 
-    Every curve that both have is compared to the last bit, up to the last step that both reached.
+    Every curve that both have is compared to the last bit, up to the last step that both reached,
+    wherever the study is compared: what differs later has an effect. Runs that ended at different
+    steps are no twins.
     """
     order = sorted(data.names, key=lambda name: name != data.baseline)
     for other in order[: order.index(variant)]:
-        if found := _compare(data, other, variant, at_step):
+        if found := _compare(data, other, variant):
             return found
     return None
 
 
-def _compare(data: StudyData, other: str, variant: str, at_step: int) -> Twin | None:
+def _compare(data: StudyData, other: str, variant: str) -> Twin | None:
     changes = changes_between(data, other, variant)
     # A run that has not begun says nothing yet. Runs that were trained with one config, as those of
     # early databases, say nothing of what the change does.
@@ -55,10 +57,10 @@ def _compare(data: StudyData, other: str, variant: str, at_step: int) -> Twin | 
         for run in data.runs_of(variant)
         if run.step and run.seed in theirs and run.config != theirs[run.seed].config
     ]
-    if not changes or not pairs:
+    if not changes or not pairs or any(map(end_apart, pairs)):
         return None
     telling = _telling(data)
-    counts = [equal_curves(data, telling, pair, at_step) for pair in pairs]
+    counts = [equal_curves(data, telling, pair) for pair in pairs]
     if not all(counts):
         return None
     return Twin(other=other, changes=changes, curves=min(counts), seeds=len(pairs))
@@ -76,13 +78,27 @@ def changes_between(
     )
 
 
-def equal_curves(data: StudyData, keys: Sequence[str], runs: tuple[Run, Run], at_step: int) -> int:
+def end_apart(runs: tuple[Run, Run]) -> bool:
+    """Whether two runs have ended at different steps: the shorter says nothing of the rest."""
+    return all(run.state.is_finished for run in runs) and runs[0].step != runs[1].step
+
+
+def equal_curves(
+    data: StudyData, keys: Sequence[str], runs: tuple[Run, Run], at_step: int | None = None
+) -> int:
     """Return how many of the curves both runs have, 0 as soon as one differs.
 
     Also 0 where they say nothing: no curve moves, or one of the runs has not begun.
+
+    Args:
+        data: What they logged.
+        keys: Of the curves.
+        runs: The two.
+        at_step: Where to stop; None for the last step that both reached.
     """
     first, second = runs
-    last = min(at_step, first.step or 0, second.step or 0)
+    last = min(first.step or 0, second.step or 0)
+    last = last if at_step is None else min(last, at_step)
     if last == 0:
         return 0
     shared = [
@@ -99,15 +115,25 @@ def equal_curves(data: StudyData, keys: Sequence[str], runs: tuple[Run, Run], at
     return len(shared) if any(len(set(one.values)) > 1 for one, _ in shared) else 0
 
 
-def changes_nothing(data: StudyData, variant: str, at_step: int) -> bool:
+def changes_nothing(data: StudyData, variant: str) -> bool:
     """Whether every run of a variant is, to the bit, the baseline's run at its seed."""
-    theirs = {run.seed: run for run in data.runs_of(data.baseline)}
-    runs = data.runs_of(variant)
     telling = _telling(data)
-    return bool(runs) and all(
-        run.seed in theirs and equal_curves(data, telling, (theirs[run.seed], run), at_step)
-        for run in runs
+    pairs = _with_baseline(data, variant)
+    return bool(pairs) and all(
+        pair and not end_apart(pair) and equal_curves(data, telling, pair) for pair in pairs
     )
+
+
+def has_other_length(data: StudyData, variant: str) -> bool:
+    """Whether a run of a variant ended at another step than the baseline's run at its seed."""
+    return any(pair and end_apart(pair) for pair in _with_baseline(data, variant))
+
+
+def _with_baseline(data: StudyData, variant: str) -> list[tuple[Run, Run] | None]:
+    theirs = {run.seed: run for run in data.runs_of(data.baseline)}
+    return [
+        (theirs[run.seed], run) if run.seed in theirs else None for run in data.runs_of(variant)
+    ]
 
 
 def _telling(data: StudyData) -> Sequence[str]:

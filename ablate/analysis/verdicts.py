@@ -18,7 +18,7 @@ from ablate.analysis.contrasts import Contrast
 from ablate.analysis.judged import JudgedRun, judged_runs, most
 from ablate.analysis.reasons import reasons_for, reasons_without_points
 from ablate.analysis.study_data import StudyData
-from ablate.analysis.twins import changes_nothing
+from ablate.analysis.twins import changes_nothing, has_other_length
 
 
 class Verdict(StrEnum):
@@ -74,7 +74,7 @@ def judge(
         return VariantVerdict(
             variant=variant, verdict=verdict, reasons=reasons_without_points(runs)
         )
-    verdict = _verdict(data, variant, at_step, runs, contrasts, baseline_failed)
+    verdict = _verdict(data, variant, runs, contrasts, baseline_failed)
     reasons = reasons_for(
         data,
         at_step,
@@ -84,14 +84,15 @@ def judge(
         baseline_failed=baseline_failed,
     )
     return VariantVerdict(
-        variant=variant, verdict=verdict, reasons=reasons or (_default_reason(data, verdict),)
+        variant=variant,
+        verdict=verdict,
+        reasons=reasons or (_default_reason(data, variant, verdict, at_step),),
     )
 
 
 def _verdict(
     data: StudyData,
     variant: str,
-    at_step: int,
     runs: Sequence[JudgedRun],
     contrasts: Mapping[str, Contrast],
     baseline_failed: bool,
@@ -102,9 +103,11 @@ def _verdict(
     if by_runs is not None:
         return by_runs
     has_targets = any(r.statuses for r in runs)
-    is_same = variant != data.baseline and changes_nothing(data, variant, at_step)
-    if is_same or (found == {"equal"} and not has_targets):
+    if variant != data.baseline and changes_nothing(data, variant):
         return Verdict.NO_EFFECT
+    if found == {"equal"} and not has_targets:
+        is_cut = has_other_length(data, variant)
+        return Verdict.NOT_JUDGED if is_cut else Verdict.NO_EFFECT
     if has_targets or "better" in found:
         return Verdict.PASSED
     is_compared = any(c.difference is not None for c in contrasts.values())
@@ -130,8 +133,11 @@ def _by_runs(data: StudyData, runs: Sequence[JudgedRun], *, is_worse: bool) -> V
     return None if is_whole else Verdict.UNRESOLVED
 
 
-def _default_reason(data: StudyData, verdict: Verdict) -> str:
+def _default_reason(data: StudyData, variant: str, verdict: Verdict, at_step: int) -> str:
+    ends = [run.step or 0 for run in data.runs_of(variant)]
     match verdict:
+        case Verdict.NO_DATA if max(ends) < at_step:
+            return f"no run reached step {at_step}, the furthest ended at {max(ends)}"
         case Verdict.NO_EFFECT:
             return f"every curve is that of {data.baseline} to the bit"
         case Verdict.NO_DATA:

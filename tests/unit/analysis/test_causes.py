@@ -295,3 +295,19 @@ def test_a_collapse_of_an_old_trainer_is_told_from_its_forces():
     data = make_scale_fix(phases={"phase_a": COLLAPSE})
 
     assert names(causes_of(data, "phase_a", 700)) == ["terms pull quieter"]
+
+
+def test_what_differs_only_later_has_an_effect_wherever_it_is_compared():
+    same = [3.0, 2.0, 1.0]
+    data = make_data(
+        {
+            "base": {0: {"train/loss/l1": [*same, 0.5]}},
+            "late": {0: {"train/loss/l1": [*same, 0.4]}},
+            "short": {0: {"train/loss/l1": same}},
+        },
+        every=10,
+    )
+    data = with_configs(data, base={"gan": 0}, late={"gan": 1}, short={"steps": 20})
+
+    assert causes_of(data, "late", 20) == ()
+    assert causes_of(data, "short", 20) == ()

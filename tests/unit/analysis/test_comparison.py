@@ -471,3 +471,24 @@ def test_trained_variants_with_one_stored_config_are_told():
     assert note not in compare(data).notes
     queued = [dataclasses.replace(run, attempts=0) for run in alike]
     assert note not in compare(dataclasses.replace(data, runs=tuple(queued))).notes
+
+
+def test_variant_that_ended_early_is_said_to_hold_the_others_back_and_has_no_effect_to_show():
+    curves = {0: [3.0, 2.0, 1.5, 1.2], 1: [3.1, 2.1, 1.6, 1.3]}
+    data = make_data(
+        {
+            "base": {seed: {KEY: curve} for seed, curve in curves.items()},
+            "short": {seed: {KEY: curve[:2]} for seed, curve in curves.items()},
+        },
+        every=10,
+        spec={"metrics": {KEY: "min"}},
+    )
+
+    comparison = compare(data)
+
+    assert comparison.preview == "up to step 10 only: short ended there, others went on to 30"
+    assert comparison.row("short").verdict == "not judged"
+    assert compare(data, at_step=30).row("short").reasons == (
+        "no run reached step 30, the furthest ended at 10",
+    )
+    assert compare(data, at_step=10).preview is None
