@@ -105,8 +105,9 @@ class Sources:
 
         Raises:
             NotFoundError: If there is none of that name.
-            TrainerError: If it is no Python; with file and line.
+            TrainerError: If it is no Python, with file and line; if Python takes another for it.
         """
+        self._refuse_hidden(name.partition(".")[0])
         found = self._read(name)
         if found is None:
             beside = [path.stem for path in self._project.glob("*.py")]
@@ -115,6 +116,23 @@ class Sources:
             near = close if close and "did you mean" in close else hint
             raise NotFoundError(f"there is no module '{name}'", hint=near)
         return found
+
+    def _refuse_hidden(self, top: str) -> None:
+        """Refuse a module of the project in whose place Python imports another of that name."""
+        own = _within(self._project, top)
+        if own is None:
+            return
+        if top == "ablate" or (top in sys.stdlib_module_names and top in sys.modules):
+            whose = "this tool" if top == "ablate" else "a module of Python"
+            hint = f"rename {'the folder ' + top if own.name == '__init__.py' else own.name}"
+            raise TrainerError(
+                f"'{top}' is the name of {whose}, which goes before yours", hint=hint
+            )
+        if not own.is_file() and _installed(top):
+            raise TrainerError(
+                f"'{top}' is the name of an installed package, which goes before your folder",
+                hint=f"add {top}/__init__.py",
+            )
 
     def reached_from(self, name: str) -> tuple[Module, ...]:
         """Return a module and every module of the user's that it imports, directly or not."""
@@ -196,7 +214,9 @@ def _parse(name: str, path: Path) -> Module:
 def find_source(name: str, project: Path) -> Path | None:
     """Return the file of a module without importing it or its packages, None if there is none."""
     top, *rest = name.split(".")
-    place = _within(project, top) or _installed(top)
+    place = _within(project, top)
+    if place is None or not place.is_file():  # a package goes before a folder that is none
+        place = _installed(top) or place
     for part in rest:
         if place is None or place.name != "__init__.py":
             return None

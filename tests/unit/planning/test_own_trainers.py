@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.errors import AblateError, NotFoundError, StudyFileError
+from ablate.errors import AblateError, NotFoundError, StudyFileError, TrainerError
 from ablate.planning.document import parse_document
 from ablate.planning.notes import plan_notes
 from ablate.planning.plan import make_plan
@@ -344,3 +344,46 @@ def test_digest_is_of_the_code_wherever_it_lies(
 
     is_equal = Sources(here).digest("mine") == Sources(there).digest("mine")
     assert is_equal is is_same
+
+
+@pytest.mark.parametrize(
+    ("files", "name", "told", "hint"),
+    [
+        ({"json.py": TRAIN}, "json", "'json' is the name of a module of Python", "rename json.py"),
+        ({"ablate.py": TRAIN}, "ablate", "'ablate' is the name of this tool", "rename ablate.py"),
+        (
+            {"random/__init__.py": TRAIN},
+            "random",
+            "'random' is the name of a module of Python",
+            "rename the folder random",
+        ),
+        (
+            {"trainer/mine.py": TRAIN},
+            "trainer.mine",
+            "'trainer' is the name of an installed package",
+            "add trainer/__init__.py",
+        ),
+    ],
+)
+def test_module_in_whose_place_python_takes_another_is_refused(
+    tmp_path: Path, files: dict[str, str], name: str, told: str, hint: str
+) -> None:
+    for place, text in files.items():
+        path = tmp_path / place
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+
+    with pytest.raises(TrainerError, match=told) as caught:
+        load_trainer(f"{name}:train", tmp_path)
+
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize("place", ["trainer.py", "trainer/__init__.py", "utils.py", "yours/a.py"])
+def test_modules_of_the_project_go_before_installed_ones(tmp_path: Path, place: str) -> None:
+    path = tmp_path / place
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(TRAIN)
+    name = place.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+    assert load_trainer(f"{name}:train", tmp_path).train == f"{name}:train"
