@@ -75,6 +75,7 @@ class RunContext:
         """Whether a name of the last step is not its metric key."""
         self._key_of: dict[str, str] = {}
         """Name as logged -> metric key, for those that were checked."""
+        self._name_of: dict[str, str] = {}
         self._rounded: set[str] = set()
         """Keys of which it was told that a double does not hold them exactly."""
         self._on_device = DeviceLog(self._write_any)
@@ -361,13 +362,13 @@ class RunContext:
     def _check_keys(self, names: tuple[str, ...]) -> None:
         for name in names:
             if name not in self._key_of:
-                self._key_of[name] = self._check_key(name)
-        keys = [self._key_of[name] for name in names]
-        if len(set(keys)) < len(keys):
-            twice = next(key for key in keys if keys.count(key) > 1)
-            both = " and ".join(f"'{n}'" for n in names if self._key_of[n] == twice)
-            raise ValueError(f"{both} are one metric, {twice}; give one of them another name")
-        self._keys, self._renamed = names, tuple(keys) != names
+                key = self._check_key(name)
+                if (other := self._name_of.setdefault(key, name)) != name:
+                    both = f"'{other}' and '{name}' are one metric, {key}"
+                    raise ValueError(f"{both}; give one of them another name")
+                self._key_of[name] = key
+        self._keys = names
+        self._renamed = any(self._key_of[name] != name for name in names)
 
     def _check_key(self, name: str) -> str:
         """Return the metric key of a name; see `ablate.keys`."""

@@ -30,7 +30,7 @@ def is_device_number(value: Any) -> bool:
     torch = torch_module()
     if torch is None or not isinstance(value, torch.Tensor) or not is_on_device(value):
         return False
-    return value.numel() == 1 and not value.is_complex()
+    return value.numel() == 1 and not value.is_complex() and not value.is_meta
 
 
 def is_on_device(tensor: Any) -> bool:

@@ -57,22 +57,13 @@ def _open_spool(job: Job, on_step: Callable[[], None], warn: Callable[[str], Non
 
 def _train(job: Job, context: RunContext, stop: StopSignal, *, is_guest: bool) -> Ending:
     try:
-        train = _load(job)
-        context.note_code()
-        _refuse_unrun(job.train, train(_as_annotated(train, job.config), context))
-        if stop.is_taken:
-            context.tell_stop(ASKED)
+        return _trained(job, context, stop)
     except Diverged as error:
         _save_points(context)
         return Ending(state=AttemptState.DIVERGED, reason=str(error))
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt) and is_guest and not stop.is_taken:
+        if isinstance(error, KeyboardInterrupt) and is_guest:
             raise
-        if isinstance(error, SystemExit | KeyboardInterrupt) and stop.has_come:
-            context.tell_stop(ASKED)  # some libraries leave so when the signal comes
-            return context.ending
-        if isinstance(error, SystemExit) and error.code in (None, 0):
-            return context.ending
         if context.is_stopping and is_full(error):
             return Ending(state=AttemptState.PAUSED, reason=f"{ASKED} while its disk was full")
         _save_points(context)
@@ -81,6 +72,25 @@ def _train(job: Job, context: RunContext, stop: StopSignal, *, is_guest: bool) -
             reason=_one_line(error),
             traceback="".join(traceback.format_exception(error)),
         )
+
+
+def _trained(job: Job, context: RunContext, stop: StopSignal) -> Ending:
+    """Return how the trainer ends; to leave for the signal, or without an error, is to return."""
+    try:
+        train = _load(job)
+        context.note_code()
+        _refuse_unrun(job.train, train(_as_annotated(train, job.config), context))
+        was_asked = stop.is_taken
+    except KeyboardInterrupt:
+        was_asked = stop.is_taken
+        if not was_asked:
+            raise
+    except SystemExit as error:
+        was_asked = stop.has_come  # some libraries leave so behind our handler
+        if not was_asked and error.code not in (None, 0):
+            raise
+    if was_asked:
+        context.tell_stop(ASKED)
     return context.ending
 
 

@@ -15,6 +15,7 @@ from ablate.artifacts import artifacts_of
 from ablate.domain import AttemptState, Checkpoint
 from ablate.execution.context import RunContext
 from ablate.execution.job import Job
+from ablate.execution.tensors import DeviceLog
 from ablate.execution.worker import run_job
 from ablate.protocol import Run
 from ablate.rules import Guard
@@ -287,6 +288,8 @@ def test_names_become_keys_by_the_rule_of_imports(tmp_path: Path) -> None:
         "a/b",
         "import/scalar/Acc_Top",
     )
+    with pytest.raises(ValueError, match="'val_loss' and 'valid_loss' are one metric"):
+        attempt.context.log({"valid_loss": 1.0}, 3)
     with pytest.raises(ValueError, match="'val_loss' and 'valid/scalar/loss' are one metric"):
         attempt.context.log({"val_loss": 1.0, "valid/scalar/loss": 2.0}, 3)
 
@@ -466,3 +469,26 @@ def test_machine_is_not_measured_before_its_time(tmp_path: Path) -> None:
             attempt.context.log({"train/loss/l1": 0.5}, step)
 
         assert {key for log in attempt.read().logs for key in log.keys} == {"train/loss/l1"}
+
+
+def test_what_a_device_says_at_the_end_fails_the_run_by_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_log: DeviceLog) -> None:
+        raise RuntimeError("device-side assert triggered")
+
+    monkeypatch.setattr(DeviceLog, "flush", fails)
+    job = make_job(tmp_path, train=f"{__name__}:logs_once")
+    job.write()
+
+    run_job(job)
+
+    with SpoolReader(job.spool) as reader:
+        ending = reader.read().ending
+    assert ending is not None
+    assert ending.state is AttemptState.FAILED
+    assert ending.reason == "RuntimeError: device-side assert triggered"
+
+
+def logs_once(_config: Any, run: Run) -> None:
+    run.log({"a/b": 1.0}, 1)
