@@ -7,6 +7,7 @@ Python.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
 import subprocess
@@ -18,6 +19,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import CodeType
 from typing import Any
+
+ABSENT_MEANS = "ABSENT_MEANS"
+NOT_IDENTITY = "NOT_IDENTITY"
+"""What a trainer's module declares of its keys; see `ablate.planning.declared`."""
 
 _INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 """Folders of installed packages; what lies in them is not the user's own code."""
@@ -167,9 +172,24 @@ def digest_of(path: Path, project: Path) -> ModuleDigest | None:
     return ModuleDigest(path=shown.as_posix(), text=_digest(source), logic=_logic(source))
 
 
+def without_declarations(module: ast.Module) -> ast.Module:
+    """Return a module without what it declares for planning, which trains nothing."""
+    kept = [statement for statement in module.body if not _is_declaration(statement)]
+    return ast.Module(kept, module.type_ignores)
+
+
+def _is_declaration(statement: ast.stmt) -> bool:
+    match statement:
+        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+            return name in (ABSENT_MEANS, NOT_IDENTITY)
+        case _:
+            return False
+
+
 def _logic(source: bytes) -> str:
     try:
-        return _digest(repr(_skeleton(compile(source, "module", "exec"))).encode())
+        module = without_declarations(ast.parse(source))
+        return _digest(repr(_skeleton(compile(module, "module", "exec"))).encode())
     except (SyntaxError, ValueError):
         return _digest(source)
 

@@ -20,6 +20,7 @@ from ablate.domain import Json
 from ablate.errors import TrainerError, did_you_mean
 from ablate.planning.source import Definition, Module, Sources
 from ablate.protocol import ConfigError
+from ablate.provenance import ABSENT_MEANS, NOT_IDENTITY
 
 _COLLECTIONS = {"list": [], "dict": {}, "tuple": [], "set": []}
 _NUMBER = "a number"
@@ -154,8 +155,8 @@ def read_declarations(sources: Sources, module: Module, function: str) -> Declar
     return Declarations(
         schema=_schema(sources, module, found),
         version=None if version in (None, UNKNOWN) else str(version),
-        not_identity=frozenset(map(str, _collection(module, "NOT_IDENTITY", list))),
-        absent_means=dict(_collection(module, "ABSENT_MEANS", dict)),
+        not_identity=frozenset(map(str, _collection(module, NOT_IDENTITY, list))),
+        absent_means=dict(_collection(module, ABSENT_MEANS, dict)),
     )
 
 

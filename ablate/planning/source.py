@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ablate.errors import NotFoundError, TrainerError, did_you_mean
-from ablate.provenance import is_own
+from ablate.provenance import is_own, without_declarations
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.expr
 
@@ -168,7 +168,10 @@ class Sources:
         Comments, line breaks and the folder in which the project lies do not count.
         """
         modules = sorted(self.reached_from(name), key=lambda module: module.name)
-        text = "".join(f"{module.name}\0{ast.unparse(module.tree)}\0" for module in modules)
+        text = "".join(
+            f"{module.name}\0{ast.unparse(without_declarations(module.tree))}\0"
+            for module in modules
+        )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def definition(self, module: Module, name: str) -> tuple[Module, Definition] | None:

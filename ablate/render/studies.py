@@ -11,6 +11,7 @@ from ablate.artifacts import Artifact
 from ablate.domain import IMPORTED, Json, Plan, Run, RunState, Study, Variant
 from ablate.identity import canonical_json, flatten
 from ablate.planning.diff import PlanDiff
+from ablate.provenance import ABSENT_MEANS
 from ablate.render.tables import Cell, Column, Table, Tone
 from ablate.text import counted, written
 
@@ -145,7 +146,7 @@ def _new_key_lines(diff: PlanDiff) -> list[str]:
     if diff.is_own_trainer:
         lines.append(
             "            if runs without them trained just so, say it in the trainer's module and "
-            f"they stay: ABSENT_MEANS = {dict(diff.new_keys)!r}"
+            f"they stay: {ABSENT_MEANS} = {dict(diff.new_keys)!r}"
         )
     return lines
 

@@ -42,6 +42,8 @@ def code_of(path: Path, text: str, **fields: object) -> Code:
         ("math.sqrt", "math.exp", True),
         ("def f(x)", "def f(x, y=1)", True),
         ('"c"', '"d"', True),
+        ("def f", "ABSENT_MEANS = {'y': 0}\nNOT_IDENTITY: list = ['z']\n\ndef f", False),
+        ("def f", "DEFAULTS = {'y': 0}\n\ndef f", True),
     ],
 )
 def test_logic_changes_and_comments_do_not(
