@@ -151,7 +151,8 @@ def _endings(runs: Sequence[JudgedRun]) -> list[Reason]:
         if ended:
             verb = {"stopped": f"{'was' if len(ended) == 1 else 'were'} stopped"}.get(state, state)
             steps = [run.step for run in ended if run.step is not None]
-            at = f" at step {span(steps)}" if steps else " before its first point"
+            whose = "its" if len(ended) == 1 else "their"
+            at = f" at step {span(steps)}" if steps else f" before {whose} first point"
             why = sorted({run.reason for run in ended if run.reason})
             text = f"{of_runs(len(ended), len(runs))} {verb}{at}" + (f" ({why[0]})" if why else "")
             reasons.append(((FAIL, -len(ended) / len(runs), 200 + order), text))

@@ -188,7 +188,8 @@ def _would_mix(runs: Sequence[Run], others: Collection[str]) -> bool:
 
 def _waiting(store: Store, request: Request) -> list[Run]:
     """Return the runs of the request that are not finished."""
-    names = request.studies or tuple(study.name for study in store.studies())
+    known = [study.name for study in store.studies()]
+    names = request.studies or known
     runs = {run.id: run for name in names for run in store.runs(name)}
     return [
         run
@@ -211,14 +212,15 @@ def _say_nothing_to_do(store: Store, request: Request) -> None:
     """Say why nothing is run; exit as after a run with failures where failed runs are left."""
     from ablate.render.studies import count_states
 
-    names = request.studies or tuple(study.name for study in store.studies())
+    known = [study.name for study in store.studies()]
+    names = request.studies or known
     runs = {run.id: run for name in names for run in store.runs(name)}
     chosen = [run for run in runs.values() if not request.only or run.id in request.only]
     say(f"nothing to run: {count_states(chosen)}")
     own = (run for run in chosen if run.trainer != IMPORTED)
     failed = [run for run in own if run.state is RunState.FAILED]
     if failed:
-        labels = [run.label if len(names) == 1 else f"{run.study}/{run.label}" for run in failed]
+        labels = [run.label if len(known) == 1 else f"{run.study}/{run.label}" for run in failed]
         say(f"why: ablate logs {labels[0]}")
         say(f"next: ablate retry {' '.join(labels[:_LISTED])}{' ...' * (len(labels) > _LISTED)}")
         raise typer.Exit(1)
@@ -236,7 +238,7 @@ def _work(store: Store, settings: Settings, request: Request, waiting: Sequence[
     for line in waiting_lines(waiting):
         say(line)
     received: list[int] = []
-    with mirroring(settings, is_wanted=settings.mlflow), _progress(total) as observer:
+    with mirroring(settings, is_wanted=settings.mlflow), _progress(waiting) as observer:
         summary = run_studies(store, settings, request, observer, on_signal=received.append)
     say(summary_line(summary))
     for note in _never_logged(store, request):
@@ -263,14 +265,16 @@ def _never_logged(store: Store, request: Request) -> list[str]:
     return notes
 
 
-def _progress(total: int) -> AbstractContextManager[Any]:
+def _progress(waiting: Sequence[Run]) -> AbstractContextManager[Any]:
     from rich.console import Console
 
     from ablate.render.progress import LineProgress, LiveProgress
 
+    total = len(waiting)
+    with_study = len({run.study for run in waiting}) > 1
     if sys.stderr.isatty():
-        return LiveProgress(Console(stderr=True), total)
-    return LineProgress(sys.stderr, total)
+        return LiveProgress(Console(stderr=True), total, with_study=with_study)
+    return LineProgress(sys.stderr, total, with_study=with_study)
 
 
 def _leave(

@@ -33,11 +33,17 @@ class LineProgress:
     """One line for each thing that happens, and one for each active run every 15 s.
 
     Implements `ablate.execution.progress.Observer`. Ends are counted against ``total``.
+
+    Args:
+        stream: Where to print.
+        total: How many runs wait.
+        with_study: Whether runs of several studies are among them, so that names say which.
     """
 
-    def __init__(self, stream: TextIO, total: int) -> None:
+    def __init__(self, stream: TextIO, total: int, *, with_study: bool) -> None:
         self._stream = stream
         self._total = total
+        self._with_study = with_study
         self._done = 0
         self._last = time.monotonic()
 
@@ -55,7 +61,7 @@ class LineProgress:
     def started(self, run: Run, attempt: int) -> None:
         """Say that an attempt began."""
         again = f" (attempt {attempt})" if attempt > 1 else ""
-        self._say(f"start     {run.label}{again}")
+        self._say(f"start     {_name(run, self._with_study)}{again}")
 
     def progressed(self, active: Sequence[RunProgress]) -> None:
         """Say where each run stands, now and then."""
@@ -64,14 +70,15 @@ class LineProgress:
             return
         self._last = now
         for progress in active:
-            self._say(f"run       {'  '.join(_fields(progress))}")
+            self._say(f"run       {'  '.join(_fields(progress, self._with_study))}")
 
     def ended(self, run: Run, ending: Ending) -> None:
         """Say how an attempt ended."""
         self._done += ending.state is not AttemptState.LOST  # that one is tried again
         word, _ = _MARKS[ending.state]
         reason = f": {ending.reason}" if ending.reason else ""
-        self._say(f"{word:<9} {run.label} [{self._done}/{self._total}]{reason}")
+        name = _name(run, self._with_study)
+        self._say(f"{word:<9} {name} [{self._done}/{self._total}]{reason}")
 
     def noted(self, text: str) -> None:
         """Say something else."""
@@ -84,12 +91,13 @@ class LineProgress:
 class LiveProgress:
     """A table of the active runs that is redrawn, with the ends scrolling above it.
 
-    Implements `ablate.execution.progress.Observer`.
+    Implements `ablate.execution.progress.Observer`; the arguments are those of `LineProgress`.
     """
 
-    def __init__(self, console: Console, total: int) -> None:
+    def __init__(self, console: Console, total: int, *, with_study: bool) -> None:
         self._console = console
         self._total = total
+        self._with_study = with_study
         self._done = 0
         self._live = Live(console=console, refresh_per_second=4, transient=True)
 
@@ -114,7 +122,7 @@ class LiveProgress:
         for name, justify in _COLUMNS:
             table.add_column(name, justify=justify, no_wrap=True)
         for progress in active:
-            table.add_row(*(Text(field) for field in _fields(progress)))
+            table.add_row(*(Text(field) for field in _fields(progress, self._with_study)))
         table.caption = Text(f"{self._done} of {self._total} runs done", style="dim")
         table.caption_justify = "left"
         self._live.update(table)
@@ -123,7 +131,7 @@ class LiveProgress:
         """Print how an attempt ended above the table."""
         self._done += ending.state is not AttemptState.LOST  # that one is tried again
         word, style = _MARKS[ending.state]
-        line = Text.assemble((f"{word:<9}", style), " ", run.label)
+        line = Text.assemble((f"{word:<9}", style), " ", _name(run, self._with_study))
         if ending.reason:
             line.append(f"  {ending.reason}", style="dim")
         self._console.print(line)
@@ -143,7 +151,12 @@ _COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
 )
 
 
-def _fields(progress: RunProgress) -> list[str]:
+def _name(run: Run, with_study: bool) -> str:
+    return f"{run.study}/{run.label}" if with_study else run.label
+
+
+def _fields(progress: RunProgress, with_study: bool) -> list[str]:
+    run = progress.run
     end = "" if progress.steps is None else f"/{progress.steps}"
     speed = "" if progress.steps_per_s is None else f"{progress.steps_per_s:.1f} steps/s"
     metric = ""
@@ -151,8 +164,8 @@ def _fields(progress: RunProgress) -> list[str]:
         metric = f"{progress.metric} {progress.value:.4g}"
     eta = "" if progress.eta_s is None else f"ETA {_duration(progress.eta_s)}"
     return [
-        progress.run.variant,
-        f"s{progress.run.seed}",
+        f"{run.study}/{run.variant}" if with_study else run.variant,
+        f"s{run.seed}",
         f"{progress.step}{end}",
         speed,
         metric,

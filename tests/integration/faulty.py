@@ -191,7 +191,7 @@ def _run(project: FaultyProject, executor: str, faults: str, of_trainer: str) ->
     settings = Settings(project=project.folder, db_url=project.url, mlflow=False)
     request = Request(executor=executor, workers=1, devices=parse_devices("cpu"))
     with closing(open_store(project.url)) as store:
-        run_studies(store, settings, request, LineProgress(output, 1))
+        run_studies(store, settings, request, LineProgress(output, 1, with_study=False))
     if executor == "inline":
         (project.folder / "calls.json").write_text(json.dumps(armed.calls))
 

@@ -232,3 +232,21 @@ def test_a_fresh_process_serves_each_attempt_and_threads_are_divided(project: Pr
     assert len({event["pid"] for event in seen}) == 4
     assert {event["threads"] for event in seen} == {1}
     assert {event["device"] for event in seen} == {"cpu"}
+
+
+def test_runs_of_several_studies_are_named_with_theirs(project: Project) -> None:
+    for name, steps in (("one", 9), ("two", 10)):
+        text = STUDY.replace("study: toy", f"study: {name}").replace("seeds: 2", "seeds: 1")
+        text = text.replace("steps: 200", f"steps: {steps}, raise_at: 5")
+        project.write(f"studies/{name}.yaml", text)
+        project.ablate("study", "create", name)
+
+    told = project.ablate("run", code=1)
+
+    assert "start     one/fast-s0\n" in told
+    assert "failed    two/slow-s0 [" in told
+    hint = project.ablate("run", "two", code=1)
+    assert "next: ablate retry two/slow-s0 two/fast-s0" in hint
+    project.ablate("retry", "two/slow-s0", "two/fast-s0")
+    states = "SELECT state, count(*) FROM runs GROUP BY 1 ORDER BY 1"
+    assert project.rows(states) == [("failed", 2), ("queued", 2)]
