@@ -1,9 +1,17 @@
-"""CSV files with a header: comma, semicolon or tab, whichever the header has most of."""
+"""CSV files with a header: comma, semicolon or tab, whichever the header has most of.
+
+Two layouts hold several runs, or a part of one, in a way of their own: what W&B exports of a chart
+(``Step``, ``run - metric``, ``run - metric__MIN``, ``run - metric__MAX``), and what TensorBoard
+downloads of a curve (``run-NAME-tag-TAG.csv`` with ``Wall time``, ``Step``, ``Value``).
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from ablate.errors import UsageError
@@ -24,32 +32,126 @@ def read(request: Request) -> Reading:
 def _read(request: Request, path: Path) -> Reading:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
+            before, begin = _header(file)
+            first = begin[0] if begin else ""
             if not first and request.root.is_dir():
                 return Reading(runs=[empty_run(request, "csv", path)])
             if not first.strip():
                 raise UsageError(f"{path} is empty", hint="the first line must name the columns")
-            file.seek(0)
-            lines = _Lines(file)
+            lines = _Lines(chain(begin, file))
             mark = max(",;\t", key=first.count)
             rows = csv.reader(lines, delimiter=mark, skipinitialspace=True)
             columns = _names(next(rows))
-            reader = RowReader(request, "csv", path, columns)
+            layout = _layout(path, columns)
+            reader = RowReader(request, "csv", path, layout.columns)
             for cells in rows:
                 if reader.is_header(cells):
                     columns = _names(cells)
-                    reader.take_header(columns)
+                    layout = _layout(path, columns)
+                    reader.take_header(layout.columns)
                 elif cells:
-                    _take(reader, columns, cells, f"{path}, line {rows.line_num}")
+                    place = f"{path}, line {before + rows.line_num}"
+                    for row in layout.rows(_named(reader, columns, cells, place)):
+                        reader.take(row)
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path} cannot be read as CSV: {error}") from error
     if lines.has_cut:
         reader.reading.counts.skip("cut: the last line has no end")
         reader.reading.notes.append(
-            f"{path}: the last line ({rows.line_num + 1}) has no line end, so it may be cut and "
-            "was left out; add a line end if it is whole"
+            f"{path}: the last line ({before + rows.line_num + 1}) has no line end, so it may be "
+            "cut and was left out; add a line end if it is whole"
         )
-    return reader.finish()
+    return layout.settled(reader.finish())
+
+
+def _header(file: Iterable[str]) -> tuple[int, list[str]]:
+    """Return how many lines stand before the header, and the lines from there that were read.
+
+    Lines that begin with ``#`` are comments, as the first of a monitor of Stable Baselines; the
+    last of them is the header where numbers follow it.
+    """
+    comment = ""
+    for number, line in enumerate(file):
+        if line.startswith("#"):
+            comment = line.lstrip("# ")
+        elif comment and re.match(r"[-+.\d]", line):
+            return number - 1, [comment, line]
+        else:
+            return number, [line]
+    return 0, [comment] if comment else []
+
+
+class _Layout:
+    """Rows as they stand in the file."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = columns
+
+    def rows(self, row: Mapping[str, str]) -> Iterable[Mapping[str, str]]:
+        """Return the rows of runs that a row of the file holds."""
+        return (row,)
+
+    def settled(self, reading: Reading) -> Reading:
+        """Return what was read, its runs named as the layout names them."""
+        return reading
+
+
+class _Chart(_Layout):
+    """What W&B exports of a chart: a row has the values of all its runs."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._places = {c: p for c in columns if (p := _of_chart(c, columns))}
+        own = [c for c in columns if c not in self._places and not c.endswith(_BOUNDS)]
+        metrics = dict.fromkeys(metric for _, metric in self._places.values())
+        super().__init__(["run", *own, *metrics])
+
+    def rows(self, row: Mapping[str, str]) -> Iterable[Mapping[str, str]]:
+        """Return a row for each run that has a value."""
+        shared = {c: v for c, v in row.items() if c in self.columns}
+        runs: dict[str, dict[str, str]] = {}
+        for column, (run, metric) in self._places.items():
+            if value := row.get(column, ""):
+                runs.setdefault(run, {"run": run, **shared})[metric] = value
+        return runs.values()
+
+
+class _Curve(_Layout):
+    """What TensorBoard downloads of a curve: its file's name says of which run, and the tag."""
+
+    def __init__(self, columns: Sequence[str], run: str, tag: str) -> None:
+        super().__init__(["run", *(tag if c == "Value" else c for c in columns)])
+        self._run, self._tag = run, tag
+
+    def rows(self, row: Mapping[str, str]) -> Iterable[Mapping[str, str]]:
+        """Return the row with its run and its tag."""
+        value = {self._tag: row.get("Value", "")}
+        return ({"run": self._run, **{c: v for c, v in row.items() if c != "Value"}, **value},)
+
+    def settled(self, reading: Reading) -> Reading:
+        """Give the curves of a run one id."""
+        for index, run in enumerate(reading.runs):
+            folder = run.source.partition("#")[0].removeprefix("csv:").rpartition("/")[0]
+            source = f"csv:{'/'.join(filter(None, [folder, f'run-{self._run}']))}"
+            reading.runs[index] = replace(run, source=source)
+        return reading
+
+
+_BOUNDS = ("__MIN", "__MAX")
+_CURVE = ["Wall time", "Step", "Value"]
+
+
+def _layout(path: Path, columns: Sequence[str]) -> _Layout:
+    if any(_of_chart(column, columns) for column in columns):
+        return _Chart(columns)
+    named = re.fullmatch(r"run-(.+)-tag-(.+)", path.stem)
+    return _Curve(columns, *named.groups()) if named and columns == _CURVE else _Layout(columns)
+
+
+def _of_chart(column: str, columns: Sequence[str]) -> tuple[str, str] | None:
+    """Return run and metric of a column that has its bounds beside it."""
+    run, sign, metric = column.rpartition(" - ")
+    has_bounds = all(f"{column}{bound}" in columns for bound in _BOUNDS)
+    return (run, metric) if sign and has_bounds else None
 
 
 class _Lines:
@@ -71,8 +173,10 @@ def _names(cells: list[str]) -> list[str]:
     return [cell.strip() for cell in cells]
 
 
-def _take(reader: RowReader, columns: list[str], cells: list[str], place: str) -> None:
-    """Take a row: empty cells beyond the last column say nothing, others have no name."""
+def _named(
+    reader: RowReader, columns: list[str], cells: list[str], place: str
+) -> Mapping[str, str]:
+    """Return a row: empty cells beyond the last column say nothing, others have no name."""
     surplus = cells[len(columns) :]
     if any(cell.strip() for cell in surplus):
         raise UsageError(
@@ -82,4 +186,4 @@ def _take(reader: RowReader, columns: list[str], cells: list[str], place: str) -
     missing = len(columns) - len(cells)
     if missing > 0:
         reader.reading.counts.skip("missing at the end of a shorter row", missing)
-    reader.take(dict(zip(columns, cells, strict=False)))
+    return dict(zip(columns, cells, strict=False))

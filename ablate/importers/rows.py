@@ -43,6 +43,7 @@ _FIRST_MOMENT = 1e8
 """Unix seconds of 1973: what is smaller is no time at which anything was logged."""
 _LISTED = 3
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf|infinity)", re.I)
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+([eE][-+]?\d+)?")
 
 
 class RowReader:
@@ -101,7 +102,8 @@ class RowReader:
             if value is None or value == "":
                 points.counts.skip("empty")
             elif number is None:
-                points.counts.skip("not a number")
+                has_comma = _DECIMAL_COMMA.fullmatch(str(value).strip())
+                points.counts.skip("with a decimal comma" if has_comma else "not a number")
             elif step is None:
                 points.counts.skip("without a step that is a whole number")
             else:
@@ -245,6 +247,9 @@ def _roles(columns: list[str], typed: Mapping[str, str], where: str) -> dict[str
             )
         roles[column] = role
     lower = {column.lower(): column for column in reversed(columns)}
+    last = {name.rpartition("/")[2]: column for name, column in lower.items()}
+    if not any(name in lower for name in _ALIASES["step"]):  # `time/total_timesteps`
+        lower |= {name: last[name] for name in _ALIASES["step"] if name in last}
     for role, names in _ALIASES.items():
         found = next((lower[n] for n in names if n in lower and lower[n] not in roles), None)
         if role not in roles.values() and found is not None:

@@ -2,7 +2,8 @@
 
 A line counts if it says a step and a value. The step stands behind ``step``, ``iter`` or
 ``iteration``, else ``epoch``; in ``Epoch: [3][ 10/500]`` it is counted over the epochs. A value is
-a name and a number with ``:``, ``=`` or a blank between them. For other lines there is
+a name and a number with ``:``, ``=`` or a blank between them. Where no line has both, a line as
+``Epoch 3/10`` says the step of those behind it, as Keras prints it. For other lines there is
 ``--pattern``.
 """
 
@@ -31,8 +32,15 @@ _OF_EPOCH = re.compile(
 )
 _STEPS = tuple(
     re.compile(rf"\b(?:{words})\b[\s:=#\[(]*{_COUNT}(?:\s*/\s*{_COUNT})?[\])]?", re.I)
-    for words in (r"global[ _]?step", r"steps?", r"iterations?|iters?|it", r"epochs?|ep")
+    for words in (
+        r"global[ _]?step",
+        r"num_updates",
+        r"steps?",
+        r"iterations?|iters?|it",
+        r"epochs?|ep",
+    )
 )
+_EPOCH_ALONE = re.compile(rf"[\W_]*epochs?[\s:#\[(]*{_COUNT}(?:\s*/\s*{_COUNT})?[\W_]*", re.I)
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)(?![a-z])"
 _WORD = r"[A-Za-z_][\w./@-]*"
 _PAIR = re.compile(
@@ -67,15 +75,17 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _read(request: Request, path: Path) -> Reading:
-    points = Points(time=path.stat().st_mtime)
-    lines = _typed if request.pattern else _found
-    used = 0
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for step, values, time in lines(request, file, points):
-            used += 1
-            for name, value in values:
-                points.add(name, step, value, time)
-    if not used:
+    for lines in (_typed,) if request.pattern else (_found, _below_epochs):
+        points = Points(time=path.stat().st_mtime)
+        used = 0
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for step, values, time in lines(request, file, points):
+                used += 1
+                for name, value in values:
+                    points.add(name, step, value, time)
+        if used:
+            break
+    else:
         raise UsageError(
             f"{path} has no line with a step and a value",
             hint="say how its lines look with --pattern, a regular expression with named groups",
@@ -139,6 +149,19 @@ def _found(request: Request, lines: Iterator[str], points: Points) -> Iterator[_
         rest = f"{text[: found.start()]} ; {text[found.end() :]}"
         if values := list(_values(rest, points)):
             yield step, values, _time(moment)
+
+
+def _below_epochs(request: Request, lines: Iterator[str], points: Points) -> Iterator[_Line]:
+    """Yield what lines say behind one that says the epoch alone."""
+    epoch: int | None = None
+    for line in lines:
+        text = _ANSI.sub("", line)
+        moment = _MOMENT.search(text)
+        text = _NOISE.sub(" ", _MOMENT.sub(" ", text))
+        if found := _EPOCH_ALONE.fullmatch(text):
+            epoch = _whole(found[1])
+        elif epoch is not None and (values := list(_values(text, points))):
+            yield epoch, values, _time(moment)
 
 
 def _whole(text: str) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ablate.errors import UsageError
-from tests.unit.importers.reading import points, read, total
+from tests.unit.importers.reading import points, points_of, read, runs_in, total
 
 
 def write(folder: Path, text: str) -> Path:
@@ -152,3 +152,69 @@ def test_time_that_a_step_took_is_a_metric_and_no_moment(tmp_path) -> None:
     assert points(read(moments)) == {("import/scalar/loss", 1): (2.0, 1700000000.5)}
     typed = write(tmp_path, "step,loss,time\n1,2,0.5\n")
     assert points(read(typed, "time=time")) == {("import/scalar/loss", 1): (2.0, 0.5)}
+
+
+def test_chart_of_wandb_is_a_run_for_each_name_without_its_bounds(tmp_path: Path) -> None:
+    path = tmp_path / "wandb_export.csv"
+    bounds = [
+        f"{run} - train/loss{bound}"
+        for run in ("dawn-12", "a - b")
+        for bound in ("", "__MIN", "__MAX")
+    ]
+    rows = ["0,1.0,0.9,1.1,2.0,2,2", "10,0.5,0.5,0.5,,,", "20,0.25,0,1,1.5,1,2"]
+    path.write_text("\n".join([",".join(["Step", *bounds]), *rows, ""]))
+
+    reading = read(path)
+
+    assert [run.title for run in reading.runs] == ["dawn-12", "a - b"]
+    found = [{place: v for place, (v, _) in points(reading, i).items()} for i in (0, 1)]
+    key = "train/scalar/loss"
+    assert found[0] == {(key, 0): 1.0, (key, 10): 0.5, (key, 20): 0.25}
+    assert found[1] == {(key, 0): 2.0, (key, 20): 1.5}
+
+
+def test_names_with_a_dash_and_no_bounds_are_metrics(tmp_path: Path) -> None:
+    path = write(tmp_path, "step,a - b\n1,2\n")
+
+    assert values(path) == {("import/scalar/a_-_b", 1): 2.0}
+
+
+def test_curves_of_tensorboard_with_one_name_are_one_run(tmp_path: Path) -> None:
+    for run, tag, value in (("x", "train_loss", 1), ("x", "val_loss", 2), ("y", "train_loss", 3)):
+        text = f"Wall time,Step,Value\n1700000000.5,0,{value}\n1700000001.5,10,{value / 2}\n"
+        (tmp_path / f"run-{run}-tag-{tag}.csv").write_text(text)
+
+    x, y = runs_in(tmp_path)
+
+    assert (x.title, y.title) == ("x", "y")
+    assert {place: v for place, (v, _) in points_of(x).items()} == {
+        ("train_loss", 0): 1.0,
+        ("train_loss", 10): 0.5,
+        ("val_loss", 0): 2.0,
+        ("val_loss", 10): 1.0,
+    }
+    assert points_of(y)["train_loss", 10] == (1.5, 1700000001.5)
+
+
+def test_comments_stand_above_a_header_or_are_it(tmp_path: Path) -> None:
+    monitor = write(tmp_path, '#{"t_start": 1.5, "env": "x"}\nstep,r\n1,12.0\n')
+    assert values(monitor) == {("import/scalar/r", 1): 12.0}
+    assert values(write(tmp_path, "# by hand\n# step,r\n1,12.0\n")) == values(monitor)
+    long = write(tmp_path, "# one\n# two\nstep,r\n1,2\n1,2,3\n")
+    with pytest.raises(UsageError, match="line 5: 3 cells"):
+        read(long)
+
+
+def test_step_behind_a_slash_counts_where_no_other_is_there(tmp_path: Path) -> None:
+    assert values(write(tmp_path, "time/total_timesteps,a\n2048,1\n")) == {
+        ("import/scalar/a", 2048): 1.0
+    }
+    assert ("import/trainer/global_step", 7) in values(
+        write(tmp_path, "step,trainer/global_step\n7,1\n")
+    )
+
+
+def test_decimal_commas_are_counted_as_such(tmp_path: Path) -> None:
+    reading = read(write(tmp_path, "step;a;b\n1;1,5;x\n"))
+
+    assert dict(total(reading).skipped) == {"with a decimal comma": 1, "not a number": 1}

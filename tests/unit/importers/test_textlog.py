@@ -92,3 +92,24 @@ def test_text_without_values_is_refused_and_left_out_of_a_folder(tmp_path: Path)
     reading = read(tmp_path)
     assert (len(reading.runs), total(reading).kept) == (1, 1)
     assert any("notes.txt" in note for note in reading.notes)
+
+
+def test_line_that_says_the_epoch_alone_is_the_step_of_those_behind_it(tmp_path: Path) -> None:
+    text = (
+        "Epoch 1/2\n 50/100 [===>...] - ETA: 1s - loss: 0.7\r"
+        "100/100 [=====] - 5s 50ms/step - loss: 0.69 - val_loss: 0.68\n"
+        "Epoch 2/2\n100/100 [=====] - 5s 50ms/step - loss: 0.59 - val_loss: 0.58\n"
+    )
+
+    assert values(tmp_path, text) == {
+        ("import/scalar/loss", 1): 0.69,
+        ("valid/scalar/loss", 1): 0.68,
+        ("import/scalar/loss", 2): 0.59,
+        ("valid/scalar/loss", 2): 0.58,
+    }
+
+
+def test_updates_of_fairseq_go_before_its_epochs(tmp_path: Path) -> None:
+    line = 'INFO | train_inner | {"epoch": 1, "loss": "3.2", "num_updates": "100", "lr": "1e-05"}\n'
+
+    assert values(tmp_path, line)["import/scalar/loss", 100] == 3.2
