@@ -12,11 +12,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ablate.errors import UsageError
 from ablate.importers.base import Reading, Request
 from ablate.importers.rows import RowReader, empty_run, read_each
+from ablate.keys import SPLITS
 
 
 def read(request: Request) -> Reading:
@@ -116,23 +117,33 @@ class _Chart(_Layout):
 
 
 class _Curve(_Layout):
-    """What TensorBoard downloads of a curve: its file's name says of which run, and the tag."""
+    """What TensorBoard downloads of a curve: its file's name says the tag, and perhaps the run.
+
+    Args:
+        columns: Of the file.
+        run: Empty for the one of the folder.
+        tag: The curve's name.
+    """
 
     def __init__(self, columns: Sequence[str], run: str, tag: str) -> None:
-        super().__init__(["run", *(tag if c == "Value" else c for c in columns)])
+        super().__init__([tag if column == "Value" else column for column in columns])
         self._run, self._tag = run, tag
 
     def rows(self, row: Mapping[str, str]) -> Iterable[Mapping[str, str]]:
-        """Return the row with its run and its tag."""
-        value = {self._tag: row.get("Value", "")}
-        return ({"run": self._run, **{c: v for c, v in row.items() if c != "Value"}, **value},)
+        """Return the row under its tag."""
+        return ({self._tag if column == "Value" else column: v for column, v in row.items()},)
 
     def settled(self, reading: Reading) -> Reading:
         """Give the curves of a run one id."""
         for index, run in enumerate(reading.runs):
-            folder = run.source.partition("#")[0].removeprefix("csv:").rpartition("/")[0]
-            source = f"csv:{'/'.join(filter(None, [folder, f'run-{self._run}']))}"
-            reading.runs[index] = replace(run, source=source)
+            folder = PurePosixPath(run.source.removeprefix("csv:")).parent
+            source = folder / f"run-{self._run}" if self._run else folder
+            reading.runs[index] = replace(
+                run,
+                source=f"csv:{source}",
+                title=self._run,
+                place=PurePosixPath(run.place).parent.as_posix(),
+            )
         return reading
 
 
@@ -143,8 +154,12 @@ _CURVE = ["Wall time", "Step", "Value"]
 def _layout(path: Path, columns: Sequence[str]) -> _Layout:
     if any(_of_chart(column, columns) for column in columns):
         return _Chart(columns)
-    named = re.fullmatch(r"run-(.+)-tag-(.+)", path.stem)
-    return _Curve(columns, *named.groups()) if named and columns == _CURVE else _Layout(columns)
+    if columns != _CURVE:
+        return _Layout(columns)
+    if named := re.fullmatch(r"run-(.+)-tag-(.+)", path.stem):
+        return _Curve(columns, *named.groups())
+    split, *rest = re.split(r"[_\W]", path.stem)
+    return _Curve(columns, "", path.stem) if rest and split.lower() in SPLITS else _Layout(columns)
 
 
 def _of_chart(column: str, columns: Sequence[str]) -> tuple[str, str] | None:

@@ -196,6 +196,19 @@ def test_curves_of_tensorboard_with_one_name_are_one_run(tmp_path: Path) -> None
     assert points_of(y)["train_loss", 10] == (1.5, 1700000001.5)
 
 
+def test_curves_of_tensorboard_named_for_splits_are_the_run_of_their_folder(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        for name in ("train_loss", "val_loss"):
+            text = "Wall time,Step,Value\n1700000000.5,0,1.5\n"
+            (tmp_path / folder / f"{name}.csv").write_text(text)
+
+    runs = runs_in(tmp_path)
+
+    assert [run.title for run in runs] == ["a", "b"]
+    assert [sorted(points_of(run)) for run in runs] == [[("train_loss", 0), ("val_loss", 0)]] * 2
+
+
 def test_comments_stand_above_a_header_or_are_it(tmp_path: Path) -> None:
     monitor = write(tmp_path, '#{"t_start": 1.5, "env": "x"}\nstep,r\n1,12.0\n')
     assert values(monitor) == {("import/scalar/r", 1): 12.0}
