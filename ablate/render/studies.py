@@ -240,6 +240,7 @@ def runs_table(
         no_numbers: Run id -> which metrics are NaN or infinite in their newest value.
     """
     has_branches = any(run.parent for run in runs)
+    has_inexact = any(run.inexact for run in runs)
     columns = (
         Column("run", is_fixed=True),
         Column("study"),
@@ -252,6 +253,7 @@ def runs_table(
         Column("wall_s", is_number=True),
         *([Column("trained by other code")] if other_code else []),
         *([Column("not finite")] if no_numbers else []),
+        *([Column("resumed inexactly")] if has_inexact else []),
         Column("reason"),
     )
     rows = tuple(
@@ -267,6 +269,7 @@ def runs_table(
             Cell(f"{run.wall_s:.1f}", run.wall_s),
             *([Cell(", ".join(other_code.get(run.id, ())), tone="warn")] if other_code else []),
             *([Cell(no_numbers.get(run.id, ""), tone="bad")] if no_numbers else []),
+            *([Cell(run.inexact or "", tone="warn")] if has_inexact else []),
             Cell(run.reason or run.waits_for or ""),
         )
         for run in runs

@@ -124,6 +124,8 @@ def test_a_run_that_resumes_under_other_code_says_so(trained: Project) -> None:
 
     rows = trained.rows("SELECT DISTINCT inexact FROM attempts WHERE number = 2")
     assert rows == [("helper.py changed",)]
+    status = json.loads(trained.ablate("status", "--format", "json"))
+    assert {run["resumed_inexactly"] for run in status["rows"]} == {"helper.py changed"}
 
 
 def test_a_declared_version_stands_for_the_code(trained: Project) -> None:
