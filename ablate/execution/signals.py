@@ -32,7 +32,9 @@ class StopSignal:
     def __enter__(self) -> StopSignal:
         _leave_children_alone()
         # The interpreter writes every signal into this pipe, whoever's handler it then calls.
-        self._pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._pipe = os.pipe()
+        for end in self._pipe:
+            os.set_blocking(end, False)
         self._wakeup_before = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
         self._handler_before = signal.signal(signal.SIGTERM, self._handle)
         return self

@@ -118,16 +118,20 @@ def train(config, run):
 
 def test_threads_are_waited_for_and_exit_functions_run_as_in_a_script(project: Project) -> None:
     body = """
-import atexit, threading
+import atexit, logging.handlers, threading
 
 def write_late(path):
     time.sleep(1)
-    path.write_text("thread")
+    path.write_text("late")
 
 def train(config, run):
     run.log({"loss": 1.0}, 5)
     atexit.register((run.dir / "exit").write_text, "exit")
     threading.Thread(target=write_late, args=[run.dir / "thread"]).start()
+    multiprocessing.Process(target=write_late, args=[run.dir / "process"]).start()
+    target = logging.FileHandler(run.dir / "log", delay=True)
+    logging.getLogger("own").addHandler(logging.handlers.MemoryHandler(100, target=target))
+    logging.getLogger("own").warning("kept in memory")
 """
     made(project, body, STUDY.replace("seeds: 3", "seeds: 1"))
 
@@ -135,7 +139,7 @@ def train(config, run):
 
     assert states(project) == [("succeeded", None, 2)]
     written = [path.name for path in project.folder.glob(".ablate/runs/*/files/*")]
-    assert sorted(written) == ["exit", "exit", "thread", "thread"]
+    assert sorted(written) == sorted(["exit", "log", "process", "thread"] * 2)
 
 
 @pytest.mark.parametrize(

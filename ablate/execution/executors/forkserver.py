@@ -17,6 +17,7 @@ import ctypes
 import gc
 import importlib
 import json
+import logging
 import os
 import selectors
 import signal
@@ -97,8 +98,7 @@ class _ForkServer:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             # The server ignores it, and what is ignored stays so in all that a trainer starts.
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            # Those of the modules that the server has imported end with the server.
-            atexit._clear()  # pyright: ignore[reportPrivateUsage]
+            _forget_exit_functions()
             self._owner.close()
             os.close(self._wake_read)
             os.close(self._wake_write)
@@ -118,6 +118,17 @@ class _ForkServer:
 
     def _send(self, message: dict[str, Any]) -> None:
         self._owner.sendall(json.dumps(message).encode() + b"\n")
+
+
+def _forget_exit_functions() -> None:
+    """Leave those of modules that the server has imported to the server, but for two.
+
+    Each process flushes its own logs, and waits for the processes that it has started.
+    """
+    atexit._clear()  # pyright: ignore[reportPrivateUsage]
+    atexit.register(logging.shutdown)
+    if util := sys.modules.get("multiprocessing.util"):
+        atexit.register(util._exit_function)
 
 
 def _wake(_number: int, _frame: FrameType | None) -> None:
