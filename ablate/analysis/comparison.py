@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from ablate.analysis.causes import Cause, causes_of
 from ablate.analysis.notes import (
+    held_back,
     label_notes,
     placing_notes,
     preview_of,
@@ -81,6 +82,8 @@ class Comparison:
     """What a reader must know: runs that hold the step back, values that stand in."""
     preview: str | None = None
     """That runs are under way, and where; None when nothing will change any more."""
+    held_back: str | None = None
+    """Which variants ended so early that the others are not compared at their ends."""
 
     def row(self, variant: str) -> Row:
         """Return a variant's row."""
@@ -137,7 +140,8 @@ def compare(
             *resume_notes(data),
             *_notes(data, step, is_automatic=at_step is None, shown=shown, summaries=summaries),
         ),
-        preview=preview_of(data, step, is_automatic=at_step is None),
+        preview=preview_of(data, step),
+        held_back=held_back(data, step) if at_step is None else None,
     )
 
 

@@ -13,17 +13,14 @@ from ablate.domain import IMPORTED, Run, RunState
 from ablate.text import few
 
 
-def preview_of(data: StudyData, step: int | None, *, is_automatic: bool) -> str | None:
+def preview_of(data: StudyData, step: int | None) -> str | None:
     """Return ``at step 60 of 700: 3 of 8 runs are under way; verdicts are previews``.
 
-    Where all have ended, but a variant so early that the others are not compared at their ends,
-    ``up to step 10 only: short ended there, others went on to 80``. Else None.
+    None when no run is under way.
     """
-    if step is None:
-        return None
     going = [run for run in data.runs if is_under_way(run)]
-    if not going:
-        return _held_at(data, step) if is_automatic else None
+    if not going or step is None:
+        return None
     planned = [end for run in data.runs if isinstance(end := run.config.get("steps"), int)]
     end = f" of {max(planned)}" if planned and max(planned) > step else ""
     verb = "is" if len(going) == 1 else "are"
@@ -33,9 +30,13 @@ def preview_of(data: StudyData, step: int | None, *, is_automatic: bool) -> str 
     )
 
 
-def _held_at(data: StudyData, step: int) -> str | None:
+def held_back(data: StudyData, step: int | None) -> str | None:
+    """Return ``up to step 10 only: short ended there, others went on to 80``.
+
+    None where all are compared at their ends, or runs are under way.
+    """
     last = max((run.step or 0 for run in data.runs), default=0)
-    if last <= step:
+    if step is None or last <= step or any(map(is_under_way, data.runs)):
         return None
     held = few(list(dict.fromkeys(run.variant for run in data.runs if run.step == step)))
     return f"up to step {step} only: {held} ended there, others went on to {last}"

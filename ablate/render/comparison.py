@@ -74,9 +74,9 @@ def heading(comparison: Comparison) -> str:
 def preview(comparison: Comparison) -> str:
     """Return ``At step 60 of 700: 3 of 8 runs are under way; verdicts are previews``, or nothing.
 
-    It stands before everything else: what follows may still change.
+    It stands before everything else: what follows may still change, or is not of the ends.
     """
-    text = comparison.preview or ""
+    text = comparison.preview or comparison.held_back or ""
     return text[:1].upper() + text[1:]
 
 

@@ -28,6 +28,7 @@ def to_ndjson(comparison: Comparison) -> str:
         "study": comparison.study,
         "at_step": comparison.at_step,
         "preview": comparison.preview,
+        "held_back": comparison.held_back,
         "baseline": comparison.baseline,
     }
     return "\n".join(_dump(head | row_object(row)) for row in comparison.rows)
@@ -41,6 +42,7 @@ def comparison_object(comparison: Comparison) -> dict[str, Any]:
         "question": comparison.question,
         "at_step": comparison.at_step,
         "preview": comparison.preview,
+        "held_back": comparison.held_back,
         "baseline": comparison.baseline,
         "metrics": [
             {"key": m.key, "goal": m.goal, "rule": m.rule, "target": m.target}

@@ -486,9 +486,10 @@ def test_variant_that_ended_early_is_said_to_hold_the_others_back_and_has_no_eff
 
     comparison = compare(data)
 
-    assert comparison.preview == "up to step 10 only: short ended there, others went on to 30"
+    assert comparison.held_back == "up to step 10 only: short ended there, others went on to 30"
+    assert comparison.preview is None
     assert comparison.row("short").verdict == "not judged"
     assert compare(data, at_step=30).row("short").reasons == (
         "no run reached step 30, the furthest ended at 10",
     )
-    assert compare(data, at_step=10).preview is None
+    assert compare(data, at_step=10).held_back is None
