@@ -55,7 +55,8 @@ def _read(request: Request, path: Path) -> Reading:
                     for row in layout.rows(_named(reader, columns, cells, place)):
                         reader.take(row)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path} cannot be read as CSV: {error}") from error
+        hint = "save it as UTF-8" if isinstance(error, UnicodeDecodeError) else None
+        raise UsageError(f"{path} cannot be read as CSV: {error}", hint=hint) from error
     if lines.has_cut:
         reader.reading.counts.skip("cut: the last line has no end")
         reader.reading.notes.append(

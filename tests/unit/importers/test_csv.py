@@ -231,3 +231,14 @@ def test_decimal_commas_are_counted_as_such(tmp_path: Path) -> None:
     reading = read(write(tmp_path, "step;a;b\n1;1,5;x\n"))
 
     assert dict(total(reading).skipped) == {"with a decimal comma": 1, "not a number": 1}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_other_encodings_are_refused_with_the_way_out(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "log.csv"
+    path.write_bytes("step,größe\n1,0.5\n".encode(encoding))
+
+    with pytest.raises(UsageError, match=r"log\.csv cannot be read as CSV") as caught:
+        read(path)
+
+    assert caught.value.hint == "save it as UTF-8"
