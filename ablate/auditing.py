@@ -50,7 +50,8 @@ def audit(store: Store, settings: Settings) -> Audit:
     checked = 0
     by_name: list[tuple[Imported, ...]] = []
     for study in store.studies(with_archived=True):
-        by_name += map(tuple, seeds_by_name(store.runs(study.name)))
+        runs = store.runs(study.name)
+        by_name += map(tuple, seeds_by_name(runs))
         if study.plan.trainer == IMPORTED:
             continue
         try:
@@ -63,9 +64,9 @@ def audit(store: Store, settings: Settings) -> Audit:
             was, now = study.plan.trainer_version, trainer.version
             unknown.append(f"{study.name}: its trainer was version {was}, now it is {now}")
             continue
-        runs = [run for run in store.runs(study.name) if run.trainer != IMPORTED]
-        checked += len(runs)
-        found += _of_study(settings, study, spec, trainer, runs)
+        trained = [run for run in runs if run.trainer != IMPORTED]
+        checked += len(trained)
+        found += _of_study(settings, study, spec, trainer, trained)
     return Audit(
         mislabelled=tuple(found), checked=checked, by_name=tuple(by_name), unknown=tuple(unknown)
     )

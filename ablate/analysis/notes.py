@@ -46,13 +46,13 @@ def step_notes(data: StudyData, step: int, *, is_automatic: bool) -> list[str]:
     """Return which runs came further than the compared step, or less far."""
     reached = [r for r in data.runs if r.step is not None]
     return [
-        *(_held_back(reached, step) if is_automatic else ()),
+        *(_waiting_for(reached, step) if is_automatic else ()),
         *_read_elsewhere(reached, step),
         *_without_value(data, reached, step),
     ]
 
 
-def _held_back(reached: Sequence[Run], step: int) -> Iterable[str]:
+def _waiting_for(reached: Sequence[Run], step: int) -> Iterable[str]:
     far = [r for r in reached if (r.step or 0) > step]
     if far and any(map(is_under_way, reached)):
         held = few([f"{r.label} ({r.state})" for r in reached if r.step == step])

@@ -283,14 +283,14 @@ def _repeated(runs: Sequence[JudgedRun], repeats: Mapping[str, int]) -> list[Rea
     if not own:
         return []
     seeds = sorted({repeats[run.id] for run in own} | {run.seed for run in own})
-    why = ": the trainer does not use its seed"
+    until, why = "", ": the trainer does not use its seed"
     if own[0].trainer == IMPORTED:
         why = ": the same record twice, or a trainer that does not use its seed"
-    if not all(r.is_at_its_end for r in runs):
-        why = f" up to step {max(r.step or 0 for r in runs)}"
+    if not all(r.is_at_its_end for r in runs):  # what comes later may differ
+        until, why = f" up to step {max(r.step or 0 for r in runs)}", ""
     text = (
-        f"seeds {listed([str(seed) for seed in seeds])} give the same curves to the bit and count "
-        f"{'once' if len(own) == len(seeds) - 1 else 'once each'}{why}"
+        f"seeds {listed([str(seed) for seed in seeds])} give the same curves to the bit{until} "
+        f"and count {'once' if len(own) == len(seeds) - 1 else 'once each'}{why}"
     )
     return [((WARN, 0.0, 440), text)]
 

@@ -188,8 +188,7 @@ def _would_mix(runs: Sequence[Run], others: Collection[str]) -> bool:
 
 def _waiting(store: Store, request: Request) -> list[Run]:
     """Return the runs of the request that are not finished."""
-    known = [study.name for study in store.studies()]
-    names = request.studies or known
+    names = request.studies or tuple(study.name for study in store.studies())
     runs = {run.id: run for name in names for run in store.runs(name)}
     return [
         run

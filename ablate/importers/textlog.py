@@ -135,9 +135,7 @@ def _found(request: Request, lines: Iterator[str], points: Points) -> Iterator[_
     """Yield what lines say in one of the usual ways."""
     base: int | None = None
     for line in lines:
-        text = _ANSI.sub("", line)
-        moment = _MOMENT.search(text)
-        text = _NOISE.sub(" ", _MOMENT.sub(" ", text))
+        text, moment = _without_head(line)
         if found := _OF_EPOCH.search(text):
             epoch, size = int(found[1]), _whole(found[3])
             base = epoch if base is None else base
@@ -148,20 +146,24 @@ def _found(request: Request, lines: Iterator[str], points: Points) -> Iterator[_
             continue
         rest = f"{text[: found.start()]} ; {text[found.end() :]}"
         if values := list(_values(rest, points)):
-            yield step, values, _time(moment)
+            yield step, values, moment
 
 
 def _below_epochs(request: Request, lines: Iterator[str], points: Points) -> Iterator[_Line]:
     """Yield what lines say behind one that says the epoch alone."""
     epoch: int | None = None
     for line in lines:
-        text = _ANSI.sub("", line)
-        moment = _MOMENT.search(text)
-        text = _NOISE.sub(" ", _MOMENT.sub(" ", text))
+        text, moment = _without_head(line)
         if found := _EPOCH_ALONE.fullmatch(text):
             epoch = _whole(found[1])
         elif epoch is not None and (values := list(_values(text, points))):
-            yield epoch, values, _time(moment)
+            yield epoch, values, moment
+
+
+def _without_head(line: str) -> tuple[str, float | None]:
+    """Return a line without its colours and what a logger put in front, and the time it says."""
+    text = _ANSI.sub("", line)
+    return _NOISE.sub(" ", _MOMENT.sub(" ", text)), _time(_MOMENT.search(text))
 
 
 def _whole(text: str) -> int:

@@ -116,6 +116,23 @@ def train(config, run):
     assert all(value < 10 for key, value in rows if key.endswith("took"))
 
 
+def test_a_trainer_that_takes_our_handler_away_is_paused_by_a_stop(project: Project) -> None:
+    body = """
+def train(config, run):
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    run.log({"loss": 1.0}, 1)
+    time.sleep(120)
+"""
+    made(project, body, STUDY.replace("seeds: 3", "seeds: 1"))
+    process = project.start("run", "own", "--workers", "2")
+    project.wait_for(lambda: len(project.rows("SELECT * FROM points LIMIT 5")) >= 2)
+
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(60) == 130
+    assert project.rows("SELECT state, error FROM attempts") == [("paused", "asked to stop")] * 2
+
+
 def test_threads_are_waited_for_and_exit_functions_run_as_in_a_script(project: Project) -> None:
     body = """
 import atexit, logging.handlers, threading

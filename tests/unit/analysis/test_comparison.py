@@ -493,3 +493,13 @@ def test_variant_that_ended_early_is_said_to_hold_the_others_back_and_has_no_eff
         "no run reached step 30, the furthest ended at 10",
     )
     assert compare(data, at_step=10).held_back is None
+
+
+def test_seeds_that_are_alike_up_to_the_compared_step_alone_may_use_their_seed():
+    curve = [3.0, 2.0]
+    curves = {seed: {KEY: [*curve, 1.0 + seed]} for seed in (0, 1)}
+    data = make_data({"base": curves}, every=10, spec={"metrics": {KEY: "min"}})
+
+    alike = "seeds 0 and 1 give the same curves to the bit up to step 10 and count once"
+    assert compare(data, at_step=10).row("base").reasons == (alike,)
+    assert not any("the same curves" in text for text in compare(data).row("base").reasons)
