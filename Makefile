@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 
 # Tests of one file share trained runs or a server, so a file stays on one worker.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=40 --durations-min=8
 
 check: lint test
 

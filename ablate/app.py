@@ -210,7 +210,7 @@ def create(
     """
     written = _write_file(settings, creation, force=force)
     try:
-        store = open_store(settings.db_url)
+        store = open_store(settings.db_url, data_dir=settings.data_dir)
         try:
             moved = store.apply_plan(
                 creation.plan,

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.domain import Orphan
+from ablate.domain import IMPORTED, Orphan
 from ablate.execution.job import databases_of
 from ablate.files import size_of
 from ablate.settings import Settings
@@ -58,7 +58,7 @@ def leftovers(
         Leftover(
             name=orphan.run.id,
             orphan=orphan,
-            folder=(folder := settings.run_dir(orphan.run.id)),
+            folder=(folder := _folder_of(orphan, settings)),
             size_bytes=size_of(folder),
             kept_because=_why_kept(orphan),
         )
@@ -79,6 +79,12 @@ def leftovers(
         if folder.is_dir() and _RUN_ID.fullmatch(folder.name) and folder.name not in known
     ]
     return tuple(found)
+
+
+def _folder_of(orphan: Orphan, settings: Settings) -> Path:
+    is_imported = orphan.run.trainer == IMPORTED
+    folder = settings.imports_dir if is_imported else settings.runs_dir
+    return folder / orphan.run.id
 
 
 def _why_kept(orphan: Orphan) -> str | None:

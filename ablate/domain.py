@@ -127,6 +127,8 @@ class Checkpoint:
     """Relative to the run's folder, with forward slashes."""
     sha256: str
     size_bytes: int
+    note_sha256: str | None = None
+    """Of the JSON file beside it; None where an earlier version has written it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -280,6 +282,8 @@ class Run:
     """Why its newest inexact resume was so, None where what counts was trained as in one go."""
     parent: Parent | None = None
     """Where it branches off; None when it starts from the beginning."""
+    logged_at: float | None = None
+    """Unix seconds at which its running attempt last logged, or began; None when none runs."""
 
     @property
     def label(self) -> str:
@@ -370,7 +374,7 @@ class BranchPoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """A lease on a run: who holds it may write for its attempt, until it expires."""
+    """The right to write for an attempt of a run, until another runner takes it over."""
 
     attempt_id: int
     attempt: int
@@ -383,3 +387,16 @@ class Claim:
     """Where it begins when it has no checkpoint of its own."""
     branch_steps: frozenset[int] = frozenset()
     """Steps at which other runs begin from a checkpoint of this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A claim as other runners see it; it changes as long as its runner lives."""
+
+    attempt_id: int
+    runner: str
+    token: int
+    beats: int
+    """Grows whenever the runner renews."""
+    lease_s: float
+    """How long no beat may be seen before the attempt counts as abandoned."""

@@ -6,7 +6,8 @@
     ├─ NotFoundError                3   a study, phase, run or metric of that name does not exist
     ├─ StoreError                   4   the database cannot be used
     │  ├─ SchemaVersionError        4   its schema is older or newer than this code
-    │  └─ StoreUnavailableError     4   it cannot be reached, opened or written
+    │  ├─ StoreUnavailableError     4   it cannot be reached, opened or written
+    │  └─ StoreGoneError            4   its file was deleted or replaced under us
     ├─ MirrorError                  4   MLflow cannot take the copy now
     │  └─ MirrorDeniedError         4   it does not let us in
     ├─ HeldError                    5   another process holds what is needed
@@ -92,6 +93,10 @@ class SchemaVersionError(StoreError):
 
 class StoreUnavailableError(StoreError):
     """The database cannot be reached, opened or written."""
+
+
+class StoreGoneError(StoreError):
+    """The database's file was deleted or replaced while it was open; waiting does not help."""
 
 
 class MirrorError(AblateError):

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
+import stat
+import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from ablate.errors import StoreError
+from ablate.errors import NotFoundError, StoreError, UsageError
+
+_SCRATCH = "scratch-"
+_LOCK = "lock"
 
 
 @contextmanager
@@ -33,6 +40,72 @@ def written_whole(path: Path) -> Generator[BinaryIO]:
     finally:
         if not is_special:
             aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Generator[Path]:
+    """Make a folder that is deleted at the end; those that killed processes left go first.
+
+    Who makes one holds the lock of a file in it, which the kernel ends with the process.
+
+    Args:
+        parent: Where; the system's folder for temporary files when it cannot be written.
+    """
+    if not os.access(parent, os.W_OK):
+        with tempfile.TemporaryDirectory(prefix=_SCRATCH) as made:
+            yield Path(made)
+        return
+    for left in parent.glob(f"{_SCRATCH}*/{_LOCK}"):
+        with suppress(OSError), left.open("r+") as lock:  # held, or deleted meanwhile
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left.parent, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=parent))
+    with (folder / "new").open("w") as lock:
+        with suppress(OSError):  # a disk without locks: then nobody can take this one for left
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        (folder / "new").rename(folder / _LOCK)  # seen only once it is locked
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """Return the content of a file that is read as a whole.
+
+    Args:
+        path: A plain file, or a link to one. A pipe might never end, a device never does.
+        limit: Bytes; a file of configuration that is larger is something else.
+
+    Raises:
+        NotFoundError: If there is no such file.
+        UsageError: If it is no file, is too large or cannot be read.
+    """
+    try:
+        # Without O_NONBLOCK a pipe that nobody writes to is never opened.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise UsageError(f"{path} is no file", hint="name a file, no folder and no pipe")
+            content = file.read(limit + 1)
+    except FileNotFoundError as error:
+        raise NotFoundError(f"there is no file {path}") from error
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"{path} cannot be read: {why}") from error
+    if len(content) > limit:
+        raise UsageError(f"{path} is larger than {limit // 1024} KiB", hint="is it the right file?")
+    return content
+
+
+def make_empty(path: Path) -> None:
+    """Make a file for a library that would make it with a mode of its own; one that is there stays.
+
+    Whatever belongs to a project has the modes that its user's umask says. Where the file cannot be
+    made, the library says so when it opens it.
+    """
+    with suppress(OSError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
 
 
 def size_of(folder: Path) -> int:

@@ -11,14 +11,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from ablate.domain import IMPORTED, AttemptState, Cell, Json, Plan, Study, Variant
-from ablate.errors import UsageError
+from ablate.errors import NotFoundError, UsageError
+from ablate.files import read_bounded
 from ablate.identity import canonical_json
 from ablate.imported import (
     Imported,
@@ -37,10 +36,13 @@ from ablate.importers.placing import Place, SeedRule, Wishes, place
 from ablate.importers.points import Counts
 from ablate.importers.sources import IMPORTERS, find_source
 from ablate.importers.titles import titled
-from ablate.planning.spec import StudySpec, check_name
+from ablate.planning.bounded import MAX_BYTES, plain_yaml
+from ablate.planning.names import check_name, shown_name
+from ablate.planning.spec import StudySpec
 from ablate.settings import Settings, user_name
 from ablate.store import open_store
 from ablate.store.base import Ending, ImportedRun
+from ablate.store.text import check_name as check_storable
 from ablate.text import few
 
 _WITHOUT_POINTS = "it logged no point before it ended"
@@ -162,7 +164,7 @@ def _check_name(option: str, name: str) -> None:
     try:
         check_name(name)
     except ValueError as error:
-        raise UsageError(f"{option} {name}: {error}") from error
+        raise UsageError(f"{option} {shown_name(name)}: {error}") from error
 
 
 def _maps_of_file(file: str | None) -> list[str]:
@@ -170,10 +172,11 @@ def _maps_of_file(file: str | None) -> list[str]:
     if file is None:
         return []
     try:
-        content: object = YAML(typ="safe").load(Path(file).expanduser().read_text("utf-8"))  # pyright: ignore[reportUnknownMemberType]
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
-        first = " ".join(str(error).split())
-        raise UsageError(f"--map-file {file}: {first}") from error
+        content: Any = plain_yaml(read_bounded(Path(file).expanduser(), MAX_BYTES).decode())
+    except (UsageError, NotFoundError) as error:
+        raise UsageError(f"--map-file: {error.message}", hint=error.hint) from error
+    except ValueError as error:
+        raise UsageError(f"--map-file {file}: {error}") from error
     if not isinstance(content, dict):
         raise UsageError(
             f"--map-file {file} holds no mapping",
@@ -212,11 +215,18 @@ def _relative(path: Path, project: Path) -> str:
 
 
 def _keyed(run: SourceRun, names: KeyMap) -> SourceRun:
-    """Return a run with its points under metric keys."""
+    """Return a run with its points under metric keys.
+
+    Raises:
+        UsageError: If two names become one key, or the database cannot hold one.
+    """
     try:
-        return replace(run, points=run.points.under(names.key))
+        points = run.points.under(names.key)
+        for key in points.names:
+            check_storable(key, "metric key")
     except UsageError as error:
         raise UsageError(f"{run.title}: {error.message}", hint=error.hint) from error
+    return replace(run, points=points)
 
 
 def _worth_it(runs: Sequence[SourceRun]) -> tuple[list[SourceRun], list[str]]:
@@ -253,7 +263,7 @@ def apply_import(settings: Settings, planned: Import) -> None:
     Raises:
         LeaseLostError: If another process imports the same run.
     """
-    store = open_store(settings.db_url)
+    store = open_store(settings.db_url, data_dir=settings.data_dir)
     try:
         for arrival in planned.changes:
             run = _imported(arrival)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -65,7 +66,7 @@ class StudyFrames:
         with closing(self._store()) as store:
             plan, runs = store.study(self.name).plan, store.runs(self.name)
         return f"<h3>{html_text(plan.study)}</h3><p>{html_text(plan.question)}</p>" + to_html(
-            runs_table(runs)
+            runs_table(runs, time.time())
         )
 
     def _store(self) -> Store:

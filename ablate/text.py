@@ -3,7 +3,58 @@
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from collections.abc import Sequence
+
+_JOINERS = "\u200c\u200d"
+"""Zero-width characters that emoji and several scripts are written with."""
+
+
+def printable(text: object) -> str:
+    """Return text that can do nothing to a terminal: control characters as their escapes.
+
+    Names come from files that others wrote. Escape sequences, line breaks and characters that turn
+    the direction of writing are shown, not obeyed.
+    """
+    text = str(text)
+    return text if text.isascii() and text.isprintable() else "".join(map(_shown, text))
+
+
+def printable_lines(text: str) -> str:
+    """Return `printable` text of several lines: its line breaks and tabs stay."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in lines)
+
+
+def _shown(character: str) -> str:
+    category = unicodedata.category(character)
+    if category in ("Cc", "Cs", "Zl", "Zp") or (category == "Cf" and character not in _JOINERS):
+        return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+    return character
+
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r].", re.DOTALL)
+_QUOTED = re.compile(r"''*[=+\-@\t\r].", re.DOTALL)
+
+
+def csv_text(text: str) -> str:
+    """Return a cell of CSV that no spreadsheet takes for a formula: ``'=cmd()`` for ``=cmd()``.
+
+    A number stays as it is. `from_csv_text` gives the original back, whatever it was.
+    """
+    if not _FORMULA.match(text):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
+
+
+def from_csv_text(text: str) -> str:
+    """Return what `csv_text` was given."""
+    return text[1:] if _QUOTED.match(text) else text
 
 
 def text_fault(text: str) -> str | None:
@@ -36,6 +87,20 @@ def _is_like_another(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def duration(seconds: float) -> str:
+    """Return ``1m15s`` or ``2h05m``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes:02d}m"
+    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
+
+
+def silence(seconds: float) -> str:
+    """Return ``no step for 75 s``: for how long a run has logged nothing."""
+    return f"no step for {seconds:.0f} s" if seconds < 600 else f"no step for {duration(seconds)}"
 
 
 def counted(number: int, noun: str) -> str:

@@ -140,7 +140,7 @@ def claimed(url: str, n_runs: int) -> Generator[tuple[Store, list[Claim]]]:
     store = open_store(url)
     names = [f"v{number}" for number in range(n_runs)]
     store.apply_plan(make_plan(variants=names, seeds=(0,)))
-    yield store, [must_claim(store, lease_s=3600) for _ in names]
+    yield store, [must_claim(store) for _ in names]
     store.close()
 
 

@@ -41,7 +41,7 @@ from common import (
 from ingest import BLOCK, SERVER
 
 from ablate.store import open_store
-from ablate.store.base import Outline
+from ablate.store.curves import Outline
 
 STEPS, FEW, KEY, MAX_POINTS = 5000, 3, 7, 500
 LONG_S = 5.0

@@ -50,7 +50,7 @@ def _ablate(url: str) -> Generator[Write]:
 
     def write(run: int, start: int, block: Block) -> None:
         if run not in claims:
-            claims[run] = must_claim(store, lease_s=3600)
+            claims[run] = must_claim(store)
         store.ingest(claims[run], spool_batch(start, block))
 
     yield write

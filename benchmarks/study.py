@@ -47,7 +47,7 @@ def fill(url: str, n_runs: int, steps: int) -> None:
     names = (*PHASES, *(f"v{number}" for number in range(n_runs // len(SEEDS) - len(PHASES))))
     store.apply_plan(make_plan(STUDY, names, SEEDS, spec=SPEC))
     for number in range(n_runs):
-        claim = must_claim(store, lease_s=3600)
+        claim = must_claim(store)
         is_collapsed = names.index(claim.run.variant) % len(PHASES) != 0
         metrics = columns(steps, is_collapsed, np.random.default_rng(number))
         for batch in batches(metrics):

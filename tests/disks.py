@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,3 +38,20 @@ class SmallDisk:
         """Return the names of the files on it."""
         found = {Path(at) / name for at, _, names in os.walk(self.folder) for name in names}
         return {path.name for path in found - {self._filler}}
+
+
+@contextmanager
+def mounted(folder: Path, size: str) -> Generator[SmallDisk | None]:
+    """Mount an empty file system in memory; yield None where one may not be mounted.
+
+    Args:
+        folder: Where; it is made.
+        size: As `mount` takes it, such as ``2m``.
+    """
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if os.getuid() != 0 or subprocess.run(command, capture_output=True).returncode != 0:
+        yield None
+        return
+    yield SmallDisk(folder)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)

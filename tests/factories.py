@@ -17,7 +17,7 @@ from typing import Any
 from ablate.analysis.loading import read_guards, read_metrics, read_targets
 from ablate.analysis.study_data import StudyData
 from ablate.domain import Event, Plan, Run, RunState, Study, Variant
-from ablate.store.base import Curve
+from ablate.store.curves import Curve
 
 TARGET_RMS = 0.075
 SILENT = {"stft": 1.21, "l1": 0.038, "rms_frame": 0.056}

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
 from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
-_PRELOAD = ["tests.integration.faulty", "tests.migration.databases"]
+import psutil
+
+from tests.patience import PATIENCE_S, slowness
+
+_PRELOAD = ["tests.commands", "tests.integration.faulty", "tests.migration.databases"]
 
 
 def start(function: Callable[..., object], *arguments: Any) -> BaseProcess:
@@ -19,9 +25,45 @@ def start(function: Callable[..., object], *arguments: Any) -> BaseProcess:
     return process
 
 
+def servers_of(process_id: int) -> list[psutil.Process]:
+    """Return the fork servers below an `ablate run`: each is the child of its guardian."""
+    guardians = psutil.Process(process_id).children()
+    return [server for guardian in guardians for server in guardian.children()]
+
+
+def trainers_of(process_id: int) -> list[psutil.Process]:
+    """Return the training processes below an `ablate run`: children of its fork server."""
+    return [trainer for server in servers_of(process_id) for trainer in server.children()]
+
+
+def whole_tree(process_id: int) -> list[psutil.Process]:
+    """Return an `ablate run` and everything below it."""
+    return [psutil.Process(process_id), *psutil.Process(process_id).children(recursive=True)]
+
+
+def _in_folder(folder: Path) -> list[psutil.Process]:
+    """Return every process that works in the folder."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.cwd() == str(folder) and process.status() != "zombie":
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def wait_until_none(folder: Path) -> None:
+    """Wait until no process works in a folder: after 10 s it is one that was left behind."""
+    began = time.monotonic()
+    while left := _in_folder(folder):
+        assert time.monotonic() < began + 10 * slowness(), [process.cmdline() for process in left]
+        time.sleep(0.1)
+
+
 def exit_code(process: BaseProcess) -> int:
     """Wait for a process to end."""
-    process.join(120)
+    process.join(PATIENCE_S)
     assert process.exitcode is not None, "it hangs"
     return process.exitcode
 

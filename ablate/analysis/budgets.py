@@ -47,6 +47,11 @@ class Budget:
         return self.total - sum(term.weighted for term in self.terms)
 
     @property
+    def residual_share(self) -> float | None:
+        """The residual over the total, None where the total is zero."""
+        return self.residual / self.total if self.residual is not None and self.total else None
+
+    @property
     def silent_rise(self) -> float | None:
         """By how much the terms whose silent value is known would rise in sum, None without any."""
         rises = [term.silent_rise for term in self.terms if term.silent_rise is not None]

@@ -113,7 +113,8 @@ def offset(views: Sequence[RunView]) -> Sign | None:
         whole, sound = view.settled("train/audio/rms"), view.settled("train/audio/rms_ac")
         if whole is None or sound is None or not whole > 0 or view.is_too_quiet:
             return None
-        if 1 - (sound / whole) ** 2 < OFFSET:
+        share = sound / whole
+        if 1 - share * share < OFFSET:
             return None
         return {"train/audio/rms": whole, "train/audio/rms_ac": sound}
 

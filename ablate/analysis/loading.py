@@ -49,8 +49,11 @@ def load(
     guards = read_guards(plan.spec.get("guards"))
     guarded = [key for guard in guards for key in guard.keys]
     wanted = logged if keys is None else _needed(logged, declared, [*keys, *guarded])
-    curves = StoredCurves(store, ids, wanted)
+    read = _bounded(wanted, [*declared, *guarded, *(keys or ())])
+    curves = StoredCurves(store, ids, read)
     base, notes = _baseline(plan, chosen, variants, baseline)
+    if len(read) < len(wanted):
+        notes = (*notes, _left_out(len(read), len(wanted)))
     return StudyData(
         study=plan.study,
         question=plan.question,
@@ -133,6 +136,33 @@ def _needed(logged: Sequence[str], declared: Sequence[str], keys: Collection[str
     exact = {*declared, *keys}
     globs = [*_FOR_VERDICTS, *_FOR_CAUSES, *keys]
     return [k for k in logged if k in exact or any(fnmatch.fnmatchcase(k, g) for g in globs)]
+
+
+MAX_KEYS = 500
+"""Metrics that are read of each run: nobody looks through more, and each takes a millisecond."""
+
+
+def _bounded(wanted: Sequence[str], first: Collection[str]) -> Sequence[str]:
+    """Return as many of the keys as are read: those asked for before those that verdicts need."""
+    if len(wanted) <= MAX_KEYS:
+        return wanted
+    exact, globs = set(first), [key for key in first if any(c in key for c in "*?[")]
+    ranks = {key: _rank(key, exact, globs) for key in wanted}
+    kept = set(sorted(wanted, key=lambda key: ranks[key])[:MAX_KEYS])
+    return [key for key in wanted if key in kept]
+
+
+def _rank(key: str, exact: Collection[str], globs: Sequence[str]) -> int:
+    if key in exact or any(fnmatch.fnmatchcase(key, glob) for glob in globs):
+        return 0
+    return 1 + (not any(fnmatch.fnmatchcase(key, glob) for glob in (*_FOR_VERDICTS, *_FOR_CAUSES)))
+
+
+def _left_out(read: int, wanted: int) -> str:
+    return (
+        f"{read} of {wanted} metrics are read; name others with `ablate compare --metric PATTERN`, "
+        "or take all with `ablate export`"
+    )
 
 
 def _mapping(value: Json) -> Mapping[str, Json]:

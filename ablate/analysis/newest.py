@@ -8,7 +8,8 @@ from typing import cast
 
 from ablate.analysis.wording import number
 from ablate.domain import Json, Run, Study
-from ablate.store.base import MIN_OUTLINE, Outline, Store
+from ablate.store.base import Store
+from ablate.store.curves import MIN_OUTLINE, Outline
 
 
 def ending_in_no_number(

@@ -63,14 +63,13 @@ def _budget(budget: Budget) -> list[str]:
     if small:
         parts = listed([f"{t.name} {percent(t.share, signed=False)}" for t in small])
         sentences.append(f"too small a part of the total to matter: {parts}")
-    residual, total = budget.residual, budget.total
-    if residual is not None and total and abs(residual) > SMALL_SHARE * abs(total):
-        share = percent(residual / total, signed=False)
+    share = budget.residual_share
+    if share is not None and abs(share) > SMALL_SHARE:
         sentences.append(
-            f"the logged terms do not add up to the total: {number(residual)} ({share}) is in none "
-            "of them"
+            f"the logged terms do not add up to the total: {number(budget.residual)} "
+            f"({percent(share, signed=False)}) is in none of them"
         )
-    rise = budget.silent_rise
+    rise, total = budget.silent_rise, budget.total
     if rise is not None and total:
         verb = "rise" if rise > 0 else "fall"
         sentences.append(

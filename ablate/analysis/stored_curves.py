@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ablate.store.base import Curve, Store
+from ablate.store.base import Store
+from ablate.store.curves import Curve
 
 MAX_POINTS = 400_000
 """Of whole curves that are kept in memory: forty megabytes."""

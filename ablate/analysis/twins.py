@@ -124,6 +124,13 @@ def changes_nothing(data: StudyData, variant: str) -> bool:
     )
 
 
+def total_differs(data: StudyData, variant: str) -> bool:
+    """Whether the logged total of a run is another than that of the baseline's run at its seed."""
+    pairs = filter(None, _with_baseline(data, variant))
+    totals = [[data.curve(run.id, _TOTAL) for run in pair] for pair in pairs]
+    return any(one and two and _bits(one) != _bits(two) for one, two in totals)
+
+
 def has_other_length(data: StudyData, variant: str) -> bool:
     """Whether a run of a variant ended at another step than the baseline's run at its seed."""
     return any(pair and end_apart(pair) for pair in _with_baseline(data, variant))

@@ -18,7 +18,7 @@ from ablate.analysis.contrasts import Contrast
 from ablate.analysis.judged import JudgedRun, judged_runs, most
 from ablate.analysis.reasons import reasons_for, reasons_without_points
 from ablate.analysis.study_data import StudyData
-from ablate.analysis.twins import changes_nothing, has_other_length
+from ablate.analysis.twins import changes_nothing, has_other_length, total_differs
 
 
 class Verdict(StrEnum):
@@ -139,7 +139,8 @@ def _default_reason(data: StudyData, variant: str, verdict: Verdict, at_step: in
         case Verdict.NO_DATA if max(ends) < at_step:
             return f"no run reached step {at_step}, the furthest ended at {max(ends)}"
         case Verdict.NO_EFFECT:
-            return f"every curve is that of {data.baseline} to the bit"
+            but = " but the total" if total_differs(data, variant) else ""
+            return f"every curve{but} is that of {data.baseline} to the bit"
         case Verdict.NO_DATA:
             return f"no value of what is declared: {', '.join(data.declared_keys())}"
         case Verdict.NOT_JUDGED if not data.declared_keys():

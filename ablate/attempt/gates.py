@@ -136,12 +136,21 @@ class GateWatch:
         }
 
     def restore(self, state: Mapping[str, Any], step: int) -> None:
-        """Take up where `state` was taken, at a step up to which everything was judged."""
+        """Take up where `state` was taken, at a step up to which everything was judged.
+
+        Raises:
+            AttributeError, KeyError, TypeError, ValueError: If it is no such state.
+        """
         self._open = [gate for gate in self._open if gate.step > step]
         self._look_ahead()
-        self._initial = {key: (first, value) for key, (first, value) in state["initial"].items()}
+        self._initial = {key: _point(point) for key, point in state["initial"].items()}
         for gate_step, key, earlier, points in state["windows"]:
             # A gate or a target may have been added to the study, or taken out of it, since then.
             if window := self._windows.get((gate_step, key)):
-                window.earlier = tuple(earlier) if earlier else None
-                window.points = {int(at): value for at, value in points}
+                window.earlier = _point(earlier) if earlier else None
+                window.points = dict(map(_point, points))
+
+
+def _point(saved: Sequence[Any]) -> tuple[int, float]:
+    step, value = saved
+    return int(step), float(value)

@@ -66,8 +66,12 @@ class GuardWatch:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take up where `state` was taken."""
-        self._since = dict(state["since"])
-        self._fired = set(state["fired"])
+        """Take up where `state` was taken.
+
+        Raises:
+            AttributeError, KeyError, TypeError, ValueError: If it is no such state.
+        """
+        self._since = {str(name): int(step) for name, step in state["since"].items()}
+        self._fired = set(map(str, state["fired"]))
         # Checkpoints from before guards looked at several metrics have none.
-        self._newest = dict(state.get("newest", {}))
+        self._newest = {str(k): float(value) for k, value in state.get("newest", {}).items()}

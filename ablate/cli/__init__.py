@@ -7,11 +7,12 @@ that ``--help`` and completion answer at once.
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
+from typing import Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from ablate.cli import (
     artifacts,
@@ -27,16 +28,31 @@ from ablate.cli import (
     runs,
     study,
 )
+from ablate.cli.last_net import PIPE_CLOSED, ended, hold_streams
 from ablate.cli.shared import Globals
 from ablate.errors import AblateError
 
 EXIT_CODES = """
 Exit codes: 0 good · 1 finished with failed runs · 2 usage or bad study file · 3 not found ·
-4 database or MLflow trouble · 5 held by another · 130 Ctrl-C · 143 SIGTERM
+4 database, file or MLflow trouble · 5 held by another · 70 a fault of ablate · 130 Ctrl-C ·
+141 the reader of the output left · 143 SIGTERM
 """
+
+
+class _Group(TyperGroup):
+    """The commands; typer would end one whose reader left like one that failed."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise SystemExit(PIPE_CLOSED) from error
+
 
 app = typer.Typer(
     name="ablate",
+    cls=_Group,
     help="Define ablation studies, run them, and read which change helps.",
     epilog=EXIT_CODES,
     no_args_is_help=True,
@@ -73,24 +89,17 @@ def start(
     context.obj = Globals(db=db_url, debug=debug)
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the command; turn errors into text and exit codes."""
+    hold_streams()
     # Rows by the hundred thousand are no garbage, and looking through them takes time.
     gc.set_threshold(100_000, 20, 100)
-    try:
-        _refuse_namesake()
-        app()
-    except AblateError as error:
-        from ablate.render.errors import error_text
+    sys.exit(ended(_start, is_debug="--debug" in sys.argv))
 
-        if "--debug" in sys.argv:
-            raise
-        print(error_text(error), file=sys.stderr)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        # The reader of our output left, as `head` does. Python would complain at shutdown.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+
+def _start() -> None:
+    _refuse_namesake()
+    app()
 
 
 def _refuse_namesake() -> None:

@@ -11,6 +11,7 @@ import typer
 from ablate.cli.shared import (
     check_format,
     opened,
+    put,
     say,
     say_changed_files,
     settings_of,
@@ -36,7 +37,9 @@ def compare(
     context: typer.Context,
     variants: list[str] | None = typer.Argument(None, help="Phases; all of the study by default."),
     study: str | None = typer.Option(None, "--study", help="Default: the newest with them."),
-    at: int | None = typer.Option(None, "--at", min=0, help="Step; default: the largest of all."),
+    at: int | None = typer.Option(
+        None, "--at", min=0, max=2**63 - 1, help="Step; default: the largest of all."
+    ),
     metric: list[str] = typer.Option([], "--metric", help="A key or pattern (repeatable)."),
     baseline: str | None = typer.Option(None, "--baseline", help="Compare with this phase."),
     form: str = typer.Option("table", "--format", help=", ".join(_FORMATS) + "."),
@@ -85,7 +88,8 @@ def show_comparison(
             compare_page(comparison, data, plot)
             say(f"wrote {plot}")
     width = terminal_width()
-    print(render(comparison, form, width=width, color=width is not None))  # pyright: ignore[reportArgumentType]
+    text = render(comparison, form, width=width, color=width is not None)  # pyright: ignore[reportArgumentType]
+    put(text, is_safe=form == "table")
 
 
 def report(

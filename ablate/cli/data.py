@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import BinaryIO, TextIO, cast
 
 import typer
 
-from ablate.cli.shared import LIST_FORMATS, check_format, opened, say, settings_of, terminal_width
+from ablate.cli.shared import (
+    LIST_FORMATS,
+    Shown,
+    check_format,
+    opened,
+    say,
+    settings_of,
+    terminal_width,
+)
 from ablate.errors import UsageError
 
 _EXPORTS = ("csv", "ndjson", "parquet")
@@ -41,7 +50,7 @@ def export(
     with opened(context) as store:
         blocks = point_blocks(store, study, variants=variant, metrics=metric)
         if output is None:
-            WRITERS[form](blocks, sys.stdout.buffer)
+            WRITERS[form](blocks, cast("BinaryIO", Shown()))
             return
         with written_whole(output) as file:
             count = WRITERS[form](blocks, file)
@@ -67,4 +76,7 @@ def sql(
     check_format(form, FORMATS)
     text = sys.stdin.read() if query == "-" else query
     with querying(settings_of(context).db_url, text, timeout_s=timeout) as answer:
-        write_answer(answer.columns, answer.rows, sys.stdout, form=form, width=terminal_width())
+        out = Shown(is_safe=form == "table")
+        write_answer(
+            answer.columns, answer.rows, cast("TextIO", out), form=form, width=terminal_width()
+        )

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import typer
 
-from ablate.cli.shared import say, settings_of
-from ablate.errors import StoreError
+from ablate.cli.shared import opened, put, say, settings_of
+from ablate.errors import AblateError, StoreError
 
 app = typer.Typer(
-    help="Upgrade, check, back up and compact the results database.", no_args_is_help=True
+    help="Upgrade, check, rebuild, back up and compact the results database.",
+    no_args_is_help=True,
 )
 
 
+_YES = typer.Option(False, "--yes", help="Runners on other machines are dead, as I know.")
+
+
 @app.command()
-def upgrade(context: typer.Context) -> None:
+def upgrade(context: typer.Context, yes: bool = _YES) -> None:
     """Bring the database to this version's schema; a SQLite file is copied first."""
     from ablate.store.migrate import check as check_schema
     from ablate.store.migrate import upgrade as upgrade_schema
 
     url = settings_of(context).db_url
-    copy = upgrade_schema(url)
+    copy = upgrade_schema(url, refuse=_beside_runners(is_confirmed=yes))
     _say_revision(check_schema(url).revision, copy)
+    with opened(context, write=True):
+        pass  # this writes the journal anew where it lacks something
     for line in _audited(context)[0]:
         say(line)
 
@@ -39,8 +46,19 @@ def downgrade(
 
     if not yes:
         raise UsageError("a downgrade can drop tables with results", hint="confirm with --yes")
-    copy = downgrade_schema(settings_of(context).db_url, revision)
+    refuse = _beside_runners(is_confirmed=yes)
+    copy = downgrade_schema(settings_of(context).db_url, revision, refuse=refuse)
     _say_revision(revision, copy)
+
+
+def _beside_runners(*, is_confirmed: bool) -> Callable[[Collection[str]], None]:
+    from ablate.recovery import refuse_beside_runners
+
+    def refuse(runners: Collection[str]) -> None:
+        what = "the schema is not changed"
+        refuse_beside_runners(runners, doing=what, is_confirmed=is_confirmed)
+
+    return refuse
 
 
 def _say_revision(revision: str | None, copy: Path | None) -> None:
@@ -52,18 +70,24 @@ def _say_revision(revision: str | None, copy: Path | None) -> None:
 def check(context: typer.Context) -> None:
     """Say which schema it has, whether it is whole, and whether runs are what they are called.
 
-    Writes nothing.
+    All that the disk has a second time, in journal and spools, is compared. Writes nothing.
     """
-    from ablate.render.schema import status_lines
+    from ablate.recovery import compare_copies
+    from ablate.render.schema import status_lines, verification_lines
     from ablate.store.migrate import check as check_schema
 
-    status = check_schema(settings_of(context).db_url)
-    print("\n".join(status_lines(status)))
+    settings = settings_of(context)
+    status = check_schema(settings.db_url)
+    put("\n".join(status_lines(status)))
     if not status.is_good:
-        hint = "restore a backup" if status.damage else "run: ablate db upgrade"
+        hint = _REBUILD if status.damage else "run: ablate db upgrade"
         raise StoreError("the database needs attention, as shown", hint=hint)
+    found = compare_copies(settings)
+    put("\n".join(verification_lines(found)))
+    if found.differences:
+        raise StoreError("the database is not what the disk has of it, as shown", hint=_REBUILD)
     lines, is_good = _audited(context)
-    print("\n".join(lines))
+    put("\n".join(lines))
     if not is_good:
         raise StoreError(
             "some runs were trained with another config than their variant has, as shown",
@@ -71,10 +95,29 @@ def check(context: typer.Context) -> None:
         )
 
 
+_REBUILD = "run: ablate db rebuild"
+
+
+@app.command()
+def rebuild(
+    context: typer.Context,
+    journal: Path | None = typer.Option(None, "--journal", help="Read this journal instead."),
+    yes: bool = _YES,
+) -> None:
+    """Make a lost or damaged database anew from what is on the disk; the old file is kept."""
+    from ablate.recovery import recover
+    from ablate.render.schema import recovery_lines
+
+    found = recover(settings_of(context), journal=journal, is_confirmed=yes)
+    lines, is_whole = recovery_lines(found)
+    put("\n".join(lines))
+    if not is_whole:
+        raise AblateError("not all is there again, as shown")
+
+
 def _audited(context: typer.Context) -> tuple[list[str], bool]:
     """Return what holding runs against their identities found, and whether all is right."""
     from ablate.auditing import audit
-    from ablate.cli.shared import opened
     from ablate.render.schema import audit_lines
 
     with opened(context) as store:
@@ -92,7 +135,7 @@ def backup(
     """Copy an SQLite database, also while runs write to it. Prints the copy's path."""
     from ablate.store.maintenance import back_up
 
-    print(back_up(settings_of(context).db_url, file))
+    put(str(back_up(settings_of(context).db_url, file)))
 
 
 @app.command()

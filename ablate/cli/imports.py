@@ -35,7 +35,11 @@ def import_runs(
         None, "--variant", help="Name of the phase (default: as the source says)."
     ),
     seed: int | None = typer.Option(
-        None, "--seed", min=0, help="Seed of the one run (default: as the source says)."
+        None,
+        "--seed",
+        min=0,
+        max=2**31 - 1,
+        help="Seed of the one run (default: as the source says).",
     ),
     seeds: str = typer.Option(
         "auto",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from ablate.cli.shared import LIST_FORMATS, say, settings_of, show, typed_command
+from ablate.cli.shared import LIST_FORMATS, put, say, settings_of, show, typed_command
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +26,7 @@ def init(context: typer.Context) -> None:
         path.write_text(_PROJECT_TEXT, encoding="utf-8")
     Path("studies").mkdir(exist_ok=True)
     settings = settings_of(context)
-    open_store(settings.db_url).close()
+    open_store(settings.db_url, data_dir=settings.data_dir).close()
     say(f"the project is {settings.project}")
     say("next: ablate study templates, ablate study create scale-fix")
 
@@ -67,6 +67,7 @@ _DEMO_PHASES = ("phase1", "phase_a", "phase_fixed", "base")
 
 def demo(context: typer.Context) -> None:
     """Do the main job on four phases of scale-fix: train (some minutes), compare, report."""
+    from ablate.addresses import masked
     from ablate.app import create, plan_creation
     from ablate.cli.compare import show_comparison, write_report
     from ablate.cli.run import train
@@ -83,7 +84,7 @@ def demo(context: typer.Context) -> None:
     write_report(context, "scale-fix", report, variants=_DEMO_PHASES)
     show_comparison(context, _DEMO_PHASES, study="scale-fix")
     say(f"report    {report}")
-    say(f"database  {settings.db_url}")
+    say(f"database  {masked(settings.db_url)}")
     look = "" if settings.mlflow_uri else f"; look with: {typed_command()} mlflow ui"
     say(f"mirror    {shown_uri(settings)}{look}")
 
@@ -92,4 +93,4 @@ def schema() -> None:
     """Print the JSON Schema of study files, for editors."""
     from ablate.planning.spec import json_schema
 
-    print(json.dumps(json_schema(), indent=2))
+    put(json.dumps(json_schema(), indent=2))

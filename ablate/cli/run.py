@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Collection, Generator, Sequence
+from contextlib import (
+    AbstractContextManager,
+    closing,
+    contextmanager,
+    nullcontext,
+    redirect_stderr,
+)
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TextIO, cast
 
 import typer
 
@@ -20,11 +26,13 @@ from ablate.text import counted
 if TYPE_CHECKING:
     from ablate.domain import Run, Study
     from ablate.execution.launch import Request
-    from ablate.execution.scheduler import Summary
+    from ablate.execution.progress import Observer
+    from ablate.execution.scheduling import Summary
     from ablate.settings import Settings
     from ablate.store.base import Store
 
 
+_WAIT_S = 5.0
 _LISTED = 8
 """Runs that a suggested command names."""
 
@@ -53,6 +61,9 @@ def run(
     max_failures: int | None = typer.Option(
         None, "--max-failures", min=1, help="... after this many."
     ),
+    stall_timeout: float | None = typer.Option(
+        None, "--stall-timeout", min=0, help="Seconds without a step after which a run has hung."
+    ),
     mlflow: bool | None = typer.Option(
         None, "--mlflow/--no-mlflow", help="Copy metrics to MLflow."
     ),
@@ -78,6 +89,7 @@ def run(
         devices=parse_devices(device, gpus_per_run),
         steps=steps,
         max_failures=1 if fail_fast else max_failures,
+        stall_timeout_s=stall_timeout,
     )
     if keep and fresh:
         raise UsageError("--keep and --fresh: take one of them")
@@ -95,8 +107,10 @@ def train(
     other_code: Literal["keep", "fresh"] | None = None,
 ) -> None:
     """Run what the request wants; return when all is well, else exit as the contract says."""
-    with opened(context, write=not dry_run) as store:
+    # Whoever trains looks up from a locked database often enough to keep its trainers going.
+    with opened(context, write=not dry_run, wait_s=_WAIT_S) as store:
         request = replace(request, only=_resolve_only(store, request.studies, request.only))
+        request = replace(request, steps=_pause_of(store, request))
         named = [store.study(name) for name in request.studies]
         say_changed_files(settings, named or store.studies())
         _look_at_code(store, settings, request, other_code, dry_run=dry_run)
@@ -106,7 +120,20 @@ def train(
         elif not waiting:
             _say_nothing_to_do(store, request)
         else:
-            _work(store, settings, request, waiting)
+            with _steady_stderr():
+                _work(store, settings, request, waiting)
+
+
+@contextmanager
+def _steady_stderr() -> Generator[None]:
+    """Let nothing that is said stand in the way of what trains."""
+    from ablate.render.steady import SteadyStream
+
+    with (
+        closing(SteadyStream(sys.stderr)) as stream,
+        redirect_stderr(cast("TextIO", stream)),
+    ):
+        yield
 
 
 def _resolve_only(store: Store, studies: Sequence[str], only: Sequence[str]) -> tuple[str, ...]:
@@ -123,6 +150,19 @@ def _resolve_only(store: Store, studies: Sequence[str], only: Sequence[str]) -> 
         wrong = next((name for name in only if name in error.message), only[0])
         hint = did_you_mean(wrong, known)
         raise NotFoundError(f"--only {wrong}: no such phase or run", hint=hint) from error
+
+
+def _pause_of(store: Store, request: Request) -> int | None:
+    """Return where to pause; nowhere if no run goes on behind that.
+
+    A run that was asked to stop at its last step has yet to do what its trainer does then.
+    """
+    names = request.studies or tuple(study.name for study in store.studies())
+    runs = [run for name in names for run in store.runs(name)]
+    ends = [r.config.get("steps") for r in runs if not request.only or r.id in request.only]
+    limit = request.steps
+    is_moot = limit is not None and all(isinstance(end, int) and end <= limit for end in ends)
+    return None if is_moot else limit
 
 
 def _look_at_code(
@@ -203,7 +243,7 @@ def _show_waiting(waiting: Sequence[Run]) -> None:
     from ablate.cli.shared import show
     from ablate.render.studies import runs_table
 
-    show(runs_table(waiting), "table", "status")
+    show(runs_table(waiting, time.time()), "table", "status")
     say(f"dry run: {counted(len(waiting), 'run')} to train")
 
 
@@ -237,8 +277,12 @@ def _work(store: Store, settings: Settings, request: Request, waiting: Sequence[
     for line in waiting_lines(waiting):
         say(line)
     received: list[int] = []
-    with mirroring(settings, is_wanted=settings.mlflow), _progress(waiting) as observer:
-        summary = run_studies(store, settings, request, observer, on_signal=received.append)
+    try:
+        with mirroring(settings, is_wanted=settings.mlflow), _progress(waiting) as observer:
+            summary = run_studies(store, settings, request, observer, on_signal=received.append)
+    except KeyboardInterrupt as error:
+        say("left at once; `ablate run` goes on from the last checkpoints")
+        raise typer.Exit(130) from error
     say(summary_line(summary))
     for note in _never_logged(store, request):
         say(f"note: {note}")
@@ -264,7 +308,7 @@ def _never_logged(store: Store, request: Request) -> list[str]:
     return notes
 
 
-def _progress(waiting: Sequence[Run]) -> AbstractContextManager[Any]:
+def _progress(waiting: Sequence[Run]) -> AbstractContextManager[Observer]:
     from rich.console import Console
 
     from ablate.render.progress import LineProgress, LiveProgress
@@ -273,7 +317,7 @@ def _progress(waiting: Sequence[Run]) -> AbstractContextManager[Any]:
     with_study = len({run.study for run in waiting}) > 1
     if sys.stderr.isatty():
         return LiveProgress(Console(stderr=True), total, with_study=with_study)
-    return LineProgress(sys.stderr, total, with_study=with_study)
+    return nullcontext(LineProgress(sys.stderr, total, with_study=with_study))
 
 
 def _leave(
@@ -283,7 +327,7 @@ def _leave(
     study = request.studies[0] if len(request.studies) == 1 else ""
     if received:
         say(f"stopped; carry on with: ablate run {study}".rstrip())
-        raise typer.Exit(143 if received[0] == signal.SIGTERM else 130)
+        raise typer.Exit(128 + received[0])
     if summary.held_elsewhere and not summary.runs:
         raise HeldError(
             "the runs that are left are held by another `ablate run`",

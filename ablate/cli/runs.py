@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ablate.cli.shared import LIST_FORMATS, opened, say, say_changed_files, settings_of, show
+from ablate.cli.shared import (
+    LIST_FORMATS,
+    Shown,
+    opened,
+    say,
+    say_changed_files,
+    settings_of,
+    show,
+)
 from ablate.errors import NotFoundError
 from ablate.settings import user_name
 
@@ -50,7 +58,7 @@ def status(
         if watch and sys.stdout.isatty():
             sys.stdout.write("\x1b[2J\x1b[H")
         changes = {other.run.id: other.changes for other in others}
-        show(runs_table(runs, changes, no_numbers), form, "status")
+        show(runs_table(runs, time.time(), changes, no_numbers), form, "status")
         if not watch:
             say_changed_files(settings_of(context), studies)
             return
@@ -77,14 +85,14 @@ def logs(
         say(f"attempt {attempt.number} {attempt.state}{ended}")
         _print_file(log_path(run_dir, attempt.number))
         if attempt.traceback:
-            sys.stdout.write(attempt.traceback)
+            Shown().write(attempt.traceback)
     if follow:
         _follow(log_path(run_dir, attempts[-1].number))
 
 
 def _print_file(path: Path) -> None:
     if path.is_file():
-        sys.stdout.write(path.read_text(encoding="utf-8", errors="replace"))
+        Shown().write(path.read_text(encoding="utf-8", errors="replace"))
 
 
 def _follow(path: Path) -> None:
@@ -92,7 +100,7 @@ def _follow(path: Path) -> None:
         file.seek(0, os.SEEK_END)
         while True:
             text = file.read()
-            sys.stdout.write(text)
+            Shown().write(text)
             sys.stdout.flush()
             if not text:
                 time.sleep(0.5)

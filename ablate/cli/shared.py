@@ -6,14 +6,15 @@ import os
 import shutil
 import sys
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from ablate.errors import UsageError
+from ablate.errors import StoreError, UsageError
+from ablate.text import printable_lines
 
 if TYPE_CHECKING:
     from ablate.domain import Study
@@ -42,11 +43,16 @@ def settings_of(context: typer.Context, *, mlflow: bool | None = None) -> Settin
 
 
 @contextmanager
-def opened(context: typer.Context, *, write: bool = False) -> Generator[Store]:
+def opened(
+    context: typer.Context, *, write: bool = False, wait_s: float | None = None
+) -> Generator[Store]:
     """Open the project's database, read-only unless the command writes."""
     from ablate.store import open_store
 
-    store = open_store(settings_of(context).db_url, read_only=not write)
+    settings = settings_of(context)
+    store = open_store(
+        settings.db_url, read_only=not write, data_dir=settings.data_dir, wait_s=wait_s
+    )
     try:
         yield store
     finally:
@@ -61,8 +67,62 @@ def typed_command() -> str:
 
 
 def say(text: str) -> None:
-    """Print to stderr: progress, hints, what was done."""
-    print(text, file=sys.stderr, flush=True)
+    """Print to stderr: progress, hints, what was done. Nobody has to be there to read it."""
+    with suppress(OSError, ValueError):
+        print(printable_lines(text), file=sys.stderr, flush=True)
+
+
+def put(text: str, *, is_safe: bool = False) -> None:
+    """Print data to stdout: as it is, but on a terminal with nothing that it obeys.
+
+    Args:
+        text: What may hold foreign text.
+        is_safe: Whether foreign text in it is `printable` already, and the colours are ours.
+
+    Raises:
+        StoreError: If it cannot be written.
+    """
+    Shown(is_safe=is_safe).write(f"{text}\n")
+
+
+class Shown:
+    """Standard output for what writes by itself; see `put`."""
+
+    def __init__(self, *, is_safe: bool = False) -> None:
+        self._is_safe = is_safe
+
+    def write(self, text: str | bytes) -> int:
+        """Write text, or bytes of UTF-8."""
+        with _to_stdout():
+            if sys.stdout.isatty() and not self._is_safe:
+                whole = text if isinstance(text, str) else text.decode("utf-8", "replace")
+                return sys.stdout.write(printable_lines(whole))
+            if isinstance(text, str):
+                return sys.stdout.write(text)
+            return sys.stdout.buffer.write(text)
+
+
+def flush_stdout() -> None:
+    """Write what is held back.
+
+    Raises:
+        StoreError: If it cannot be written.
+    """
+    with _to_stdout():
+        sys.stdout.flush()
+
+
+@contextmanager
+def _to_stdout() -> Generator[None]:
+    try:
+        yield
+    except BrokenPipeError:  # the reader left
+        raise
+    except OSError as error:
+        raise StoreError(
+            f"standard output cannot be written: {error.strerror}",
+            hint="free some space, or write elsewhere",
+        ) from error
 
 
 def say_changed_files(settings: Settings, studies: Sequence[Study]) -> None:
@@ -80,7 +140,8 @@ def show(table: Table, form: str, schema: str, facts: Mapping[str, Any] | None =
     from ablate.render.listing import render_list
 
     width = terminal_width()
-    print(render_list(table, form, schema=f"ablate.{schema}/1", width=width, facts=facts))
+    text = render_list(table, form, schema=f"ablate.{schema}/1", width=width, facts=facts)
+    put(text, is_safe=form == "table")
 
 
 def terminal_width() -> int | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,21 @@ from ablate.execution.tensors import load_state, save_state
 
 KEPT = 2
 """How many checkpoints a run keeps: the newest, and one to fall back on."""
+_MAX_NOTE_BYTES = 1 << 28
+"""Far more than a config and the names of all loaded modules take."""
 
 
 class CheckpointError(Exception):
     """A checkpoint's file is missing, cut or altered."""
+
+
+class UnloadableError(CheckpointError):
+    """A checkpoint is what was written, but holds more than is loaded."""
+
+    def __init__(self, data: Path, cause: Exception) -> None:
+        text = " ".join(str(cause).split())[:300]
+        super().__init__(f"{data} cannot be loaded: {type(cause).__name__}: {text}")
+        self.cause = cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +67,8 @@ def save_checkpoint(
     try:
         save_state(state, aside)
         digest = file_digest(aside)
-        record = {"step": step, "sha256": digest, "meta": dict(meta)}
-        note.write_text(json.dumps(record), encoding="utf-8")
+        record = json.dumps({"step": step, "sha256": digest, "meta": dict(meta)})
+        note.write_text(record, encoding="utf-8")
         _sync(aside)
         _sync(note)
         aside.replace(data)
@@ -70,33 +82,64 @@ def save_checkpoint(
         path=data.relative_to(run_dir).as_posix(),
         sha256=digest,
         size_bytes=data.stat().st_size,
+        note_sha256=hashlib.sha256(record.encode()).hexdigest(),
     )
 
 
 def load_checkpoint(run_dir: Path, checkpoint: Checkpoint) -> Loaded:
-    """Read a checkpoint after comparing its digest.
+    """Read a checkpoint after comparing its digest and that of its note.
 
     Raises:
-        CheckpointError: If a file is missing, cut or altered; the message names it.
+        CheckpointError: If a file is missing, cut, altered or no checkpoint; the message names it.
     """
     data = run_dir / checkpoint.path
+    note = _read_note(run_dir, checkpoint)
     try:
-        record = json.loads(data.with_suffix(".json").read_text(encoding="utf-8"))
         digest = file_digest(data)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise CheckpointError(f"{data} cannot be read: {error}") from error
-    if not digest == checkpoint.sha256 == record["sha256"]:
+    if not digest == checkpoint.sha256 == note["sha256"]:
         raise CheckpointError(f"{data} was altered after it was written")
-    return Loaded(checkpoint.step, load_state(data), record["meta"])
-
-
-def saved_threads(run_dir: Path, checkpoint: Checkpoint) -> int | None:
-    """Return how many CPU threads the checkpoint was trained with, None when it does not say."""
-    note = (run_dir / checkpoint.path).with_suffix(".json")
     try:
-        return json.loads(note.read_text(encoding="utf-8"))["meta"]["environment"]["threads"]
-    except (OSError, ValueError, KeyError):
-        return None
+        return Loaded(checkpoint.step, load_state(data), note["meta"])
+    except MemoryError:
+        raise  # an older one would not fit either
+    except Exception as error:  # torch raises what its parts do
+        raise UnloadableError(data, error) from error
+
+
+def _read_note(run_dir: Path, checkpoint: Checkpoint) -> Mapping[str, Any]:
+    """Return what the file beside a checkpoint says: ``sha256`` and ``meta``.
+
+    Raises:
+        CheckpointError: If it is missing, altered, or says something else.
+    """
+    path = (run_dir / checkpoint.path).with_suffix(".json")
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_NOTE_BYTES + 1)
+        if checkpoint.note_sha256 not in (None, hashlib.sha256(content).hexdigest()):
+            raise CheckpointError(f"{path} was altered after it was written")
+        if len(content) > _MAX_NOTE_BYTES:
+            raise CheckpointError(f"{path} is larger than any note")
+        note: Any = json.loads(content)
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    if not isinstance(note, dict) or not isinstance(note.get("meta"), dict) or "sha256" not in note:
+        raise CheckpointError(f"{path} is no note of a checkpoint")
+    return note
+
+
+def saved_threads(run_dir: Path, checkpoints: Iterable[Checkpoint]) -> int | None:
+    """Return how many CPU threads the first good checkpoint was trained with; None if unknown."""
+    for checkpoint in checkpoints:
+        try:
+            threads = _read_note(run_dir, checkpoint)["meta"]["environment"]["threads"]
+        except (CheckpointError, KeyError, TypeError):
+            continue
+        if type(threads) is int and threads > 0:
+            return threads
+    return None
 
 
 def steps_on_disk(run_dir: Path) -> list[int]:
@@ -105,22 +148,39 @@ def steps_on_disk(run_dir: Path) -> list[int]:
     return sorted({int(note.stem.removeprefix("step-")) for note in notes})
 
 
+def collect_strays(run_dir: Path, attempt: int) -> None:
+    """Delete what attempts that were killed while they saved have left: no checkpoint needs it.
+
+    Args:
+        run_dir: The run's folder.
+        attempt: The one that begins now; those before it are over.
+    """
+    for folder in run_dir.glob("attempt-*/checkpoints"):
+        number = folder.parent.name.removeprefix("attempt-")
+        if not number.isdecimal() or int(number) >= attempt:
+            continue
+        unfinished = [p for p in folder.glob("step-*.ckpt") if not p.with_suffix(".json").exists()]
+        for stray in (*folder.glob("step-*.tmp"), *unfinished):
+            with suppress(OSError):
+                stray.unlink()
+
+
 def prune_checkpoints(
-    run_dir: Path, newest_first: list[Checkpoint], *, wanted: Collection[int] = ()
-) -> None:
-    """Delete all but the newest; called only after the newest was written and verified.
+    run_dir: Path, newest_first: Sequence[Checkpoint], *, wanted: Collection[int] = ()
+) -> list[Checkpoint]:
+    """Delete all but the newest, and return those; called only after the newest was verified.
 
     Args:
         run_dir: What the stored paths are relative to.
         newest_first: All of the run.
         wanted: Steps at which other runs branch off: those are kept.
     """
-    for checkpoint in newest_first[KEPT:]:
-        if checkpoint.step in wanted:
-            continue
+    pruned = [point for point in newest_first[KEPT:] if point.step not in wanted]
+    for checkpoint in pruned:
         data = run_dir / checkpoint.path
         data.with_suffix(".json").unlink(missing_ok=True)
         data.unlink(missing_ok=True)
+    return pruned
 
 
 def file_digest(path: Path) -> str:

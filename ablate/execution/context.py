@@ -27,19 +27,21 @@ from ablate.execution.checkpoints import (
     steps_on_disk,
 )
 from ablate.execution.job import Job
+from ablate.execution.leases import Permit
 from ablate.execution.machine import MachineMeter
 from ablate.execution.numbers import check_step, exact_float
 from ablate.execution.patience import Patience, say
+from ablate.execution.resuming import Surroundings, newest_good
 from ablate.execution.tensors import DeviceLog, is_device_number
-from ablate.identity import flatten
 from ablate.keys import metric_key
-from ablate.provenance import Code, changes, loaded_code, new_modules
+from ablate.provenance import loaded_code, new_modules
 from ablate.store.base import Ending
 from ablate.store.spool import SpoolWriter
 from ablate.store.text import name_fault
 
 _MAX_KEY_LENGTH = 250
 _NO_TEXT = str.maketrans({"/": " "})
+_PERMIT_PAUSE_S = 0.1
 _UNHEARD_S = 30.0
 """After so long it is told that a trainer has not looked whether it should stop."""
 _MAX_INT = 2**63
@@ -68,6 +70,9 @@ class RunContext:
         self._guards = GuardWatch(job.guards)
         self._gates = GateWatch(job.gates)
         self._machine = MachineMeter(job.system_metrics_s, job.gpus)
+        self._permit = Permit(job.permit)
+        self._look_at = 0.0
+        """When to look at it again: the clock by which it runs out is too slow for every step."""
         self._warn = warn
         self._keys: tuple[str, ...] = ()
         """Those of the last step: most steps have the same ones, which were checked."""
@@ -81,6 +86,7 @@ class RunContext:
         self._on_device = DeviceLog(self._write_any)
         self._checkpoints: list[Checkpoint] = list(job.resume_from)
         self._checkpoint_steps = frozenset(job.checkpoint_steps)
+        self._pause_at = _pause_of(job)
         self._has_started = False
         self._last_step = -1
         self._code = job.code
@@ -95,7 +101,7 @@ class RunContext:
         self._threads = job.threads
         if job.resume_from:
             # Another number of threads adds in another order: keep to the one it began with.
-            self._threads = saved_threads(job.run_dir, job.resume_from[0]) or job.threads
+            self._threads = saved_threads(job.run_dir, job.resume_from) or job.threads
 
     @property
     def device(self) -> str:
@@ -120,6 +126,8 @@ class RunContext:
     @property
     def should_stop(self) -> bool:
         """See `ablate.protocol.Run`."""
+        if time.monotonic() >= self._look_at:
+            self._look_at_permit()
         if self._last_step >= self._gates.next_step:
             self._pass_gates(self._last_step)
         if self.is_stopping:
@@ -129,22 +137,21 @@ class RunContext:
     @property
     def is_stopping(self) -> bool:
         """Whether the trainer has reason to stop already; judges nothing and writes nothing."""
-        limit = self._job.step_limit
-        return self._stop is not None or (limit is not None and self._last_step >= limit)
+        return self._stop is not None or self._last_step >= self._pause_at
 
     @property
     def ending(self) -> Ending:
         """How the attempt ends if the trainer returns now.
 
         A trainer that was never told to stop has trained to its end, whatever was asked meanwhile.
+        One that was told has not, at its last step either: what it does behind that, a final
+        evaluation say, it does when it is resumed.
         """
         self.flush()
         self._pass_gates(self._last_step)
         if self._stop is not None and self._stop.state is AttemptState.STOPPED:
             return self._stop
-        steps = self._job.config.get("steps")
-        is_done = isinstance(steps, int) and self._last_step >= steps
-        if not self.is_stopping or not self._was_told or is_done:
+        if not self.is_stopping or not self._was_told:
             return Ending(state=AttemptState.SUCCEEDED)
         reason = self._stop.reason if self._stop else f"paused at step {self._last_step}"
         return Ending(state=AttemptState.PAUSED, reason=reason)
@@ -182,6 +189,8 @@ class RunContext:
     def log(self, metrics: Mapping[str, Any], step: int) -> None:
         """See `ablate.protocol.Run`."""
         # All that every step pays for lies in this method: benchmarks/log.py measures it.
+        if time.monotonic() >= self._look_at:
+            self._look_at_permit()
         if not self._has_started:
             self._start()
         if type(step) is not int or not 0 <= step < _MAX_INT:
@@ -235,26 +244,27 @@ class RunContext:
             checkpoint,
             *(c for c in self._checkpoints if c.path != checkpoint.path),
         ]
-        prune_checkpoints(self._job.run_dir, self._checkpoints, wanted=self.checkpoint_steps)
+        self._prune()
         self._last_step = max(self._last_step, step)
+
+    def _prune(self) -> None:
+        """Delete old checkpoints, while nobody else can have begun to train the run from one."""
+        if self._permit.is_valid:
+            folder, wanted = self._job.run_dir, self.checkpoint_steps
+            pruned = prune_checkpoints(folder, self._checkpoints, wanted=wanted)
+            if pruned:
+                self._patiently(self._spool.pruned, [point.path for point in pruned])
+                self._checkpoints = [c for c in self._checkpoints if c not in pruned]
 
     def resume(self) -> Any | None:
         """See `ablate.protocol.Run`."""
-        rejected: list[str] = []
-        for checkpoint in self._checkpoints:
-            try:
-                loaded = load_checkpoint(self._job.run_dir, checkpoint)
-            except CheckpointError as error:
-                rejected.append(str(error))
-                continue
-            self._begin(loaded.step, self._differences(loaded.meta))
-            self._guards.restore(loaded.meta["guards"])
-            # Checkpoints from before gates were judged say nothing of them.
-            self._gates.restore(loaded.meta.get("gates", NOTHING_SEEN), loaded.step)
-            self._last_step = loaded.step
-            self._report(rejected, loaded.step)
-            self.event("resumed", loaded.step, attempt=self._job.attempt)
-            return loaded.state
+        good, rejected = newest_good(self._job, self._checkpoints, self._surroundings())
+        if good is not None:
+            self._begin(good.step, good.inexact)
+            self._guards, self._gates, self._last_step = good.guards, good.gates, good.step
+            self._report(rejected, good.step)
+            self.event("resumed", good.step, attempt=self._job.attempt)
+            return good.state
         self._checkpoints = []
         branch = self._job.branch_from
         state = self._branch(branch) if branch else None
@@ -298,6 +308,20 @@ class RunContext:
         """Whether to wait for a disk; meanwhile an executor that blocks renews its lease."""
         self._on_step()
         return self._stop is None
+
+    def _look_at_permit(self) -> None:
+        """Stand still while others may take the run over: its runner is not heard of.
+
+        It goes on when its runner renews, saves when it is asked to stop, and is ended when the
+        run is somebody else's.
+        """
+        began = time.monotonic()
+        while not self._permit.is_valid and self._may_wait():
+            if began is not None and time.monotonic() - began > _PERMIT_PAUSE_S:
+                self._warn("its runner is not heard of; training waits until it is")
+                began = None
+            time.sleep(_PERMIT_PAUSE_S)
+        self._look_at = time.monotonic() + _PERMIT_PAUSE_S
 
     def _start(self) -> None:
         """A trainer that never resumes begins with its first word."""
@@ -364,7 +388,7 @@ class RunContext:
             if name not in self._key_of:
                 key = self._check_key(name)
                 if (other := self._name_of.setdefault(key, name)) != name:
-                    both = f"'{other}' and '{name}' are one metric, {key}"
+                    both = f"{str(other)!r} and {str(name)!r} are one metric, {key}"
                     raise ValueError(f"{both}; give one of them another name")
                 self._key_of[name] = key
         self._keys = names
@@ -455,23 +479,17 @@ class RunContext:
             "machine": platform.machine(),
         }
 
-    def _differences(self, meta: Mapping[str, Any]) -> str | None:
-        changed = _changed(meta["environment"], self._environment())
-        if "config" in meta:  # checkpoints from before it was kept say nothing of it
-            changed = _changed(flatten(meta["config"]), flatten(self._job.config)) + changed
-        if "code" in meta:  # checkpoints from before it was noted say nothing of it
-            code = changes(Code.from_json(meta["code"]), self._code)
-            changed += [f"{what} changed" for what in code]
-        return ", ".join(changed) or None
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            environment=self._environment(), config=self._job.config, code=self._code
+        )
 
 
-def _changed(saved: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Return ``name old -> new`` of what differs."""
-    return [
-        f"{name} {saved.get(name)} -> {here.get(name)}"
-        for name in dict.fromkeys([*saved, *here])
-        if saved.get(name) != here.get(name)
-    ]
+def _pause_of(job: Job) -> int:
+    """Return the step to pause at; one that is not before the run's end pauses nothing."""
+    end = job.config.get("steps")
+    is_moot = isinstance(end, int) and job.step_limit is not None and job.step_limit >= end
+    return _MAX_INT if job.step_limit is None or is_moot else job.step_limit
 
 
 def _version(package: str) -> str | None:

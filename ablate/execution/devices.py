@@ -81,6 +81,21 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Variables of the environment from which libraries take how many CPU threads they use."""
+
+
+def at_most(threads: int, setting: str) -> int:
+    """Return a number of threads, or a smaller one that the user's environment asks for."""
+    wanted = os.environ.get(setting, "").partition(",")[0]  # OpenMP has one for each level
+    return min(threads, int(wanted)) if wanted.isdecimal() and int(wanted) else threads
+
+
+def threads_of_each(slots: int) -> int:
+    """Return how many CPU threads one of several workers gets."""
+    return at_most(max(1, cores() // slots), THREAD_SETTINGS[0])
+
+
 def _visible_gpus() -> tuple[int, ...]:
     program = shutil.which("nvidia-smi")
     if program is None:

@@ -125,6 +125,8 @@ def read_file(path: Path, *, label: str, attempt: int | None = None) -> Snapshot
             hint="only tensors and plain values are loaded, for code in a file could be run",
         ) from error
     record = _record(path)
+    meta: Any = record.get("meta")
+    environment: Any = meta.get("environment") if isinstance(meta, dict) else None
     digest = file_digest(path)
     return Snapshot(
         label=label,
@@ -135,7 +137,7 @@ def read_file(path: Path, *, label: str, attempt: int | None = None) -> Snapshot
         attempt=attempt,
         sha256=digest,
         is_verified=digest == record["sha256"] if "sha256" in record else None,
-        environment=record.get("meta", {}).get("environment", {}),
+        environment=environment if isinstance(environment, dict) else {},
         values=dict(named_values(state)),
         first_norms=_first_norms(state),
     )
@@ -178,7 +180,7 @@ def _record(path: Path) -> Mapping[str, Any]:
     """Return what was written beside a checkpoint, nothing where there is nothing to read."""
     try:
         found = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return cast("Mapping[str, Any]", found) if isinstance(found, dict) else {}
 

@@ -30,6 +30,11 @@ def log_path(run_dir: Path, attempt: int) -> Path:
     return attempt_path(run_dir, attempt) / "log.txt"
 
 
+def process_path(run_dir: Path, attempt: int) -> Path:
+    """Return where an attempt's process says who it is; see `ablate.execution.runners`."""
+    return attempt_path(run_dir, attempt) / "process"
+
+
 def databases_of(run_dir: Path) -> frozenset[str | None]:
     """Return the databases for which a run's folder says that it was trained; see `Job`."""
     jobs = run_dir.glob("attempt-*/job.json")
@@ -104,6 +109,16 @@ class Job:
     def log(self) -> Path:
         """See `log_path`."""
         return log_path(self.run_dir, self.attempt)
+
+    @property
+    def process(self) -> Path:
+        """See `process_path`."""
+        return process_path(self.run_dir, self.attempt)
+
+    @property
+    def permit(self) -> Path:
+        """Where it stands until when the trainer may go on; see `ablate.execution.leases`."""
+        return self.attempt_dir / "permit"
 
     @property
     def files_dir(self) -> Path:

@@ -10,14 +10,16 @@ from types import FrameType
 
 from ablate.domain import IMPORTED, Claim, Run, RunState, Study
 from ablate.errors import TrainerError
-from ablate.execution.devices import Devices, cores
+from ablate.execution.devices import Devices, threads_of_each
 from ablate.execution.executors.base import Executor
 from ablate.execution.executors.inline import InlineExecutor
 from ablate.execution.executors.local import LocalExecutor
 from ablate.execution.job import Job
 from ablate.execution.progress import Observer, ProgressMeter
 from ablate.execution.runners import this_runner
-from ablate.execution.scheduler import Scheduler, SchedulerOptions, Summary
+from ablate.execution.scheduler import Scheduler
+from ablate.execution.scheduling import SchedulerOptions, Summary
+from ablate.execution.slots import Slots
 from ablate.planning.plan import is_labelled_right
 from ablate.planning.spec import StudySpec
 from ablate.planning.trainers import trainer_of
@@ -45,6 +47,9 @@ class Request:
     steps: int | None = None
     """Pause every run at this step."""
     max_failures: int | None = None
+    stall_timeout_s: float | None = None
+    """How long a run may log nothing before it is ended, 0 for ever; None for what the study says,
+    or what is learned."""
 
     @property
     def slots(self) -> int:
@@ -54,7 +59,7 @@ class Request:
         return self.workers or self.devices.default_workers
 
 
-def wanted_runs(store: Store, request: Request) -> ClaimFilter:
+def wanted_runs(request: Request) -> ClaimFilter:
     """Return what a scheduler may claim for a request."""
     return ClaimFilter(
         studies=frozenset(request.studies),
@@ -71,7 +76,7 @@ def run_studies(
     *,
     on_signal: Callable[[int], None] = lambda _: None,
 ) -> Summary:
-    """Run what is queued; SIGINT and SIGTERM stop it so that it can be resumed.
+    """Run what is queued; SIGINT, SIGTERM and SIGHUP stop it so that it can be resumed.
 
     Args:
         store: Opened for writing.
@@ -102,7 +107,10 @@ def run_studies(
             run_dir=settings.run_dir,
             make_meter=desk.meter,
             options=SchedulerOptions(
-                wanted=wanted_runs(store, request), max_failures=request.max_failures
+                wanted=wanted_runs(request),
+                slots=Slots(request.slots, request.devices),
+                max_failures=request.max_failures,
+                lease_s=settings.lease_s,
             ),
             observer=observer,
         )
@@ -131,7 +139,7 @@ class _Desk:
         self._trainers: dict[tuple[str, str], Trainer] = {
             key: trainer_of(spec, settings.project) for key, spec in sorted(of_each.items())
         }
-        self._threads = max(1, cores() // request.slots)
+        self._threads = threads_of_each(request.slots)
         self._code = committed_code(settings.project)
 
     def has_work(self, store: Store) -> bool:
@@ -175,7 +183,6 @@ class _Desk:
                 yield InlineExecutor()
             return
         executor = LocalExecutor(
-            self._request.slots,
             preload=self._preload(is_own=False),
             may_preload=self._preload(is_own=True),
             note=observer.noted,
@@ -228,21 +235,40 @@ class _Desk:
             system_metrics_s=self._settings.system_metrics_s,
         )
 
-    def meter(self, claim: Claim) -> ProgressMeter:
+    def meter(self, claim: Claim, n_hangs: int) -> ProgressMeter:
         """Return what follows a claim's speed and the metric its study names first."""
         spec = self._specs[claim.run.study]
         keys = [*spec.targets, *spec.metrics]
-        return ProgressMeter(claim.run, metric=keys[0] if keys else None, limit=self._request.steps)
+        declared = self._request.stall_timeout_s
+        return ProgressMeter(
+            claim.run,
+            metric=keys[0] if keys else None,
+            limit=self._request.steps,
+            stall_s=spec.stall_timeout_s if declared is None else declared,
+            n_hangs=n_hangs,
+        )
 
 
 @contextmanager
 def _handling(stop: Callable[[int], None]) -> Generator[None]:
-    """Have SIGINT and SIGTERM call ``stop`` instead of ending this process."""
+    """Have Ctrl-C, SIGTERM and a terminal that is closed call ``stop`` instead of ending us.
+
+    The third time the process leaves at once, whatever it waits for. A closed terminal that was
+    ignored stays so: `nohup` has asked for that.
+    """
+    received = 0
 
     def handle(number: int, _frame: FrameType | None) -> None:
+        nonlocal received
+        received += 1
         stop(number)
+        if received > 2:
+            raise KeyboardInterrupt
 
-    before = {n: signal.signal(n, handle) for n in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:

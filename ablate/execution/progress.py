@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ablate.domain import Run
+from ablate.execution.pace import Pace
 from ablate.store.base import Ending, SpoolBatch
 
 
@@ -19,14 +20,16 @@ class RunProgress:
     steps: int | None
     """Where it will end or pause, None when the config does not say."""
     steps_per_s: float | None
+    idle_s: float | None
+    """How long it has logged nothing, None unless that is unusual for it."""
     metric: str | None
     """Key of the metric that the study cares about most."""
     value: float | None
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds left at the current speed."""
-        if self.steps is None or not self.steps_per_s:
+        """Seconds left at the current speed; None while it does nothing."""
+        if self.idle_s is not None or self.steps is None or not self.steps_per_s:
             return None
         return max(0.0, (self.steps - self.step) / self.steps_per_s)
 
@@ -52,10 +55,28 @@ class Observer(Protocol):
 
 
 class ProgressMeter:
-    """Follows one run's speed and key metric over its stored points."""
+    """Follows one run's speed and key metric over its stored points.
 
-    def __init__(self, run: Run, *, metric: str | None, limit: int | None) -> None:
+    Args:
+        run: The run.
+        metric: The key that is shown.
+        limit: The step at which it pauses, None for its end.
+        stall_s: How long it may log nothing, 0 for ever; None to learn it from its steps.
+        n_hangs: How often it was ended because it did.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        *,
+        metric: str | None,
+        limit: int | None,
+        stall_s: float | None = None,
+        n_hangs: int = 0,
+    ) -> None:
         self._run = run
+        self.pace = Pace(stall_s, n_hangs=n_hangs)
+        self._has_logged = False
         self._metric = metric
         steps = run.config.get("steps")
         ends = [s for s in (steps, limit) if isinstance(s, int)]
@@ -66,6 +87,7 @@ class ProgressMeter:
 
     def take(self, batch: SpoolBatch) -> None:
         """Note what a batch says."""
+        self._has_logged = self._has_logged or batch.end_offset > batch.start_offset
         for log in batch.logs:
             place = (log.time, log.step)
             self._first = self._first or place
@@ -73,13 +95,19 @@ class ProgressMeter:
             if self._metric in log.keys:
                 self._value = log.values[log.keys.index(self._metric)]
 
+    def look(self) -> None:
+        """Note whether the run has logged anything since the last look."""
+        self.pace.look(has_logged=self._has_logged)
+        self._has_logged = False
+
     def read(self) -> RunProgress:
         """Return where the run stands."""
         return RunProgress(
             run=self._run,
             step=self._last[1] if self._last else self._run.start_step,
             steps=self._steps,
-            steps_per_s=self._speed(),
+            steps_per_s=self._speed() if self.pace.told_s is None else None,
+            idle_s=self.pace.told_s,
             metric=self._metric,
             value=self._value,
         )

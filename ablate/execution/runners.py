@@ -1,43 +1,68 @@
-"""Who runs: a name for this process that no other process, now or later, has."""
+"""Who runs: a name for each process that no other, now or later, has; and whether it lives."""
 
 from __future__ import annotations
 
 import os
 import platform
+import signal
+import time
 import uuid
+from contextlib import suppress
+from enum import Enum
 from pathlib import Path
 
 import psutil
 
 
+class Life(Enum):
+    """What can be told of a process by its name."""
+
+    ALIVE = "alive"
+    DEAD = "dead"
+    UNKNOWN = "unknown"
+    """It is of another machine, another boot or another container."""
+
+
 def this_runner() -> str:
     """Return ``host/boot/pid/start/random``: random, so that a re-used pid is someone else."""
-    process = psutil.Process()
-    return "/".join(
-        (_host(), _boot(), str(process.pid), f"{process.create_time():.2f}", uuid.uuid4().hex[:8])
-    )
+    pid = os.getpid()
+    return "/".join((_host(), _boot(), str(pid), _start(pid), uuid.uuid4().hex[:8]))
 
 
-def is_known_dead(runner: str) -> bool:
-    """Whether the runner was a process of this machine that exists no more.
+def life_of(runner: str) -> Life:
+    """Tell whether a runner, or a process that wrote this name, lives.
 
-    False means unknown, not alive: of another machine nothing is known, only its lease tells.
+    Pids compare only within one boot of one machine, and there within one pid namespace; names of
+    hosts prove nothing, since two machines can have the same.
     """
-    host, boot, pid, start, _ = runner.split("/")
-    if host != _host():
-        return False
-    if boot != _boot():
-        return True
-    if int(pid) == os.getpid():
-        return runner.split("/")[3] != f"{psutil.Process().create_time():.2f}"
+    parts = runner.split("/")
+    if len(parts) != 5:
+        return Life.UNKNOWN
+    host, boot, pid, start, _ = parts
+    if boot != _boot() or ("." not in boot and host != _host()):
+        return Life.UNKNOWN
     try:
-        process = psutil.Process(int(pid))
-        is_same = f"{process.create_time():.2f}" == start
-        return not is_same or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-    except psutil.AccessDenied:
-        return False
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return Life.DEAD
+    except PermissionError:
+        pass  # it is somebody else's
+    with suppress(OSError, psutil.Error):
+        return Life.ALIVE if _start(int(pid)) == start else Life.DEAD
+    return Life.UNKNOWN
+
+
+def end_process(name: str, *, timeout_s: float) -> bool:
+    """Kill a process of this machine by its name, with its group; return whether it is gone."""
+    deadline = time.monotonic() + timeout_s
+    while (life := life_of(name)) is Life.ALIVE and time.monotonic() < deadline:
+        pid = int(name.split("/")[2])
+        with suppress(OSError):
+            # A trainer leads a group of its own; any other process is not ours to judge by.
+            if os.getpgid(pid) == pid:
+                os.killpg(pid, signal.SIGKILL)
+        time.sleep(0.05)
+    return life is not Life.ALIVE
 
 
 def _host() -> str:
@@ -52,3 +77,19 @@ def _boot() -> str:
         return f"{boot}.{Path('/proc/self/ns/pid').readlink().name}"
     except OSError:
         return f"{psutil.boot_time():.0f}"
+
+
+def _start(pid: int) -> str:
+    """Return when a process started, by a clock that nobody can set; ``gone`` for a zombie.
+
+    Raises:
+        OSError: If that cannot be read.
+    """
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.exists() and Path("/proc/self/stat").exists():
+        raise OSError(f"{stat} is hidden")
+    if not stat.exists():
+        return f"{psutil.Process(pid).create_time():.2f}"
+    # The name of the command, in brackets, may have spaces and brackets itself.
+    fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    return "gone" if fields[0] in "ZX" else fields[19]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from types import FrameType
@@ -13,7 +13,14 @@ from types import FrameType
 ASKED = "asked to stop"
 """Why an attempt has paused."""
 
-_DEFAULTS = {signal.SIGTERM: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+DUMP = getattr(signal, "SIGRTMAX", signal.SIGUSR2)
+"""Has a training process write the stacks of all its threads; one that trainers hardly use."""
+
+_DEFAULTS = {
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGHUP: signal.SIG_DFL,
+    signal.SIGINT: signal.default_int_handler,
+}
 
 
 class StopSignal:
@@ -23,10 +30,12 @@ class StopSignal:
 
     Args:
         ask: Called by the signal's handler, so it must do no work.
+        others: Signals that mean the same, as when all processes of a session are signalled.
     """
 
-    def __init__(self, ask: Callable[[], None]) -> None:
+    def __init__(self, ask: Callable[[], None], *, others: Sequence[signal.Signals] = ()) -> None:
         self._ask = ask
+        self._numbers = (signal.SIGTERM, *others)
         self._has_come = False
 
     def __enter__(self) -> StopSignal:
@@ -36,11 +45,12 @@ class StopSignal:
         for end in self._pipe:
             os.set_blocking(end, False)
         self._wakeup_before = signal.set_wakeup_fd(self._pipe[1], warn_on_full_buffer=False)
-        self._handler_before = signal.signal(signal.SIGTERM, self._handle)
+        self._before = {number: signal.signal(number, self._handle) for number in self._numbers}
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGTERM, self._handler_before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
         signal.set_wakeup_fd(self._wakeup_before)
         for end in self._pipe:
             os.close(end)

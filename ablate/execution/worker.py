@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import signal
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -12,9 +13,12 @@ from functools import partial
 from typing import Any, get_type_hints
 
 from ablate.domain import AttemptState
+from ablate.execution.checkpoints import collect_strays
 from ablate.execution.context import RunContext
+from ablate.execution.deaths import GPU_FULL
 from ablate.execution.job import Job
 from ablate.execution.patience import Patience, is_full, say
+from ablate.execution.runners import this_runner
 from ablate.execution.signals import ASKED, StopSignal
 from ablate.planning.trainers import add_project
 from ablate.protocol import Diverged
@@ -31,8 +35,9 @@ def run_job(
 ) -> None:
     """Train one attempt and write its ending into its spool.
 
-    SIGTERM asks the trainer to save and return at the next step boundary; the handler does no
-    work of its own. A trainer's exception ends the attempt; it is not raised.
+    SIGTERM, in a process of its own also Ctrl-C and SIGHUP, asks the trainer to save and return at
+    the next step boundary; the handler does no work of its own. A trainer's exception ends the
+    attempt; it is not raised.
 
     Args:
         job: The attempt.
@@ -40,10 +45,19 @@ def run_job(
         is_guest: Whether the process is that of the command: its Ctrl-C is raised.
         warn: Shows a line to whoever watches, while the trainer waits for a full disk.
     """
+    _say_who(job)
+    collect_strays(job.run_dir, job.attempt)
     with _open_spool(job, on_step, warn) as spool:
         context = RunContext(job, spool, on_step=on_step, warn=warn)
-        with StopSignal(partial(context.request_stop, ASKED)) as stop:
+        others = () if is_guest else (signal.SIGINT, signal.SIGHUP)
+        with StopSignal(partial(context.request_stop, ASKED), others=others) as stop:
             context.end(_train(job, context, stop, is_guest=is_guest))
+
+
+def _say_who(job: Job) -> None:
+    """Let whoever takes over on this machine find, and end, this process."""
+    with suppress(OSError):  # the spool will say that the disk is full
+        job.process.write_text(this_runner(), encoding="utf-8")
 
 
 def _open_spool(job: Job, on_step: Callable[[], None], warn: Callable[[str], None]) -> SpoolWriter:
@@ -69,7 +83,7 @@ def _train(job: Job, context: RunContext, stop: StopSignal, *, is_guest: bool) -
         _save_points(context)
         return Ending(
             state=AttemptState.FAILED,
-            reason=_one_line(error),
+            reason=f"{GPU_FULL}: {_one_line(error)}" if _is_gpu_full(error) else _one_line(error),
             traceback="".join(traceback.format_exception(error)),
         )
 
@@ -137,6 +151,11 @@ def _made(model: Any, values: Mapping[str, Any]) -> Any:
             for name, value in values.items()
         }
     )
+
+
+def _is_gpu_full(error: BaseException) -> bool:
+    kind = type(error)  # torch is not imported for that
+    return kind.__name__ == "OutOfMemoryError" and kind.__module__.partition(".")[0] == "torch"
 
 
 def _one_line(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from ablate.domain import AttemptState, Json
 from ablate.identity import canonical_json
 from ablate.importers.points import Counts, Points
+from ablate.store.text import explanation
 
 RECENT_S = 300.0
 """A run that logged so many seconds ago, and of which no end is known, still trains."""
@@ -122,13 +123,20 @@ def file_digest(path: Path) -> str:
 
 def plain_config(config: Mapping[str, Any]) -> dict[str, Json]:
     """Return a config that is canonical JSON: numbers that are not finite become their words."""
-    return {str(key): _plain(value) for key, value in config.items()}
+    return {storable(str(key)): _plain(value) for key, value in config.items()}
+
+
+def storable(text: str) -> str:
+    """Return a text as it is where the databases take it, else with its escapes."""
+    return explanation(text) or ""
 
 
 def _plain(value: Any) -> Json:
     match value:
-        case None | bool() | int() | str():
+        case None | bool() | int():
             return value
+        case str():
+            return storable(value)
         case float():
             return value if math.isfinite(value) else str(value)
         case Mapping():
@@ -136,4 +144,4 @@ def _plain(value: Any) -> Json:
         case list() | tuple():
             return [_plain(item) for item in value]
         case _:
-            return str(value)
+            return storable(str(value))

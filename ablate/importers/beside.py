@@ -6,20 +6,18 @@ up to the first folder that holds another run too.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from ablate.domain import Json
 from ablate.errors import NotFoundError, UsageError
+from ablate.files import read_bounded
 from ablate.importers.base import SourceRun, plain_config
 from ablate.importers.configs import seed_of
+from ablate.planning.bounded import MAX_BYTES, plain_json, plain_yaml
 
 _STEMS = ("hparams", "config", "args", "params", "opt", "hyperparameters", "cfg", "options")
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -54,7 +52,7 @@ def with_configs(runs: Sequence[SourceRun], typed: str | None) -> tuple[list[Sou
         path = None if run.config and typed is None else _beside(run, crowd, typed)
         try:
             configured.append(_with(run, _read(path)) if path else run)
-        except UsageError as error:
+        except (UsageError, NotFoundError) as error:  # it may vanish meanwhile
             if typed is not None:
                 raise
             configured.append(run)
@@ -101,12 +99,13 @@ def _read(path: Path) -> dict[str, Json]:
     Raises:
         UsageError: If it holds no mapping.
     """
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = read_bounded(path, MAX_BYTES).decode("utf-8", "replace")
     try:
-        content: Any = json.loads(text) if path.suffix == ".json" else YAML(typ="rt").load(text)  # pyright: ignore[reportUnknownMemberType]
-    except (ValueError, YAMLError) as error:
-        first = str(error).splitlines()[0]
-        raise UsageError(f"{path} cannot be read as a config: {first}") from error
+        content: Any = (
+            plain_json(text) if path.suffix == ".json" else plain_yaml(text, takes_tags=True)
+        )
+    except ValueError as error:
+        raise UsageError(f"{path} cannot be read as a config: {error}") from error
     if not isinstance(content, Mapping):
         raise UsageError(f"{path} holds no config: no names with values")
     return plain_config(_unwrapped(cast("Mapping[str, Any]", content)))
@@ -116,5 +115,7 @@ def _unwrapped(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a config of W&B's files without their ``{value: ...}`` around each entry."""
     own = {k: v for k, v in config.items() if k not in ("wandb_version", "_wandb")}
     if len(own) < len(config) or all(isinstance(v, Mapping) and "value" in v for v in own.values()):
-        return {k: v["value"] if isinstance(v, Mapping) else v for k, v in own.items()}
+        return {
+            k: v["value"] if isinstance(v, Mapping) and "value" in v else v for k, v in own.items()
+        }
     return config

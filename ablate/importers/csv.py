@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path, PurePosixPath
@@ -102,14 +102,16 @@ class _Chart(_Layout):
     """What W&B exports of a chart: a row has the values of all its runs."""
 
     def __init__(self, columns: Sequence[str]) -> None:
-        self._places = {c: p for c in columns if (p := _of_chart(c, columns))}
+        known = set(columns)
+        self._places = {c: p for c in columns if (p := _of_chart(c, known))}
         own = [c for c in columns if c not in self._places and not c.endswith(_BOUNDS)]
         metrics = dict.fromkeys(metric for _, metric in self._places.values())
         super().__init__(["run", *own, *metrics])
+        self._shared = [c for c in self.columns if c in known]
 
     def rows(self, row: Mapping[str, str]) -> Iterable[Mapping[str, str]]:
         """Return a row for each run that has a value."""
-        shared = {c: v for c, v in row.items() if c in self.columns}
+        shared = {c: row[c] for c in self._shared if c in row}
         runs: dict[str, dict[str, str]] = {}
         for column, (run, metric) in self._places.items():
             if value := row.get(column, ""):
@@ -153,7 +155,8 @@ _CURVE = ["Wall time", "Step", "Value"]
 
 
 def _layout(path: Path, columns: Sequence[str]) -> _Layout:
-    if any(_of_chart(column, columns) for column in columns):
+    known = set(columns)
+    if any(_of_chart(column, known) for column in columns):
         return _Chart(columns)
     if columns != _CURVE:
         return _Layout(columns)
@@ -163,7 +166,7 @@ def _layout(path: Path, columns: Sequence[str]) -> _Layout:
     return _Curve(columns, "", path.stem) if rest and split.lower() in SPLITS else _Layout(columns)
 
 
-def _of_chart(column: str, columns: Sequence[str]) -> tuple[str, str] | None:
+def _of_chart(column: str, columns: Collection[str]) -> tuple[str, str] | None:
     """Return run and metric of a column that has its bounds beside it."""
     run, sign, metric = column.rpartition(" - ")
     has_bounds = all(f"{column}{bound}" in columns for bound in _BOUNDS)

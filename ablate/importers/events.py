@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 from ablate.domain import Json
 from ablate.importers.points import Counts
@@ -24,6 +24,7 @@ from ablate.importers.protobuf import signed as signed_number
 
 _CHUNK = 50_000
 """Records whose checksums are computed side by side."""
+_CHUNK_BYTES = 64 * 1024 * 1024
 _FEW = 16
 _POLYNOMIAL = 0x82F63B78
 _MASK_DELTA = 0xA282EAD8
@@ -160,39 +161,49 @@ def _scalar(tensor: bytes) -> float | None:
 
 def records(path: Path, counts: Counts) -> Iterator[bytes]:
     """Yield the good records of a file; what is cut or damaged is counted and left out."""
-    import mmap
-
-    if os.path.getsize(path) == 0:  # noqa: PTH202 - mmap refuses empty files
-        return
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        frames = _frames(data, counts)
-        while part := [frame for _, frame in zip(range(_CHUNK), frames, strict=False)]:
-            heads = _checksums([data[at : at + 8] for at, _ in part])
-            bodies = [data[at + 12 : at + 12 + size] for at, size in part]
-            sums = _checksums(bodies)
-            for (at, size), head, body, total in zip(part, heads, bodies, sums, strict=True):
-                if data[at + 8 : at + 12] != head:
+    # Not mapped into memory: a file that is cut meanwhile would end the process.
+    with path.open("rb") as file:
+        frames = _frames(file, counts)
+        while part := _chunk(frames):
+            heads = _checksums([head[:8] for head, _, _ in part])
+            sums = _checksums([body for _, body, _ in part])
+            for (head, body, tail), of_head, of_body in zip(part, heads, sums, strict=True):
+                if head[8:] != of_head:
                     counts.skip("damaged: the rest of the file cannot be read")
                     return
-                if data[at + 12 + size : at + 16 + size] != total:
+                if tail != of_body:
                     counts.skip("damaged record")
                     continue
                 yield body
 
 
-def _frames(data: Any, counts: Counts) -> Iterator[tuple[int, int]]:
-    """Yield (offset, size of the data) of each frame that is whole."""
-    at, end = 0, len(data)
-    while at < end:
-        if at + 16 > end:
+_Frame = tuple[bytes, bytes, bytes]
+"""A record's size with its checksum, its data, and their checksum."""
+
+
+def _frames(file: BinaryIO, counts: Counts) -> Iterator[_Frame]:
+    """Yield each frame that is whole."""
+    left = os.fstat(file.fileno()).st_size
+    while head := file.read(12):
+        size = int.from_bytes(head[:8], "little")
+        left -= 16 + size
+        body, tail = (file.read(size), file.read(4)) if left >= 0 else (b"", b"")
+        if len(head) < 12 or len(body) < size or len(tail) < 4:
             counts.skip("cut at the end of the file")
             return
-        (size,) = struct.unpack_from("<Q", data, at)
-        if size > end - at - 16:
-            counts.skip("cut at the end of the file")
-            return
-        yield at, size
-        at += 16 + size
+        yield head, body, tail
+
+
+def _chunk(frames: Iterator[_Frame]) -> list[_Frame]:
+    """Return the next frames, as many as are looked through side by side."""
+    part: list[_Frame] = []
+    total = 0
+    for frame in frames:
+        part.append(frame)
+        total += len(frame[1])
+        if len(part) == _CHUNK or total > _CHUNK_BYTES:
+            break
+    return part
 
 
 def _table() -> list[int]:

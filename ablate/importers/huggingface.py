@@ -6,8 +6,8 @@ came furthest holds what the others do.
 
 from __future__ import annotations
 
-import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,6 +15,8 @@ from ablate.domain import AttemptState
 from ablate.errors import UsageError
 from ablate.importers.base import Reading, Request, SourceRun, ending, file_digest, plain_config
 from ablate.importers.points import Points
+from ablate.importers.rows import number_of, read_each, whole_step
+from ablate.planning.bounded import plain_json
 
 FILE = "trainer_state.json"
 _CHECKPOINT = re.compile(r"checkpoint-\d+")
@@ -37,7 +39,11 @@ def read(request: Request) -> Reading:
         folder = path.parent
         is_checkpoint = _CHECKPOINT.fullmatch(folder.name) and request.root.is_dir()
         by_run.setdefault(folder.parent if is_checkpoint else folder, []).append(path)
-    return Reading(runs=[_run(request, run, files) for run, files in sorted(by_run.items())])
+
+    def one(request: Request, folder: Path) -> Reading:
+        return Reading(runs=[_run(request, folder, by_run[folder])])
+
+    return read_each(replace(request, files=sorted(by_run)), one)
 
 
 def _run(request: Request, folder: Path, files: list[Path]) -> SourceRun:
@@ -46,9 +52,9 @@ def _run(request: Request, folder: Path, files: list[Path]) -> SourceRun:
     for row in state["log_history"]:
         _take(row, points)
     points.settle()
-    last, aim = _step(state), state.get("max_steps")
+    last, aim = _step(state), whole_step(state.get("max_steps"))
     how = ending(points, request.now)
-    if isinstance(aim, int) and 0 < last < aim:
+    if aim is not None and 0 < last < aim:
         how = AttemptState.STOPPED, f"its newest state is of step {last} of {aim}"
     named = path if request.root.is_file() else folder
     return SourceRun(
@@ -65,7 +71,7 @@ def _run(request: Request, folder: Path, files: list[Path]) -> SourceRun:
 
 def _state(path: Path) -> dict[str, Any]:
     try:
-        state = json.loads(path.read_bytes())
+        state = plain_json(path.read_bytes())
     except ValueError as error:
         raise UsageError(f"{path} is no JSON: {error}") from error
     if not isinstance(state, dict) or not isinstance(state.get("log_history"), list):  # pyright: ignore[reportUnknownMemberType]
@@ -74,8 +80,8 @@ def _state(path: Path) -> dict[str, Any]:
 
 
 def _step(state: dict[str, Any]) -> int:
-    step = state.get("global_step")
-    return step if isinstance(step, int) else -1
+    step = whole_step(state.get("global_step"))
+    return -1 if step is None else step
 
 
 def _reach(state: dict[str, Any]) -> tuple[int, int]:
@@ -86,16 +92,17 @@ def _reach(state: dict[str, Any]) -> tuple[int, int]:
 def _take(row: Any, points: Points) -> None:
     """Take what was logged at one step; names without a split are of training."""
     fields = cast("dict[str, Any]", row) if isinstance(row, dict) else {}
-    step = fields.get("step")
+    step = whole_step(fields.get("step"))
     for name, value in fields.items():
         if name == "step":
             continue
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        number = number_of(value) if isinstance(value, int | float) else None
+        if number is None or isinstance(value, bool):
             points.counts.skip("not a number")
-        elif not isinstance(step, int):
+        elif step is None:
             points.counts.skip("without a step that is a whole number")
         else:
-            points.add(_name(name), step, float(value))
+            points.add(_name(name), step, number)
 
 
 def _name(name: str) -> str:

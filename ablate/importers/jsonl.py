@@ -6,7 +6,6 @@ The last line may be cut. A file with one object of equally long lists, as the h
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +14,7 @@ from ablate.errors import UsageError
 from ablate.importers.base import Reading, Request
 from ablate.importers.points import Counts
 from ablate.importers.rows import RowReader, empty_run, read_each
+from ablate.planning.bounded import plain_json
 
 
 def read(request: Request, *, kind: str = "jsonl") -> Reading:
@@ -60,8 +60,8 @@ def _rows(path: Path, counts: Counts) -> Iterator[dict[str, Any]]:
             if not line.strip():
                 continue
             try:
-                value = json.loads(line)
-            except (ValueError, RecursionError):
+                value = plain_json(line)
+            except ValueError:
                 counts.skip("line that is no JSON")
                 continue
             if isinstance(value, dict):
@@ -73,8 +73,8 @@ def _rows(path: Path, counts: Counts) -> Iterator[dict[str, Any]]:
 def _whole(path: Path) -> Any:
     """Return the content of a file that is JSON as a whole, None for one of JSON lines."""
     try:
-        return json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
+        return plain_json(path.read_bytes())
+    except ValueError:
         return None
 
 

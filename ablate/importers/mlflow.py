@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from ablate.addresses import masked, no_answer
 from ablate.errors import AblateError, NotFoundError
 from ablate.importers import mlruns
 from ablate.importers.base import Reading, Request, SourceRun, unfinished
@@ -34,9 +35,12 @@ def is_store(path: Path) -> bool:
     with path.open("rb") as file:
         if file.read(len(_MARK)) != _MARK:
             return False
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-        query = "SELECT count(*) FROM sqlite_master WHERE name IN ('experiments', 'latest_metrics')"
-        return database.execute(query).fetchone()[0] == 2
+    query = "SELECT count(*) FROM sqlite_master WHERE name IN ('experiments', 'latest_metrics')"
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+            return database.execute(query).fetchone()[0] == 2
+    except sqlite3.Error:  # damaged
+        return False
 
 
 def read(request: Request) -> Reading:
@@ -60,9 +64,14 @@ def read(request: Request) -> Reading:
 
 def _from_server(request: Request, uri: str) -> Reading:
     _refuse_missing(uri)
+    if why := no_answer(uri):
+        raise AblateError(f"MLflow at {masked(uri)} cannot be reached: {why}", hint=_WHERE)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    # MLflow's own retries keep a call for minutes; whoever typed the command waits for it.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     try:
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
@@ -75,11 +84,17 @@ def _from_server(request: Request, uri: str) -> Reading:
         client: Any = MlflowClient(tracking_uri=uri)
         found = list(_runs(client, _experiment(client, request.experiment)))
         runs = [_source_run(client, request, run) for run in found]
-    except MlflowException as error:
-        said = " ".join(str(error).split())
-        raise AblateError(f"MLflow at {uri}: {said}") from error
+    except AblateError:
+        raise
+    except Exception as error:  # MLflow's own, and its drivers' for a damaged database
+        kind = "" if isinstance(error, MlflowException) else f"{type(error).__name__}: "
+        said = masked(" ".join(str(error).split()))
+        raise AblateError(f"MLflow at {masked(uri)}: {kind}{said}", hint=_WHERE) from error
     parents = {run.data.tags.get(mlruns.PARENT, "") for run in found}
     return mlruns.without_parents(runs, parents)
+
+
+_WHERE = "check that the address is right and the server runs"
 
 
 def _refuse_missing(uri: str) -> None:

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from ablate.domain import AttemptState
 from ablate.errors import NotFoundError, UsageError, did_you_mean
+from ablate.files import read_bounded
 from ablate.importers.base import Reading, Request, SourceRun, file_digest, unfinished
 from ablate.importers.configs import seed_of
 from ablate.importers.points import Points
+from ablate.importers.rows import number_of, whole_step
+from ablate.planning.bounded import MAX_BYTES, plain_yaml
 
 META = "meta.yaml"
 PARENT = "mlflow.parentRunId"
@@ -52,7 +52,7 @@ class _Run:
     @property
     def start(self) -> float:
         """Unix seconds, 0 where it is not known."""
-        return (self.meta.get("start_time") or 0) / 1000
+        return (number_of(self.meta.get("start_time")) or 0) / 1000
 
 
 def read(request: Request) -> Reading:
@@ -118,8 +118,8 @@ def chosen(known: Mapping[str, str], name: str | None) -> str:
 def _meta(path: Path) -> Mapping[str, Any]:
     """Return what a ``meta.yaml`` says; other programs have files of that name too."""
     try:
-        content: Any = YAML(typ="safe").load(path.read_text("utf-8", "replace"))  # pyright: ignore[reportUnknownMemberType]
-    except YAMLError:
+        content: Any = plain_yaml(read_bounded(path, MAX_BYTES).decode("utf-8", "replace"))
+    except (ValueError, UsageError, NotFoundError):
         return {}
     return cast("Mapping[str, Any]", content) if isinstance(content, dict) else {}
 
@@ -165,10 +165,9 @@ def _text(path: Path) -> str:
 
 def _take(points: Points, name: str, fields: list[str]) -> None:
     """Take a line ``milliseconds value step``; the oldest versions wrote no step."""
-    try:
-        time, value = int(fields[0]) / 1000, float(fields[1])
-        step = int(fields[2]) if len(fields) > 2 else 0
-    except (ValueError, IndexError):
+    time, value, step = (*fields[:2], *[None] * (2 - len(fields)), *fields[2:3], 0)[:3]
+    number, moment, whole = number_of(value), number_of(time), whole_step(step)
+    if number is None or moment is None or whole is None:
         points.counts.skip("line that cannot be read")
-        return
-    points.add(name, step, value, time)
+    else:
+        points.add(name, whole, number, moment / 1000)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ablate.errors import UsageError
 from ablate.keys import SPLITS, default_key
+from ablate.planning.names import cleaned_name
 
 ROLES = frozenset({"step", "time", "run", "variant", "seed", "key", "value", "kind"})
 """What a column can be beside a metric."""
@@ -84,14 +85,7 @@ def is_generic(name: str) -> bool:
     return _GENERIC.fullmatch(name) is not None
 
 
-_NOT_IN_NAMES = re.compile(r"[\s/\\@,:*?\[\]\"'<>|]+")
 _GENERATED = re.compile(r"[^\s/\\@,:=][^/\\@,:=]*=[^,]*(,[^\s/\\@,:=][^/\\@,:=]*=[^,]*)*")
-
-
-def variant_name(name: str) -> str:
-    """Return a name that a study file could have: what it may not hold becomes ``-``."""
-    clean = _NOT_IN_NAMES.sub("-", name).strip("-")[:100]
-    return clean if clean not in ("", ".", "..") else "imported"
 
 
 def kept_name(name: str) -> str:
@@ -100,7 +94,7 @@ def kept_name(name: str) -> str:
     Designs join factors with their levels, such as ``rms=frame,gan=true``.
     """
     is_generated = _GENERATED.fullmatch(name) and name.isprintable() and len(name) <= 1000
-    return name if is_generated else variant_name(name)
+    return name if is_generated else cleaned_name(name)
 
 
 def in_split(name: str, split: str) -> str:

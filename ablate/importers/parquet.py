@@ -20,7 +20,7 @@ from ablate.importers.base import (
 )
 from ablate.importers.configs import seed_of
 from ablate.importers.points import Points
-from ablate.importers.rows import RowReader, read_each
+from ablate.importers.rows import RowReader, number_of, read_each, time_of, whole_step
 
 _NEPTUNE = frozenset({"run_id", "attribute_path", "attribute_type", "step", "float_value"})
 _VALUES = ("float_value", "int_value", "bool_value", "string_value", "datetime_value")
@@ -38,6 +38,18 @@ def read(request: Request) -> Reading:
 
 
 def _read(request: Request, path: Path) -> Reading:
+    try:
+        return _read_whole(request, path)
+    except _FAULTS as error:  # whatever its libraries say of damaged bytes
+        said = " ".join(str(error).split())
+        raise UsageError(f"{path} is no Parquet, or damaged: {said}") from error
+
+
+_FAULTS = (ValueError, OSError, OverflowError, TypeError, KeyError, NotImplementedError)
+"""Arrow's own errors are of these kinds."""
+
+
+def _read_whole(request: Request, path: Path) -> Reading:
     file = _opened(path)
     columns: list[str] = file.schema_arrow.names
     if set(columns) >= _NEPTUNE:
@@ -50,7 +62,6 @@ def _read(request: Request, path: Path) -> Reading:
 
 def _opened(path: Path) -> Any:
     try:
-        import pyarrow
         from pyarrow import parquet
     except ModuleNotFoundError as error:
         raise AblateError(
@@ -58,10 +69,7 @@ def _opened(path: Path) -> Any:
             hint="pip install 'ablate-studies[parquet]'",
         ) from error
     library: Any = parquet
-    try:
-        return library.ParquetFile(path)
-    except pyarrow.ArrowInvalid as error:
-        raise UsageError(f"{path} is no Parquet: {error}") from error
+    return library.ParquetFile(path)
 
 
 def _rows(file: Any) -> Iterator[Mapping[str, Any]]:
@@ -86,7 +94,7 @@ def _neptune(request: Request, path: Path, rows: Iterator[Mapping[str, Any]]) ->
     """Return the runs: series of floats are metrics, single values outside ``sys/`` a config."""
     runs: dict[tuple[str, str], _Neptune] = {}
     for row in rows:
-        key = row.get("project_id") or "", row["run_id"]
+        key = str(row.get("project_id") or ""), str(row["run_id"])
         if key not in runs:
             runs[key] = _Neptune(Points(time=path.stat().st_mtime))
         _take(row, runs[key])
@@ -96,18 +104,19 @@ def _neptune(request: Request, path: Path, rows: Iterator[Mapping[str, Any]]) ->
 def _take(row: Mapping[str, Any], run: _Neptune) -> None:
     name, kind, step = row["attribute_path"], row["attribute_type"], row["step"]
     if kind == "float_series":
-        if step is None or step != int(step):
+        whole, number = whole_step(step), number_of(row["float_value"])
+        if whole is None:
             run.points.counts.skip("without a step that is a whole number")
         elif row["float_value"] is None:
             run.points.counts.skip("empty")
+        elif number is None:
+            run.points.counts.skip("not a number")
         else:
-            moment = row.get("timestamp")
-            time = datetime.fromisoformat(moment).timestamp() if moment else None
-            run.points.add(name, int(step), row["float_value"], time)
-    elif kind.endswith("_series"):
+            run.points.add(str(name), whole, number, time_of(row.get("timestamp")))
+    elif str(kind).endswith("_series"):
         run.points.counts.skip("not a number")
     elif (value := next((row[v] for v in _VALUES if row.get(v) is not None), None)) is not None:
-        run.config[name] = value
+        run.config[str(name)] = value
 
 
 def _neptune_run(request: Request, path: Path, key: tuple[str, str], run: _Neptune) -> SourceRun:

@@ -16,8 +16,9 @@ from ablate.errors import UsageError
 from ablate.identity import canonical_json
 from ablate.importers.base import SourceRun
 from ablate.importers.configs import differing, trained_with
-from ablate.importers.names import kept_name, variant_name
+from ablate.importers.names import kept_name
 from ablate.importers.seeds import are_seeds, is_automatic, says_seed, split_number, split_seed
+from ablate.planning.names import cleaned_name
 from ablate.text import few
 
 SeedRule = Literal["auto", "names", "none"]
@@ -275,7 +276,7 @@ class _Placer:
         return None, why
 
     def _new(self, member: Member, stem: str, objections: Sequence[str]) -> _Group:
-        name = kept_name(stem) if member.says_variant else variant_name(stem)
+        name = kept_name(stem) if member.says_variant else cleaned_name(stem)
         taken = {**self._groups, **dict.fromkeys(self._trained if objections else ())}
         if name not in taken:
             return self._group(name, stem)
@@ -340,7 +341,7 @@ def _described(name: str, first: Member, member: Member) -> str:
     if not 0 < len(keys) <= 2:
         return name
     parts = [f"{key.rpartition('.')[2]}={_shown(member.config, key)}" for key in keys]
-    return variant_name("-".join([name, *parts]))
+    return cleaned_name("-".join([name, *parts]))
 
 
 def _stems(

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from ablate.errors import UsageError
-from ablate.store.base import Curve, SpoolBatch, StepValues
+from ablate.store.base import SpoolBatch, StepValues
+from ablate.store.curves import Curve
 
 MAX_STEP = 2**63 - 1
 _BATCH = 100_000

@@ -16,9 +16,18 @@ from typing import Any
 
 from ablate.domain import AttemptState, Kind, RunState
 from ablate.errors import UsageError
-from ablate.importers.base import Reading, Request, SourceRun, ending, file_digest, unfinished
+from ablate.importers.base import (
+    Reading,
+    Request,
+    SourceRun,
+    ending,
+    file_digest,
+    storable,
+    unfinished,
+)
 from ablate.importers.configs import whole_seed
 from ablate.importers.points import Points
+from ablate.text import from_csv_text
 
 _ALIASES: dict[str, tuple[str, ...]] = {
     "step": (
@@ -87,18 +96,18 @@ class RowReader:
 
     def take(self, row: Mapping[str, Any]) -> None:
         """Take a row: one value if it is long, one for each metric if it is wide."""
-        step = _step(self._cell(row, "step"))
+        step = whole_step(self._cell(row, "step"))
         points = self._points_of(row)
         moment = self._cell(row, "time")
         is_duration = self._is_duration(moment)
-        time = None if is_duration else _time(moment)
+        time = None if is_duration else time_of(moment)
         if "key" in self._of_role:
-            pairs = [(_text(self._cell(row, "key")), self._restored(row))]
+            pairs = [(self._name(row, "key"), self._restored(row))]
         else:
             pairs = [(name, v) for name, v in row.items() if self._is_metric(name)]
             pairs += [(self._of_role["time"], moment)] if is_duration else []
         for name, value in pairs:
-            number = _number(value)
+            number = number_of(value)
             if value is None or value == "":
                 points.counts.skip("empty")
             elif number is None:
@@ -113,10 +122,14 @@ class RowReader:
         column = self._of_role.get(role)
         return None if column is None else row.get(column)
 
+    def _name(self, row: Mapping[str, Any], role: str) -> str:
+        text = _text(self._cell(row, role))
+        return from_csv_text(text) if self._is_own and self._kind == "csv" else text
+
     def _is_duration(self, moment: Any) -> bool:
         """Whether a column ``time`` holds seconds that a step took, as MMCV writes it."""
         column = self._of_role.get("time", "")
-        number = _number(moment) if column.lower() == "time" else None
+        number = number_of(moment) if column.lower() == "time" else None
         is_typed = column in self._request.roles
         return number is not None and number < _FIRST_MOMENT and not is_typed and not self._is_own
 
@@ -135,7 +148,7 @@ class RowReader:
 
     def _points_of(self, row: Mapping[str, Any]) -> Points:
         """Return where a row's values go: by run, variant and seed, as far as it has them."""
-        cells = {role: _text(self._cell(row, role)) for role in ("run", "variant", "seed")}
+        cells = {r: storable(self._name(row, r)) for r in ("run", "variant", "seed")}
         part = "#".join(text.replace("#", "##") for text in cells.values() if text)
         if part not in self._points:
             self._points[part] = Points(time=self._time)
@@ -211,6 +224,8 @@ def read_each(request: Request, read: Callable[[Request, Path], Reading]) -> Rea
             whole.add(read(request, path))
         except UsageError as error:
             refused.append(error)
+        except OSError as error:  # it vanished meanwhile, or may not be read
+            refused.append(UsageError(f"{path} cannot be read: {error.strerror}"))
     if refused and (len(refused) == len(request.files) or request.root.is_file()):
         raise refused[0]
     whole.notes = _shortened(whole.notes, "such files were read")
@@ -269,37 +284,43 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value).strip()
 
 
-def _number(value: Any) -> float | None:
-    """Return a cell as a float, None for what is none."""
+def number_of(value: Any) -> float | None:
+    """Return a value as a float, None for what is none; one beyond all floats is none either."""
     if isinstance(value, bool | int | float):
         try:
             return float(value)
         except OverflowError:
             return None
     text = str(value).strip()
-    return float(text) if _NUMBER.fullmatch(text) else None
+    if not _NUMBER.fullmatch(text):
+        return None
+    number = float(text)
+    return None if math.isinf(number) and "inf" not in text.lower() else number
 
 
-def _step(value: Any) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool):
+def whole_step(value: Any) -> int | None:
+    """Return a step; None for what is no whole number, or has more digits than any step."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int):
         return value
     text = str(value).strip()
-    if re.fullmatch(r"[-+]?\d+", text):
+    if re.fullmatch(r"[-+]?\d{1,20}", text):
         return int(text)
-    number = _number(value)
+    number = number_of(value)
     is_whole = number is not None and math.isfinite(number) and number.is_integer()
     return int(number) if is_whole and number is not None else None
 
 
-def _time(value: Any) -> float | None:
+def time_of(value: Any) -> float | None:
     """Return Unix seconds for those, or for ISO 8601; without a zone it is UTC."""
     if value is None or value == "":
         return None
-    number = _number(value)
+    number = number_of(value)
     if number is not None:
         return number if math.isfinite(number) else None
     try:
         moment = datetime.fromisoformat(str(value).strip())
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

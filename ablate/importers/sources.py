@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import deque
@@ -23,6 +22,7 @@ from ablate.importers import (
     wandb,
 )
 from ablate.importers.base import Reading, Request
+from ablate.planning.bounded import plain_json
 
 _URI = re.compile(r"[a-z][a-z0-9+.-]*:/.*")
 
@@ -42,6 +42,8 @@ def _suffix(*suffixes: str) -> Callable[[Path], bool]:
     return lambda path: path.suffix.lower() in suffixes
 
 
+MAX_FILES = 100_000
+"""Below a folder: one with more, such as a home, is not meant."""
 _JSON_LOGS = ("metrics.json", "scalars.json", "history.json")
 """Of Detectron2, of MMEngine, of Keras. Other files ``*.json`` in a folder are rather configs."""
 
@@ -90,20 +92,32 @@ def find_source(text: str, kind: str | None) -> Source:
         NotFoundError: If there is no such file, or none in the folder that the importer reads.
         UsageError: If no importer reads such a file.
     """
-    if text.startswith(mlflow.FILES):
-        text = unquote(urlparse(text).path)
-    path = Path(text).expanduser()
+    path = _path_of(text)
     if _URI.fullmatch(text) or (kind == "mlflow" and not path.exists()):
         return Source("mlflow", Path(), uri=text)
     if not path.exists():
         raise NotFoundError(f"there is no file {text}")
     if path.is_dir():
         return _in_folder(path, kind)
+    if not path.is_file():
+        raise UsageError(
+            f"{text} is no file", hint="a pipe is read once only: write it to a file first"
+        )
     kind = kind or _kind_of(path)
     if kind is None:
         known = "; ".join(f"{name}: {each.files}" for name, each in IMPORTERS.items())
         raise UsageError(f"{text}: of which kind?", hint=f"ablate import KIND {text}; {known}")
     return Source(kind, path, (path,))
+
+
+def _path_of(text: str) -> Path:
+    try:
+        found = unquote(urlparse(text).path) if text.startswith(mlflow.FILES) else text
+        if found.strip():
+            return Path(found).expanduser()
+    except (ValueError, RuntimeError) as error:  # no address, no such user
+        raise UsageError(f"{text}: {error}", hint="name a file or a folder") from error
+    raise UsageError("the name of a file is empty", hint="name a file or a folder; . is this one")
 
 
 def _kind_of(path: Path) -> str | None:
@@ -117,7 +131,7 @@ def _holds_json(path: Path) -> bool:
         first = file.readline()
         for text in (first, first + file.read()):
             try:
-                return isinstance(json.loads(text), dict | list)
+                return isinstance(plain_json(text), dict | list)
             except ValueError:
                 continue
     return False
@@ -155,6 +169,10 @@ def files_below(folder: Path) -> list[Path]:
     for with_links in (False, True):
         for path in _walk(folder, with_links=with_links):
             found.setdefault(os.path.realpath(path), path)
+            if len(found) > MAX_FILES:
+                raise UsageError(
+                    f"{folder} holds more than {MAX_FILES} files", hint="name a folder below it"
+                )
     return sorted(found.values())
 
 
@@ -168,17 +186,15 @@ def _walk(folder: Path, *, with_links: bool) -> Iterator[Path]:
         if real in seen:  # a link led back
             continue
         seen.add(real)
-        for path in _inside(place):
-            if path.is_symlink() and not with_links:
-                continue
-            if path.is_dir():
-                waiting.append(path)
-            elif path.is_file():
-                yield path
+        folders, files = _inside(place, with_links=with_links)
+        waiting += folders
+        yield from files
 
 
-def _inside(folder: Path) -> list[Path]:
+def _inside(folder: Path, *, with_links: bool) -> tuple[list[Path], list[Path]]:
+    """Return the folders and the files in a folder; pipes and sockets are neither."""
     try:
-        return sorted(folder.iterdir())
+        there = [p for p in sorted(folder.iterdir()) if with_links or not p.is_symlink()]
+        return [p for p in there if p.is_dir()], [p for p in there if p.is_file()]
     except OSError as error:
         raise UsageError(f"{folder} cannot be read: {error.strerror}") from error

@@ -10,25 +10,35 @@ a name and a number with ``:``, ``=`` or a blank between them. Where no line has
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 from ablate.errors import UsageError
 from ablate.importers.base import Reading, Request, SourceRun, ending, file_digest
-from ablate.importers.points import Points
-from ablate.importers.rows import read_each
+from ablate.importers.patience import time_limit
+from ablate.importers.points import MAX_STEP, Points
+from ablate.importers.rows import number_of, read_each
 from ablate.keys import SPLITS
 
+_LONGEST = 2000
+"""Characters of a line that a person would have printed; looking through longer ones takes long."""
+_PATIENCE_S = 2.0
+"""For a typed pattern and one line: a pattern may need longer than anybody waits."""
+_DIGITS = 19
+"""Of a step."""
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(?:[.,](\d{1,6}))?")
 _NOISE = re.compile(
-    r"\b(?:TRACE|DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL)\b|[\w/.-]+\.py:\d+|['\"{}|]", re.I
+    r"\b(?:TRACE|DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL)\b|(?<![\w/.-])[\w/.-]+\.py:\d+|['\"{}|]",
+    re.I,
 )
 """Levels and places that loggers put in front, and what dictionaries and tables are drawn with."""
 _COUNT = r"(\d[\d,]*)(?![\d.]*\.\d)"
 _OF_EPOCH = re.compile(
-    rf"\b(?:epoch|train)\w*\s*:?\s*\[?\s*(\d+)\s*\]?\s*\[\s*{_COUNT}\s*/\s*{_COUNT}", re.I
+    rf"\b(?:epoch|train)\w*[\s:\[]*(\d+)[\s\]]*\[\s*{_COUNT}\s*/\s*{_COUNT}", re.I
 )
 _STEPS = tuple(
     re.compile(rf"\b(?:{words})\b[\s:=#\[(]*{_COUNT}(?:\s*/\s*{_COUNT})?[\])]?", re.I)
@@ -63,8 +73,9 @@ def read(request: Request) -> Reading:
 
 def _compiled(pattern: str) -> re.Pattern[str]:
     try:
-        compiled = re.compile(pattern)
-    except re.error as error:
+        with warnings.catch_warnings(action="ignore"):  # of what another Python may read otherwise
+            compiled = re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
         raise UsageError(f"--pattern {pattern}: {error}") from error
     if "step" not in compiled.groupindex or len(compiled.groupindex) < 2:
         raise UsageError(
@@ -79,7 +90,7 @@ def _read(request: Request, path: Path) -> Reading:
         points = Points(time=path.stat().st_mtime)
         used = 0
         with path.open(encoding="utf-8", errors="replace") as file:
-            for step, values, time in lines(request, file, points):
+            for step, values, time in lines(request, _short(file, points), points):
                 used += 1
                 for name, value in values:
                     points.add(name, step, value, time)
@@ -108,6 +119,17 @@ def _read(request: Request, path: Path) -> Reading:
     )
 
 
+def _short(lines: TextIO, points: Points) -> Iterator[str]:
+    """Yield the lines but those that are too long, which are counted."""
+    while line := lines.readline(_LONGEST):
+        if len(line) < _LONGEST:
+            yield line
+            continue
+        points.counts.skip("line that is too long")
+        while line and not line.endswith("\n"):
+            line = lines.readline(1 << 20)
+
+
 _Line = tuple[int, list[tuple[str, float]], float | None]
 
 
@@ -115,7 +137,14 @@ def _typed(request: Request, lines: Iterator[str], points: Points) -> Iterator[_
     """Yield what a pattern finds: the step, and a value for each other group."""
     pattern = _compiled(request.pattern or "")
     for line in lines:
-        found = pattern.search(_ANSI.sub("", line))
+        try:
+            with time_limit(_PATIENCE_S):
+                found = pattern.search(_ANSI.sub("", line))
+        except TimeoutError as error:
+            raise UsageError(
+                f"--pattern {request.pattern}: it needs more than {_PATIENCE_S:g} s for one line",
+                hint=f"write it without repeats within repeats, as (a+)+; the line: {line[:80]!r}",
+            ) from error
         if found is None:
             continue
         groups = {name: text for name, text in found.groupdict().items() if text is not None}
@@ -124,11 +153,11 @@ def _typed(request: Request, lines: Iterator[str], points: Points) -> Iterator[_
         if len(values) < len(groups):
             points.counts.skip("not a number", len(groups) - len(values))
         if step.isdecimal() and values:
-            yield int(step), values, None
+            yield _whole(step), values, None
 
 
 def _value(text: str) -> float | None:
-    return float(text) if re.fullmatch(_NUMBER, text, re.I) else None
+    return number_of(text) if re.fullmatch(_NUMBER, text, re.I) else None
 
 
 def _found(request: Request, lines: Iterator[str], points: Points) -> Iterator[_Line]:
@@ -137,7 +166,7 @@ def _found(request: Request, lines: Iterator[str], points: Points) -> Iterator[_
     for line in lines:
         text, moment = _without_head(line)
         if found := _OF_EPOCH.search(text):
-            epoch, size = int(found[1]), _whole(found[3])
+            epoch, size = _whole(found[1]), _whole(found[3])
             base = epoch if base is None else base
             step = (epoch - base) * size + _whole(found[2])
         elif found := next((f for steps in _STEPS if (f := steps.search(text))), None):
@@ -167,7 +196,9 @@ def _without_head(line: str) -> tuple[str, float | None]:
 
 
 def _whole(text: str) -> int:
-    return int(text.replace(",", ""))
+    """Return a step; one of too many digits is too large for one, whatever it is."""
+    digits = text.replace(",", "")
+    return int(digits) if len(digits) <= _DIGITS else MAX_STEP + 1
 
 
 def _time(moment: re.Match[str] | None) -> float | None:
@@ -194,4 +225,8 @@ def _values(text: str, points: Points) -> Iterator[tuple[str, float]]:
             name = f"{first}_{found['name']}"
         else:
             name = found["name"]
-        yield name, float(found["number"])
+        number = number_of(found["number"])
+        if number is None:
+            points.counts.skip("not a number")
+        else:
+            yield name, number

@@ -8,7 +8,6 @@ of zlib and a header of its own, and ``wandb_internal.proto``.
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,11 +28,14 @@ from ablate.importers.configs import seed_of
 from ablate.importers.jsonl import flat
 from ablate.importers.points import Counts, Points
 from ablate.importers.protobuf import Malformed, fields, message_of, signed, text_of
-from ablate.importers.rows import read_each
+from ablate.importers.rows import number_of, read_each, whole_step
+from ablate.planning.bounded import plain_json
 
 HEADER = b":W&B" + (0xBEE1).to_bytes(2, "little") + b"\0"
 BLOCK = 32768
 _HEAD = 7
+_WORDS = ("NaN", "Infinity", "-Infinity")
+"""Numbers that JSON lacks."""
 FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 
@@ -116,19 +118,19 @@ class _Offline:
                 row[key] = content
             elif number == 2:
                 step = signed(dict(fields(message_of(value))).get(1, 0))
-        step, time = row.get("_step", step), row.get("_timestamp")
+        step, time = whole_step(row.get("_step", step)), number_of(row.get("_timestamp"))
         for name, value in flat({k: v for k, v in row.items() if not k.startswith("_")}):
             self._take_value(name, value, step, time)
 
-    def _take_value(self, name: str, value: Any, step: Any, time: Any) -> None:
-        number = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": -float("inf")}.get(
-            value if isinstance(value, str) else "", value
-        )
-        if not isinstance(number, bool | int | float):
+    def _take_value(self, name: str, value: Any, step: int | None, time: float | None) -> None:
+        is_number = isinstance(value, bool | int | float)
+        number = number_of(value) if is_number or value in _WORDS else None
+        if number is None:
             self._points.counts.skip("not a number")
+        elif step is None:
+            self._points.counts.skip("without a step that is a whole number")
         else:
-            seconds = float(time) if isinstance(time, int | float) else None
-            self._points.add(name, int(step), float(number), seconds)
+            self._points.add(name, step, number, time)
 
     def _take_config(self, message: bytes) -> None:
         for number, value in fields(message):
@@ -149,7 +151,7 @@ def _item(message: bytes) -> tuple[str, Any]:
         elif number == 16:
             content = text_of(value)
     try:
-        return "/".join(part for part in parts if part), json.loads(content)
+        return "/".join(part for part in parts if part), plain_json(content)
     except ValueError as error:
         raise Malformed(str(error)) from error
 

@@ -25,14 +25,15 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 
+from ablate.addresses import masked, no_answer
 from ablate.artifacts import Artifact
 from ablate.domain import Run, Study
 from ablate.errors import MirrorDeniedError, MirrorError
+from ablate.files import make_empty
 from ablate.mirrors.copied_files import CopiedFiles
 from ablate.mirrors.mlflow_files import put_file
 from ablate.mirrors.mlflow_run import RunCopy, active_runs
 from ablate.mirrors.mlflow_summary import put_note, put_summaries
-from ablate.mirrors.names import masked
 from ablate.mirrors.parked import ParkedItems
 from ablate.mirrors.records import Copied, Limits, StudySummary
 from ablate.store.base import MirrorCursor, Store
@@ -54,8 +55,16 @@ def make_database(path: Path) -> None:
     aside = path.with_suffix(".new")
     for left in (aside, aside.with_name(f"{aside.name}-journal")):
         left.unlink(missing_ok=True)
+    make_empty(aside)
     MlflowClient(tracking_uri=f"sqlite:///{aside}")
     aside.replace(path)
+
+
+def _not_now(reason: str) -> MirrorError:
+    return MirrorError(
+        f"MLflow cannot take the copy now: {reason}",
+        hint="nothing is lost; later: ablate mlflow sync",
+    )
 
 
 class MlflowMirror:
@@ -84,6 +93,7 @@ class MlflowMirror:
         copied_files: CopiedFiles,
         summarise: Callable[[str], StudySummary | None],
     ) -> None:
+        self._uri = uri
         self._client = MlflowClient(tracking_uri=uri)
         self._name = name
         self._artifacts = artifacts
@@ -114,6 +124,8 @@ class MlflowMirror:
             MirrorError: If MLflow cannot be reached, has no room now, or does not let us in.
         """
         studies = store.studies(with_archived=True)
+        if studies and (why := no_answer(self._uri)):
+            raise _not_now(f"{masked(self._uri)} cannot be reached: {why}")
         if rebuild:
             for study in studies:
                 store.forget_mirror(self._cursors_of(study))
@@ -199,10 +211,7 @@ class MlflowMirror:
                     self._experiments.pop(study.name, None)  # perhaps it was deleted
                     self._parked.park(study.name, what, label=label, reason=reason)
                 case _:
-                    raise MirrorError(
-                        f"MLflow cannot take the copy now: {reason}",
-                        hint="nothing is lost; later: ablate mlflow sync",
-                    ) from error
+                    raise _not_now(reason) from error
         else:
             self._parked.release(study.name, what)
 

@@ -18,7 +18,8 @@ from ablate.identity import canonical_json, flatten
 from ablate.mirrors.names import accepted
 from ablate.mirrors.records import Copied, Limits
 from ablate.mirrors.thinning import Kept, lasts, others, stride_of
-from ablate.store.base import Curve, MirrorCursor, Store
+from ablate.store.base import MirrorCursor, Store
+from ablate.store.curves import Curve
 
 _BATCH = 1000
 _BATCH_BYTES = 900_000

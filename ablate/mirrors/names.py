@@ -1,4 +1,4 @@
-"""Names that MLflow takes, different for different names of ours; addresses as they are shown."""
+"""Names that MLflow takes, different for different names of ours."""
 
 from __future__ import annotations
 
@@ -22,8 +22,3 @@ def accepted(name: str) -> str:
         return name
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
     return f"{text[: MAX_LENGTH - 9]}-{digest}"
-
-
-def masked(text: str) -> str:
-    """Return a text without the passwords of the addresses in it."""
-    return re.sub(r"//[^/@\s]*@", "//***@", text)

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from ablate.addresses import masked
 from ablate.artifacts import artifacts_of
 from ablate.errors import MirrorDeniedError, MirrorError, UsageError
 from ablate.mirrors.copied_files import CopiedFiles
-from ablate.mirrors.names import masked
 from ablate.mirrors.parked import ParkedItems
 from ablate.mirrors.records import Copied, Limits, StudySummary
 from ablate.settings import Settings
@@ -81,8 +81,10 @@ def mirroring(settings: Settings, *, is_wanted: bool) -> Generator[None]:
         process = subprocess.Popen(  # noqa: S603 - our own module, no shell
             [
                 *(sys.executable, "-P", "-m", "ablate.cli"),
-                *("--db", settings.db_url, "mlflow", "sync", "--follow"),
+                *("mlflow", "sync", "--follow"),
             ],
+            # Not as an argument: those can be read by everybody, and a URL may have a password.
+            env={**os.environ, "ABLATE_DB": settings.db_url},
             cwd=settings.project,
             stdin=subprocess.PIPE,
             stdout=log,

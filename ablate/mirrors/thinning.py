@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ablate.domain import Run
-from ablate.store.base import Curve
+from ablate.store.curves import Curve
 
 
 class Kept(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.constructor import ConstructorError, DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.reader import ReaderError
 
 from ablate.domain import Json
-from ablate.errors import NotFoundError, StudyFileError
+from ablate.errors import NotFoundError, StudyFileError, UsageError
+from ablate.files import read_bounded
+from ablate.planning.bounded import CONSTRUCTION_FAULTS, MAX_BYTES, LimitError, bounded_yaml
 
 KeyPath = Sequence[str | int]
 
@@ -28,11 +32,8 @@ class Document:
     lines: tuple[str, ...]
     root: CommentedMap
     """Round-trip form: comments, order and positions are kept in it."""
-
-    @property
-    def data(self) -> dict[str, Json]:
-        """The content as plain Python values."""
-        return _plain(self.root)
+    data: dict[str, Json]
+    """The content as plain Python values."""
 
     def error(
         self, message: str, path: KeyPath = (), *, at_value: bool = False, hint: str | None = None
@@ -63,7 +64,9 @@ class Document:
             if not known:
                 break
             is_value = at_value and index == len(path) - 1
-            if isinstance(node, CommentedMap):
+            if isinstance(node, CommentedMap) and part not in (node.lc.data or ()):
+                pass  # merged in by <<: the mapping that has it stands for it
+            elif isinstance(node, CommentedMap):
                 place = tuple(node.lc.value(part) if is_value else node.lc.key(part))
             else:
                 place = tuple(node.lc.item(part))
@@ -79,11 +82,12 @@ def read_document(path: Path) -> Document:
         StudyFileError: If it cannot be read, is not UTF-8, or is not a YAML mapping.
     """
     try:
-        raw = path.read_bytes()
-    except FileNotFoundError as error:
+        raw = read_bounded(path, MAX_BYTES)
+    except NotFoundError as error:
         raise NotFoundError(f"there is no study file {path}") from error
-    except OSError as error:
-        raise StudyFileError(f"cannot read it: {error.strerror}", file=str(path)) from error
+    except UsageError as error:
+        message = f"cannot read it: {error.message}"
+        raise StudyFileError(message, file=str(path), hint=error.hint) from error
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -100,15 +104,22 @@ def parse_document(text: str, *, name: str) -> Document:
     Raises:
         StudyFileError: With the place at which the text stops being a YAML mapping.
     """
-    lines = tuple(text.splitlines())
-    blank = Document(name, lines, CommentedMap())
+    # As YAML counts lines, so that its marks fit: a form feed ends none.
+    lines = tuple(re.split(r"\r\n|[\n\r\x85\u2028\u2029]", text))
+    blank = Document(name, lines, CommentedMap(), {})
     try:
         root = round_trip_yaml().load(io.StringIO(text))
+        data = _plain(root)
     except DuplicateKeyError as error:
         raise _marked(blank, error, _duplicate_message(error)) from error
-    except (ConstructorError, MarkedYAMLError) as error:
+    except MarkedYAMLError as error:
         raise _marked(blank, error, (error.problem or "not YAML").replace("\n", " ")) from error
-    except (YAMLError, ValueError) as error:
+    except ReaderError as error:
+        line = len(re.findall(r"\r\n|[\n\r\x85\u2028\u2029]", text[: error.position]))
+        message = f"the character U+{ord(text[error.position]):04X} cannot stand in YAML"
+        hint = 'remove it, or write it as "\\x.." in double quotes'
+        raise blank.error_at(message, line, None, hint=hint) from error
+    except CONSTRUCTION_FAULTS as error:
         raise blank.error_at(f"not YAML: {error}".splitlines()[0], None, None) from error
     if root is None:
         raise blank.error_at("the file is empty", None, None, hint="see: ablate study templates")
@@ -116,12 +127,12 @@ def parse_document(text: str, *, name: str) -> Document:
         raise blank.error_at(
             "a study file is a mapping of keys", 0, 0, hint="begin with 'study: NAME'"
         )
-    return Document(name, lines, root)
+    return Document(name, lines, root, data)
 
 
 def round_trip_yaml() -> YAML:
     """Return a YAML 1.2 reader and writer that keeps comments, quotes and order."""
-    yaml = YAML(typ="rt")
+    yaml = bounded_yaml("rt")
     yaml.preserve_quotes = True
     yaml.width = 110
     return yaml
@@ -146,15 +157,24 @@ def parse_values(text: str) -> list[Json]:
         ValueError: If the text is not a YAML list.
     """
     try:
-        values = YAML(typ="safe", pure=True).load(f"[{text}]")
-    except YAMLError as error:
+        values = bounded_yaml("safe").load(f"[{text}]")
+    except LimitError as error:
+        raise ValueError(error.problem) from error
+    except CONSTRUCTION_FAULTS as error:
         raise ValueError(f"cannot read the values '{text}'") from error
     return list(values)
 
 
+_CONFLICT = re.compile(r"(<{7}|>{7})( |$)")
+
+
 def _marked(document: Document, error: MarkedYAMLError, message: str) -> StudyFileError:
     mark = error.problem_mark or error.context_mark
-    hint = "indent with spaces" if "\\t" in message or "'\\t'" in str(error) else None
+    hint = error.hint if isinstance(error, LimitError) else None
+    if "\\t" in message:
+        hint = "indent with spaces"
+    elif any(_CONFLICT.match(line) for line in document.lines):
+        hint = "the file has marks of a merge conflict (<<<<<<<, >>>>>>>): resolve it first"
     if mark is None:
         return document.error_at(message, None, None, hint=hint)
     return document.error_at(message, mark.line, mark.column, hint=hint)

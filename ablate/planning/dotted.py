@@ -21,6 +21,8 @@ from ablate.text import written
 
 Place = tuple[str | int, ...]
 """Keys of a study file from its root to what is meant."""
+_DEEPEST = 50
+"""Parts of a key: what is nested deeper is neither read nor written well by others."""
 _LONGEST = 40
 """Characters of a value in a message."""
 
@@ -129,6 +131,8 @@ def leaves(
             )
         if any(not part or part != part.strip() for part in name.split(".")):
             raise SettingError(f"'{name}' is no config key; write parts joined by dots", here)
+        if (prefix + name).count(".") >= _DEEPEST:
+            raise SettingError(f"a key has at most {_DEEPEST} parts joined by dots", here)
         if isinstance(value, Mapping) and value:
             yield from leaves(value, f"{prefix}{name}.", here)
         else:

@@ -21,29 +21,10 @@ from pydantic import (
 )
 
 from ablate.keys import metric_key
+from ablate.planning.names import check_name
 from ablate.rules import DEFAULT_RULE, Demand, Gate, Guard, MetricRule, RuleError, Target
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
-
-
-_NAME = r"[^\s/\\@,:*?\[\]\"'<>|-][^\s/\\@,:*?\[\]\"'<>|]*"
-
-
-def check_name(name: str) -> str:
-    """Return a name of a study, phase, factor or guard.
-
-    Raises:
-        ValueError: If it cannot be one.
-    """
-    if not re.fullmatch(_NAME, name) or name in (".", ".."):
-        raise ValueError(
-            "a name has no blanks, no leading - and none of / \\ @ , : * ? [ ] \" ' < > |"
-        )
-    if not name.isprintable():
-        raise ValueError("a name has no control characters and no lone surrogates")
-    if len(name) > 100:
-        raise ValueError("a name has at most 100 characters")
-    return name
 
 
 def _check_key(key: str) -> str:
@@ -236,6 +217,8 @@ class StudySpec(BaseModel):
     """``identity``: runs of a trainer of the user's own are new ones when its code is edited."""
     preload: list[str] | None = None
     """Installed modules that are imported once for all runs, beside those that are found."""
+    stall_timeout_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """Seconds without a sign after which a run counts as hung, 0 for never. Learned by default."""
     base: Settings = Field(default_factory=dict)
     """Dotted config keys that every variant starts from."""
     phases: Annotated[dict[Name, Annotated[PhaseSpec, _Section]], _Section] = Field(

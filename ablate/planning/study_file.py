@@ -23,7 +23,7 @@ from ablate.planning.spec import (
 )
 from ablate.text import text_fault, written
 
-_TRAINING = ("base", "phases", "factors", "design", "seeds", "code", "preload")
+_TRAINING = ("base", "phases", "factors", "design", "seeds", "code", "preload", "stall_timeout_s")
 """Parts of a file that say how to train."""
 
 

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 from ablate.errors import UsageError
 from ablate.render.listing import FORMATS, render_list
 from ablate.render.tables import Cell, Column, Raw, Table
+from ablate.text import csv_text
 
 MAX_ROWS = 20_000
 """Of a format that must see the whole result before it can write the first line."""
@@ -45,8 +46,8 @@ def write_answer(
     titles = _distinct(columns)
     if form == "csv":
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(titles)
-        writer.writerows([_text(_plain(value)) for value in row] for row in rows)
+        writer.writerow(map(csv_text, titles))
+        writer.writerows([_csv(_plain(value)) for value in row] for row in rows)
     elif form == "ndjson":
         for row in rows:
             values = {t: _strict(_plain(v)) for t, v in zip(titles, row, strict=True)}
@@ -108,6 +109,10 @@ def _plain(value: Any) -> Raw:
 
 def _strict(value: Raw) -> Raw:
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _csv(value: Raw) -> str:
+    return csv_text(value) if isinstance(value, str) else _text(value)
 
 
 def _text(value: Raw) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from ablate.analysis.comparison import Comparison, Metric, Row
-from ablate.analysis.contrasts import Contrast, Method
+from ablate.analysis.contrasts import Method
 from ablate.render import machine
 from ablate.render.comparison_tables import VERDICT_TONES, contrasts_table, values_table
-from ablate.render.formats import number, printable
+from ablate.render.formats import number
 from ablate.render.tables import (
     STYLES,
     Table,
@@ -23,7 +23,7 @@ from ablate.render.tables import (
     to_plain,
     to_rich,
 )
-from ablate.text import counted
+from ablate.text import counted, printable
 
 Format = Literal["table", "md", "csv", "json", "ndjson", "html", "latex"]
 _STYLE = (
@@ -101,8 +101,8 @@ def method(comparison: Comparison) -> tuple[str, ...]:
     if contrasts:
         others = sum(not row.is_baseline for row in comparison.rows)
         lines.append(_test_sentence({c.method for c in contrasts}, others))
-    if paired := [c for c in contrasts if c.method == "paired"]:
-        lines.append(_sign_flip_sentence(paired))
+    if tested := [(c.p, c.pairs) for c in contrasts if c.p is not None]:
+        lines.append(_sign_flip_sentence(tested))
     return tuple(lines)
 
 
@@ -236,10 +236,11 @@ def _rules_sentence(metrics: Sequence[Metric]) -> str:
     return f"Which step counts: {'; '.join(parts)}."
 
 
-def _sign_flip_sentence(contrasts: Sequence[Contrast]) -> str:
-    pairs = max(c.pairs for c in contrasts)
-    smallest = min(c.p for c in contrasts if c.p is not None)
+def _sign_flip_sentence(tested: Sequence[tuple[float, int]]) -> str:
+    """Say what the sign-flip tests, as their p and pairs, could find and what they found."""
+    pairs = max(n for _, n in tested)
     return (
         f"The exact sign-flip test assumes less: with {counted(pairs, 'pair')} its "
-        f"p cannot go below {number(2.0 ** (1 - pairs))}; the smallest here is {number(smallest)}."
+        f"p cannot go below {number(2.0 ** (1 - pairs))}; the smallest here is "
+        f"{number(min(p for p, _ in tested))}."
     )

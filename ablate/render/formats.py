@@ -1,9 +1,8 @@
-"""How numbers and foreign text are shown. Every view formats through here, so views agree."""
+"""How numbers are shown. Every view formats through here, so views agree."""
 
 from __future__ import annotations
 
 import math
-import unicodedata
 from decimal import Decimal
 
 from ablate.analysis.wording import number, percent
@@ -16,7 +15,6 @@ __all__ = [
     "mean_with_error",
     "number",
     "percent",
-    "printable",
     "signed",
 ]
 
@@ -26,9 +24,6 @@ STATUS_MARKS = {
     Status.CRITICAL: "✗",
     Status.NO_DATA: "?",
 }
-
-_JOINERS = "\u200c\u200d"
-"""Zero-width characters that emoji and several scripts are written with."""
 
 
 def file_size(size_bytes: int) -> str:
@@ -80,22 +75,6 @@ def signed(mean: float | None, half: float | None = None) -> str:
     if mean > 0:
         return f"({text[1:]}" if text.startswith("(-") else f"+{text}"
     return text
-
-
-def printable(text: object) -> str:
-    """Return text that can do nothing to a terminal: control characters as their escapes.
-
-    Names come from files that others wrote. Escape sequences, line breaks and characters that turn
-    the direction of writing are shown, not obeyed.
-    """
-    return "".join(_shown(c) for c in str(text))
-
-
-def _shown(character: str) -> str:
-    category = unicodedata.category(character)
-    if category in ("Cc", "Cs", "Zl", "Zp") or (category == "Cf" and character not in _JOINERS):
-        return character.encode("unicode_escape", "surrogatepass").decode("ascii")
-    return character
 
 
 def _with_error(mean: float, half: float) -> str:

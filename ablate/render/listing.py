@@ -9,6 +9,7 @@ from typing import Any
 from ablate.errors import UsageError
 from ablate.render import tables
 from ablate.render.tables import Table
+from ablate.text import printable
 
 FORMATS = ("table", "md", "csv", "json", "ndjson", "latex")
 
@@ -76,6 +77,6 @@ def _terminal(table: Table, width: int) -> str:
     for part in tables.fit(table, width):
         console.print(tables.to_rich(part))
     for note in table.notes:
-        console.print(note, markup=False, style="dim")
+        console.print(printable(note), markup=False, style="dim")
     assert isinstance(console.file, StringIO)
     return console.file.getvalue()

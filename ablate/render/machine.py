@@ -11,7 +11,7 @@ from ablate.analysis.comparison import Comparison, Row
 from ablate.analysis.contrasts import Contrast
 from ablate.analysis.summaries import Summary
 from ablate.domain import Kind
-from ablate.render.tables import Raw, csv_text
+from ablate.render.tables import Raw, csv_of
 
 SCHEMA = "ablate.compare/1"
 
@@ -114,7 +114,7 @@ COLUMNS = (
 
 def to_csv(comparison: Comparison) -> str:
     """Return one line for each variant and metric, all numbers raw."""
-    return csv_text(COLUMNS, comparison_rows(comparison))
+    return csv_of(COLUMNS, comparison_rows(comparison))
 
 
 def comparison_rows(comparison: Comparison) -> list[list[Raw]]:

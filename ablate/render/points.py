@@ -18,7 +18,8 @@ from typing import Any, BinaryIO
 
 from ablate.domain import Kind, Run
 from ablate.errors import AblateError
-from ablate.store.base import Curve
+from ablate.store.curves import Curve
+from ablate.text import csv_text
 
 COLUMNS = ("study", "variant", "seed", "run", "key", "step", "value", "kind", "time", "state")
 _ROW_GROUP = 100_000
@@ -38,6 +39,8 @@ def write_csv(blocks: Iterable[PointBlock], file: BinaryIO) -> int:
 
     Values are raw: the shortest text that reads back as the same float, ``NaN``, ``Infinity`` and
     ``-Infinity`` in words beside their ``kind``. Times are ISO 8601 UTC, rounded to microseconds.
+    A name that a spreadsheet would take for a formula has a ``'`` in front, which the importer
+    takes off.
     """
     file.write(f"{','.join(COLUMNS)}\n".encode())
     return _write_lines(blocks, file, _csv_lines)
@@ -65,7 +68,7 @@ def _csv_lines(block: PointBlock) -> Iterator[str]:
     run, curve = block.run, block.curve
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="").writerow(
-        [run.study, run.variant, run.seed, run.id, curve.key]
+        [*map(csv_text, (run.study, run.variant)), run.seed, run.id, csv_text(curve.key)]
     )
     head = buffer.getvalue()
     for step, value, time in zip(curve.steps, curve.values, curve.times, strict=True):

@@ -15,6 +15,7 @@ from rich.text import Text
 from ablate.domain import AttemptState, Run
 from ablate.execution.progress import RunProgress
 from ablate.store.base import Ending
+from ablate.text import duration, printable, silence
 
 _PLAIN_EVERY_S = 15.0
 
@@ -46,17 +47,8 @@ class LineProgress:
         self._with_study = with_study
         self._done = 0
         self._last = time.monotonic()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        return None
+        self._said: dict[str, tuple[int | None, float]] = {}
+        """Run -> the step, and the seconds without one, that were said of it last."""
 
     def started(self, run: Run, attempt: int) -> None:
         """Say that an attempt began."""
@@ -70,7 +62,16 @@ class LineProgress:
             return
         self._last = now
         for progress in active:
-            self._say(f"run       {'  '.join(_fields(progress, self._with_study))}")
+            if self._is_news(progress):
+                self._say(f"run       {'  '.join(_fields(progress, self._with_study))}")
+
+    def _is_news(self, progress: RunProgress) -> bool:
+        """Whether a run has moved, or has stood still for twice as long as was said of it."""
+        step, idle_s = self._said.get(progress.run.id, (None, 0.0))
+        if progress.step == step and (progress.idle_s or 0.0) < 2 * (idle_s or _PLAIN_EVERY_S):
+            return False
+        self._said[progress.run.id] = progress.step, progress.idle_s or 0.0
+        return True
 
     def ended(self, run: Run, ending: Ending) -> None:
         """Say how an attempt ended."""
@@ -85,7 +86,7 @@ class LineProgress:
         self._say(f"note      {text}")
 
     def _say(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+        print(printable(line), file=self._stream, flush=True)
 
 
 class LiveProgress:
@@ -133,12 +134,12 @@ class LiveProgress:
         word, style = _MARKS[ending.state]
         line = Text.assemble((f"{word:<9}", style), " ", _name(run, self._with_study))
         if ending.reason:
-            line.append(f"  {ending.reason}", style="dim")
+            line.append(f"  {printable(ending.reason)}", style="dim")
         self._console.print(line)
 
     def noted(self, text: str) -> None:
         """Print something else above the table."""
-        self._console.print(Text(text, style="dim"))
+        self._console.print(Text(printable(text), style="dim"))
 
 
 _COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (
@@ -159,10 +160,12 @@ def _fields(progress: RunProgress, with_study: bool) -> list[str]:
     run = progress.run
     end = "" if progress.steps is None else f"/{progress.steps}"
     speed = "" if progress.steps_per_s is None else f"{progress.steps_per_s:.1f} steps/s"
+    if progress.idle_s is not None:
+        speed = silence(progress.idle_s)
     metric = ""
     if progress.metric is not None and progress.value is not None:
         metric = f"{progress.metric} {progress.value:.4g}"
-    eta = "" if progress.eta_s is None else f"ETA {_duration(progress.eta_s)}"
+    eta = "" if progress.eta_s is None else f"ETA {duration(progress.eta_s)}"
     return [
         f"{run.study}/{run.variant}" if with_study else run.variant,
         f"s{run.seed}",
@@ -171,11 +174,3 @@ def _fields(progress: RunProgress, with_study: bool) -> list[str]:
         metric,
         eta,
     ]
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours}h{minutes:02d}m"
-    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from ablate.auditing import Audit
 from ablate.imported import Imported
+from ablate.recovery import Recovered
 from ablate.store.migrate import SchemaStatus
-from ablate.text import listed
+from ablate.store.verify import Verification
+from ablate.text import counted, listed
 
 _SHOWN = 5
 
@@ -34,6 +36,35 @@ def schema_line(status: SchemaStatus) -> str:
 def _findings(word: str, found: tuple[str, ...]) -> list[str]:
     more = [f"{word}: and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
     return [f"{word}: {text}" for text in found[:_SHOWN]] + more
+
+
+def verification_lines(found: Verification) -> list[str]:
+    """Return where the database differs from its second copy, and what has none."""
+    lines = _findings("differs", found.differences)
+    compared = f"{found.whole} of {found.runs} runs were compared with their spools"
+    if not lines:
+        lines = [f"copies: {compared}, nothing differs"]
+    return lines + _findings("not compared", found.not_compared)
+
+
+def recovery_lines(found: Recovered) -> tuple[list[str], bool]:
+    """Return what was made anew and what is lacking, and whether nothing is."""
+    restored = found.restored
+    lines = [f"the damaged database is kept as {restored.set_aside}"] if restored.set_aside else []
+    lines += [f"the journal is {found.journal}"] if found.journal else []
+    for run in restored.runs:
+        points = counted(run.points, "point")
+        lines.append(f"{run.label}: {points} of {counted(run.attempts, 'attempt')}")
+        lines += [f"{run.label}: lacks {fault}" for fault in run.faults]
+    lines += [f"another journal of this place: --journal {path}" for path in found.others]
+    lines += [f"lacks: {text}" for text in found.lacking]
+    lines += [f"create again, its runs are there: ablate study create {s}" for s in found.studies]
+    points = sum(run.points for run in restored.runs)
+    studies = "1 study" if restored.studies == 1 else f"{restored.studies} studies"
+    runs = counted(len(restored.runs), "run")
+    lines.append(f"{studies}, {runs}, {counted(points, 'point')}")
+    is_whole = not (found.lacking or found.studies or any(run.faults for run in restored.runs))
+    return lines, is_whole
 
 
 def audit_lines(audit: Audit) -> list[str]:

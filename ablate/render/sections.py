@@ -124,9 +124,9 @@ def budget_table(budget: Budget) -> Table:
         for t in budget.terms
     ]
     if rows and budget.total is not None:
-        share = budget.residual / budget.total if budget.residual is not None else None
-        rows.append(_budget_row("in no logged term", budget.residual, share, None))
-        rows.append(_budget_row("total", budget.total, 1.0, budget.silent_rise))
+        rest, whole = budget.residual_share, 1.0 if budget.total else None
+        rows.append(_budget_row("in no logged term", budget.residual, rest, None))
+        rows.append(_budget_row("total", budget.total, whole, budget.silent_rise))
     return Table("Loss budget", columns, tuple(rows))
 
 

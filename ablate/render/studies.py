@@ -13,12 +13,12 @@ from ablate.identity import canonical_json, flatten
 from ablate.planning.diff import PlanDiff
 from ablate.provenance import ABSENT_MEANS
 from ablate.render.tables import Cell, Column, Table, Tone
-from ablate.text import counted, written
+from ablate.text import counted, silence, written
 
 if TYPE_CHECKING:
     from ablate.app import FileChange
     from ablate.code_check import OtherCode
-    from ablate.execution.scheduler import Summary
+    from ablate.execution.scheduling import Summary
     from ablate.planning.spec import StudySpec
 
 _TONES: dict[RunState, Tone] = {
@@ -28,6 +28,7 @@ _TONES: dict[RunState, Tone] = {
     RunState.STOPPED: "warn",
     RunState.CANCELLED: "muted",
 }
+_SILENT_S = 60.0
 _LISTED = 12
 """Labels that a sentence lists before it only counts."""
 
@@ -229,6 +230,7 @@ def templates_table(specs: Mapping[str, StudySpec]) -> Table:
 
 def runs_table(
     runs: Sequence[Run],
+    now: float,
     other_code: Mapping[str, Sequence[str]] = MappingProxyType({}),
     no_numbers: Mapping[str, str] = MappingProxyType({}),
 ) -> Table:
@@ -236,6 +238,7 @@ def runs_table(
 
     Args:
         runs: In their order.
+        now: Unix seconds, against which it is told how long a run has logged nothing.
         other_code: Run id -> in what the code that trained it differs from what is there now.
         no_numbers: Run id -> which metrics are NaN or infinite in their newest value.
     """
@@ -270,11 +273,17 @@ def runs_table(
             *([Cell(", ".join(other_code.get(run.id, ())), tone="warn")] if other_code else []),
             *([Cell(no_numbers.get(run.id, ""), tone="bad")] if no_numbers else []),
             *([Cell(run.inexact or "", tone="warn")] if has_inexact else []),
-            Cell(run.reason or run.waits_for or ""),
+            Cell(run.reason or run.waits_for or _silence(run, now)),
         )
         for run in runs
     )
     return Table("", columns, rows, (count_states(runs),))
+
+
+def _silence(run: Run, now: float) -> str:
+    """Say that a run logs nothing any more, after a minute of it."""
+    silent_s = 0.0 if run.logged_at is None or run.trainer == IMPORTED else now - run.logged_at
+    return silence(silent_s) if silent_s > _SILENT_S else ""
 
 
 def _start(run: Run) -> str:

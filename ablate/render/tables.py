@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Literal
 
-from ablate.render.formats import printable
+from ablate.text import csv_text, printable
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -128,14 +128,17 @@ def to_markdown(table: Table) -> str:
 
 def to_csv(table: Table) -> str:
     """Return the raw values with titles: empty for missing, ``NaN`` and ``Infinity`` in words."""
-    return csv_text([c.title for c in table.columns], [[_raw(c) for c in r] for r in table.rows])
+    return csv_of([c.title for c in table.columns], [[_raw(c) for c in r] for r in table.rows])
 
 
-def csv_text(header: Sequence[str], rows: Sequence[Sequence[Raw]]) -> str:
-    """Return CSV (RFC 4180, but with a line feed alone at the end of a line)."""
+def csv_of(header: Sequence[str], rows: Sequence[Sequence[Raw]]) -> str:
+    """Return CSV (RFC 4180, but with a line feed alone at the end of a line).
+
+    A text that a spreadsheet would take for a formula has a ``'`` in front.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
+    writer.writerow(map(csv_text, header))
     writer.writerows([[_csv_value(value) for value in row] for row in rows])
     return buffer.getvalue()
 
@@ -276,7 +279,7 @@ def _csv_value(value: Raw) -> str:
         if math.isinf(value):
             return "Infinity" if value > 0 else "-Infinity"
         return repr(value)
-    return str(value)
+    return csv_text(value) if isinstance(value, str) else str(value)
 
 
 def _markdown_row(cells: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ takes one statement. What a server's functions may do is up to the account's rig
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from collections.abc import Generator, Iterator
@@ -20,6 +21,7 @@ from sqlalchemy import Connection
 from ablate.errors import StoreUnavailableError, UsageError
 from ablate.store import prepare
 from ablate.store.engine import Database, connect, reading
+from ablate.text import text_fault
 
 _ROWS = 5_000
 """Rows that a server sends at once."""
@@ -66,6 +68,10 @@ def querying(url: str, query: str, *, timeout_s: float | None = None) -> Generat
     text = query.strip().rstrip(";").strip()
     if not text:
         raise UsageError("the query is empty", hint=_HINT)
+    if fault := text_fault(text):
+        raise UsageError(f"the query {fault}", hint=_HINT)
+    if timeout_s is not None and not 0 < timeout_s < math.inf:
+        raise UsageError(f"a timeout of {timeout_s} s is none", hint="write a number of seconds")
     prepare(url, read_only=True)
     with closing(connect(url, read_only=True)) as database, reading(database) as connection:
         ask = _ask_sqlite if database.path else _ask_postgres

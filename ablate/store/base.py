@@ -8,8 +8,8 @@ under the caller.
 
 Who may write. Points, events, checkpoints and the end of an attempt are written with a `Claim`.
 Every such write is guarded by the claim's fencing token and by the state ``running``: when the run
-was taken over, nothing is written and `LeaseLostError` is raised. Leases are judged by the
-database's clock alone.
+was taken over, nothing is written and `LeaseLostError` is raised. No clock says who lives: a runner
+renews, and who wants to take over has to have watched that it does not; see `Store.holds`.
 
 One row for each (run, key, step). An attempt that resumed from step s replaces what earlier
 attempts logged after s (one that began from the beginning replaces all); the replaced points stay
@@ -31,10 +31,9 @@ batch that was written before, by an ambiguous commit or another process, change
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from ablate.domain import (
     Attempt,
@@ -43,6 +42,7 @@ from ablate.domain import (
     Claim,
     Config,
     Event,
+    Hold,
     Longer,
     Orphan,
     Plan,
@@ -51,6 +51,7 @@ from ablate.domain import (
     Study,
 )
 from ablate.provenance import Code
+from ablate.store.curves import Curve, Outline, WindowMean
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,8 @@ class SpoolBatch:
     logs: tuple[StepValues, ...] = ()
     events: tuple[Event, ...] = ()
     checkpoints: tuple[Checkpoint, ...] = ()
+    pruned: tuple[str, ...] = ()
+    """Paths of checkpoints of the run, whoever made them, that were deleted."""
     has_started: bool = False
     """Whether the frame that says from where the attempt starts is among them."""
     start_step: int | None = None
@@ -128,58 +131,6 @@ class SpoolBatch:
         for log in self.logs:
             for key, value in zip(log.keys, log.values, strict=True):
                 yield Point(key, log.step, value, log.time)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Curve:
-    """One metric of one run over its steps, without what was replaced by a resume."""
-
-    run_id: str
-    key: str
-    steps: tuple[int, ...]
-    """Ascending, no step twice."""
-    values: tuple[float, ...]
-    """As logged: NaN and infinities included."""
-    times: tuple[float, ...] = ()
-    """Unix seconds; empty when they were not asked for."""
-
-    def between(self, first_step: int, last_step: int) -> Curve:
-        """Return the part in a range of steps, both ends within; it may have no point."""
-        part = slice(bisect_left(self.steps, first_step), bisect_right(self.steps, last_step))
-        return replace(
-            self, steps=self.steps[part], values=self.values[part], times=self.times[part]
-        )
-
-
-class WindowMean(NamedTuple):
-    """The mean of one metric of one run over a range of steps."""
-
-    run_id: str
-    key: str
-    first_step: int
-    last_step: int
-    """As asked for; both ends are within."""
-    mean: float
-    """NaN or infinite as soon as one value is."""
-    n: int
-    """How many points, at least 1."""
-    not_finite: int
-    """How many of them are NaN or infinite."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outline:
-    """One metric of one run as few of its points, among them all peaks."""
-
-    run_id: str
-    key: str
-    steps: tuple[int, ...]
-    """Ascending, no step twice."""
-    values: tuple[float, ...]
-    """As logged, but that -0.0 may have become 0.0."""
-    width: int
-    """1 when every point is there. Else of each range of so many steps the first, the smallest, the
-    largest and the last finite value are there, and the first of each kind that is not finite."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,8 +162,8 @@ class ClaimFilter:
     excluded_studies: frozenset[str] = field(default=frozenset())
 
 
-MIN_OUTLINE = 16
-"""The fewest points that an outline can be asked for."""
+LEASE_S = 30.0
+"""How long nothing is heard of a runner of which nothing else is known before it counts as dead."""
 
 
 class Store(Protocol):
@@ -221,6 +172,11 @@ class Store(Protocol):
     @property
     def url(self) -> str:
         """Where it is, without a password."""
+        ...
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file: then whoever cannot write, nobody else can either."""
         ...
 
     def close(self) -> None:
@@ -320,31 +276,29 @@ class Store(Protocol):
 
     # Execution
 
-    def claim(self, runner: str, wanted: ClaimFilter, *, lease_s: float) -> Claim | None:
+    def claim(self, runner: str, wanted: ClaimFilter, *, lease_s: float = LEASE_S) -> Claim | None:
         """Take a queued run, first in plan order of the oldest study, or None if there is none.
 
-        The attempt, its fencing token and its lease are written in the same transaction. A run that
+        The attempt and its fencing token are written in the same transaction. A run that
         begins from another's checkpoint is left in the queue until that checkpoint, or one of its
         own, is there.
         """
         ...
 
-    def renew(self, claims: Sequence[Claim], *, lease_s: float) -> frozenset[int]:
-        """Extend the leases; return the attempt ids of claims that are no longer held."""
+    def renew(self, claims: Sequence[Claim]) -> frozenset[int]:
+        """Show that their runner lives; return the attempt ids of claims that are not held."""
         ...
 
-    def take_over(
-        self, runner: str, dead_runners: Collection[str], *, lease_s: float
-    ) -> tuple[Claim, ...]:
-        """Claim the running attempts whose lease has expired or whose runner is known to be dead.
+    def holds(self) -> tuple[Hold, ...]:
+        """Return the claims that are held. It waits for locks as one who writes does."""
+        ...
+
+    def take_over(self, runner: str, abandoned: Collection[Hold]) -> tuple[Claim, ...]:
+        """Claim running attempts whose holds have not changed since they were seen like this.
 
         The same attempt gets a new token, so that whoever held it can no longer write; the caller
         ingests what is left in its spool and ends it as ``lost``.
         """
-        ...
-
-    def running_runners(self) -> frozenset[str]:
-        """Return the runners that hold a lease, expired or not."""
         ...
 
     def ingest(self, claim: Claim, batch: SpoolBatch) -> int:
@@ -357,6 +311,14 @@ class Store(Protocol):
         Raises:
             LeaseLostError: If the run was taken over.
             UsageError: If a name cannot be stored; nothing is written.
+        """
+        ...
+
+    def ingest_late(self, claim: Claim, batch: SpoolBatch) -> int:
+        """Write what an attempt had logged before its run was taken from it, once it has ended.
+
+        The run's state stays, and what a later attempt has replaced stays replaced. Else as
+        `ingest`; `LeaseLostError` is raised while another holds the attempt.
         """
         ...
 

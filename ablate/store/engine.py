@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,8 +14,17 @@ from sqlalchemy import Connection, Engine, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
+from ablate.addresses import is_secret, masked
 from ablate.errors import StoreError, StoreUnavailableError, UsageError
-from ablate.store import postgres, sqlite
+from ablate.store import changes, postgres, sqlite
+from ablate.store.filesystems import refuse_network_fs
+from ablate.store.journal import Journal
+from ablate.store.open_file import OpenFile
+from ablate.text import text_fault
+
+for _library in ("sqlalchemy", "psycopg"):
+    # What they log of a lost connection they raise too; without a handler it would be printed.
+    logging.getLogger(_library).addHandler(logging.NullHandler())
 
 _HINTS = {
     "database is locked": "another process holds it; try again when it is done",
@@ -37,6 +48,10 @@ class Database:
     """Its URL without a password."""
     path: Path | None
     """Its file, None for a server."""
+    journal: Journal | None = None
+    """Where changes are written down; None for nowhere."""
+    file: OpenFile | None = None
+    """Tells when the file is another; None for a server, and for who reads only."""
 
     def close(self) -> None:
         """Give its connections back."""
@@ -51,10 +66,11 @@ def parse_url(url: str) -> URL:
     """
     try:
         parsed = make_url(url) if "://" in url else URL.create("sqlite", database=url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # no number for a port, no end of an IPv6 address
         raise UsageError("the database URL cannot be read", hint=_URL_FORMS) from error
     backend = parsed.get_backend_name()
-    if backend == "sqlite" and parsed.database not in (None, "", ":memory:") and not parsed.query:
+    file = (parsed.database or "").strip()
+    if backend == "sqlite" and file not in ("", ":memory:") and not parsed.query:
         return parsed
     if backend in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+psycopg")
@@ -69,18 +85,38 @@ def sqlite_path(url: URL) -> Path | None:
     return Path(cast("str", url.database)).absolute() if url.drivername == "sqlite" else None
 
 
-def connect(url: str, *, read_only: bool = False) -> Database:
+WAIT_S = 60.0
+"""How long a command waits for others who write."""
+
+
+def connect(url: str, *, read_only: bool = False, wait_s: float = WAIT_S) -> Database:
     """Return the database; nothing is opened yet.
+
+    Args:
+        url: Of the database.
+        read_only: Open it without the right to write.
+        wait_s: How long what is written waits for others who write.
 
     Raises:
         UsageError: If the URL is not supported.
         StoreUnavailableError: If its driver is not installed.
+        StoreError: If it is to be written to over a network; see `refuse_network_fs`.
     """
     parsed = parse_url(url)
     path = sqlite_path(parsed)
+    if path and read_only:
+        return Database(sqlite.make_engine(path, None, wait_s), f"sqlite:///{path}", path)
     if path:
-        return Database(sqlite.make_engine(path, read_only=read_only), f"sqlite:///{path}", path)
-    return Database(postgres.make_engine(parsed, read_only=read_only), _masked(parsed), None)
+        refuse_network_fs(path)
+        file = OpenFile(path)
+        engine = sqlite.make_engine(path, file, wait_s)
+        return Database(engine, f"sqlite:///{path}", path, file=file)
+    try:
+        engine = postgres.make_engine(parsed, read_only=read_only, wait_s=wait_s)
+    except (ArgumentError, ValueError) as error:  # parameters that its driver does not take
+        said = masked(" ".join(str(error).split()), _secrets(parsed))
+        raise UsageError(f"database URL '{_masked(parsed)}': {said}", hint=_URL_FORMS) from error
+    return Database(engine, _masked(parsed), None)
 
 
 @contextmanager
@@ -98,12 +134,20 @@ def writing(database: Database) -> Generator[Connection]:
     """Open a transaction that may write; an exception undoes it.
 
     On SQLite it holds the write lock from the start: a transaction that reads first and then
-    writes fails at once when another wrote in between.
+    writes fails at once when another wrote in between. What was changed is in the journal before it
+    is committed.
+
+    Raises:
+        StoreGoneError: If the file is another than the one that was opened.
     """
+    if database.file:
+        database.file.check()
     with _translated(database), database.engine.connect() as connection:
         connection.execution_options(**{sqlite.WRITES: True})
         with connection.begin():
+            changes.forget(connection)
             yield connection
+            changes.record(connection, database.journal)
 
 
 @contextmanager
@@ -128,14 +172,14 @@ def _translated(database: Database) -> Generator[None]:
         raise _store_error(database, error) from error
     except database.engine.dialect.loaded_dbapi.Error as error:
         raise _store_error(database, error) from error
+    except UnicodeEncodeError as error:  # bytes that are no UTF-8, typed as a name
+        raise UsageError(f"{error.object[:60]!a} {text_fault(error.object)}") from error
 
 
 def _store_error(database: Database, error: BaseException) -> StoreError:
     """Say which database, what its driver said, and what to do."""
-    password = database.engine.url.password
-    text = " ".join(str(error).split()) or type(error).__name__
-    if password:
-        text = text.replace(str(password), "***")
+    text = masked(" ".join(str(error).split()), _secrets(database.engine.url))
+    text = text or type(error).__name__
     hint = next((hint for part, hint in _HINTS.items() if part in text), None)
     kind = StoreUnavailableError if _is_outage(error) else StoreError
     return kind(f"database {database.shown}: {text}", hint=hint)
@@ -149,5 +193,10 @@ def _is_outage(error: BaseException) -> bool:
 
 
 def _masked(url: URL) -> str:
-    secret = {"password": "***"} if "password" in url.query else {}
-    return url.update_query_dict(secret).render_as_string(hide_password=True)
+    return masked(url.render_as_string(hide_password=True), _secrets(url))
+
+
+def _secrets(url: URL) -> list[str]:
+    """Return the password of a URL and what its parameters keep secret."""
+    values = [value for name, value in url.normalized_query.items() if is_secret(name)]
+    return [*([str(url.password)] if url.password else []), *chain.from_iterable(values)]

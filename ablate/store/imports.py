@@ -12,14 +12,12 @@ from sqlalchemy import Connection, insert, select, update
 from ablate.domain import IMPORTED, AttemptState, Claim, Run, RunState
 from ablate.store import leases
 from ablate.store.base import ImportedRun
+from ablate.store.changes import touch_run
 from ablate.store.clock import db_now
 from ablate.store.ingest import lease_lost
 from ablate.store.models import AttemptRow, RunRow
 from ablate.store.orphans import lock_plans
 from ablate.store.text import check_name, explanation, to_json
-
-_LEASE_S = 3600.0
-"""Only for whoever looks: imports are not taken over; the next import of the run replaces it."""
 
 
 def begin(connection: Connection, run: ImportedRun, by: str) -> Claim | None:
@@ -36,7 +34,8 @@ def begin(connection: Connection, run: ImportedRun, by: str) -> Claim | None:
         _end_earlier(connection, run_id, token)
     else:
         _add_run(connection, run, run_id, token)
-    attempt = leases.add_attempt(connection, run_id, explanation(by) or "", token, _LEASE_S)
+    touch_run(connection, run_id, with_all_attempts=True)
+    attempt = leases.add_attempt(connection, run_id, explanation(by) or "", token)
     return Claim(
         attempt_id=attempt.id, attempt=attempt.number, run=_shown(run, run_id), token=token
     )
@@ -50,7 +49,8 @@ def _is_whole(connection: Connection, run_id: str) -> bool:
 
 
 def _end_earlier(connection: Connection, run_id: str, token: int) -> None:
-    connection.execute(update(RunRow).where(RunRow.id == run_id).values(token=token))
+    change = update(RunRow).where(RunRow.id == run_id)
+    connection.execute(change.values(token=token, created_at=db_now()))
     connection.execute(
         update(AttemptRow)
         .where(AttemptRow.run_id == run_id, AttemptRow.state == AttemptState.RUNNING.value)
@@ -105,3 +105,4 @@ def end(connection: Connection, claim: Claim, run: ImportedRun) -> None:
     times = change.values(started_at=run.started_at, finished_at=run.finished_at)
     if connection.execute(times).rowcount == 0:
         raise lease_lost(claim)
+    touch_run(connection, claim.run.id)

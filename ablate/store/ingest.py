@@ -6,14 +6,23 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, case, insert, select, text, update
+from sqlalchemy import Connection, and_, case, delete, insert, select, text, update
 
-from ablate.domain import Claim
+from ablate.domain import AttemptState, Claim
 from ablate.errors import LeaseLostError
 from ablate.provenance import Code
 from ablate.store import postgres, sqlite
 from ablate.store.base import SpoolBatch, StepValues
-from ablate.store.models import AttemptRow, CodeRow, EventRow, MetricKeyRow, PointRow, SeriesRow
+from ablate.store.models import (
+    AttemptRow,
+    CheckpointRow,
+    CodeRow,
+    EventRow,
+    MetricKeyRow,
+    MirrorCursorRow,
+    PointRow,
+    SeriesRow,
+)
 from ablate.store.queries import AnyRow, chunks, counts
 from ablate.store.rollups import Tail, joined, stale_buckets, summarise, tail_of
 from ablate.store.rows import has_repeats, new_rows, rows_in_order
@@ -29,10 +38,11 @@ _INSERT_SERIES = text(
     "INSERT INTO series (attempt_id, key_id) VALUES (:attempt_id, :key_id) ON CONFLICT DO NOTHING"
 )
 _UPSERT_CHECKPOINT = text(
-    "INSERT INTO checkpoints (attempt_id, step, path, sha256, size_bytes)"
-    " VALUES (:attempt_id, :step, :path, :sha256, :size_bytes)"
+    "INSERT INTO checkpoints (attempt_id, step, path, sha256, size_bytes, note_sha256)"
+    " VALUES (:attempt_id, :step, :path, :sha256, :size_bytes, :note_sha256)"
     " ON CONFLICT (attempt_id, step) DO UPDATE SET"
-    " path = excluded.path, sha256 = excluded.sha256, size_bytes = excluded.size_bytes"
+    " path = excluded.path, sha256 = excluded.sha256, size_bytes = excluded.size_bytes,"
+    " note_sha256 = excluded.note_sha256"
 )
 
 
@@ -55,7 +65,7 @@ class Known:
 
 
 def ingest(
-    connection: Connection, claim: Claim, batch: SpoolBatch, known: Known
+    connection: Connection, claim: Claim, batch: SpoolBatch, known: Known, *, is_late: bool = False
 ) -> tuple[int, Known]:
     """Write a batch in this transaction.
 
@@ -64,18 +74,21 @@ def ingest(
         claim: Who may write.
         batch: What to write.
         known: From the last batch that this process wrote for the claim.
+        is_late: Whether the attempt has ended, and not by this claim.
 
     Returns:
         The stored offset, and what is known once this committed.
     """
-    stored = _held(connection, claim)
+    stored = _held(connection, claim, is_late=is_late)
     if stored.spool_offset != batch.start_offset:
         return stored.spool_offset, Known()
     _check(batch)
     logs = [log for log in batch.logs if log.keys]
     series = _series(connection, logs, claim.attempt_id, known.series)
     tail = _write_logs(connection, stored, logs, series, known.tail)
-    _write_records(connection, claim.attempt_id, batch)
+    _write_records(connection, claim.attempt_id, claim.run.id, batch)
+    if is_late:
+        _copy_again(connection, claim.run.id)
     if batch.has_started or (logs and not stored.has_started):
         _start(connection, stored, batch)
     if batch.code:
@@ -92,8 +105,9 @@ def ingest(
     return batch.end_offset, Known(series, tail)
 
 
-def _held(connection: Connection, claim: Claim) -> AnyRow:
-    """Return the attempt's row, locked, if the claim still holds it."""
+def _held(connection: Connection, claim: Claim, *, is_late: bool) -> AnyRow:
+    """Return the attempt's row, locked, if the claim still holds it, or late: if nobody does."""
+    running = AttemptRow.state == AttemptState.RUNNING.value
     row = connection.execute(
         select(
             AttemptRow.id,
@@ -107,14 +121,19 @@ def _held(connection: Connection, claim: Claim) -> AnyRow:
         .where(
             AttemptRow.id == claim.attempt_id,
             AttemptRow.run_id == claim.run.id,  # SQLite gives the ids of deleted attempts again
-            AttemptRow.token == claim.token,
-            AttemptRow.state == "running",
+            ~running if is_late else and_(running, AttemptRow.token == claim.token),
         )
         .with_for_update()
     ).one_or_none()
     if row is None:
         raise lease_lost(claim)
     return row
+
+
+def _copy_again(connection: Connection, run_id: str) -> None:
+    """Have mirrors look at a run again whose end they may have copied already."""
+    cursors = update(MirrorCursorRow).where(MirrorCursorRow.run_id == run_id)
+    connection.execute(cursors.values(is_finished=False))
 
 
 def _check(batch: SpoolBatch) -> None:
@@ -186,7 +205,7 @@ def _write_logs(
     return None if others else tail_of(columns, tail, stored.last_step)
 
 
-def _write_records(connection: Connection, attempt_id: int, batch: SpoolBatch) -> None:
+def _write_records(connection: Connection, attempt_id: int, run_id: str, batch: SpoolBatch) -> None:
     if batch.events:
         events = [
             {
@@ -207,10 +226,20 @@ def _write_records(connection: Connection, attempt_id: int, batch: SpoolBatch) -
                 "path": checkpoint.path,
                 "sha256": checkpoint.sha256,
                 "size_bytes": checkpoint.size_bytes,
+                "note_sha256": checkpoint.note_sha256,
             }
             for checkpoint in batch.checkpoints
         ]
         connection.execute(_UPSERT_CHECKPOINT, checkpoints)
+    if batch.pruned:
+        _forget_checkpoints(connection, run_id, batch.pruned)
+
+
+def _forget_checkpoints(connection: Connection, run_id: str, paths: Sequence[str]) -> None:
+    attempts = select(AttemptRow.id).where(AttemptRow.run_id == run_id)
+    for part in chunks(paths):
+        gone = CheckpointRow.path.in_(part), CheckpointRow.attempt_id.in_(attempts)
+        connection.execute(delete(CheckpointRow).where(*gone))
 
 
 def _start(connection: Connection, stored: AnyRow, batch: SpoolBatch) -> None:

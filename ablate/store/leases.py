@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, delete, func, insert, or_, select, text, update
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql import ColumnElement
 
-from ablate.domain import IMPORTED, AttemptState, Claim, Longer, RunState
+from ablate.domain import IMPORTED, AttemptState, Claim, Hold, Longer, RunState
 from ablate.store import queries
-from ablate.store.base import ClaimFilter, Ending
+from ablate.store.base import LEASE_S, ClaimFilter, Ending
+from ablate.store.changes import touch_run
 from ablate.store.clock import db_now
 from ablate.store.ingest import lease_lost
 from ablate.store.models import (
@@ -94,7 +95,7 @@ def _can_begin() -> ColumnElement[bool]:
 
 
 def add_attempt(
-    connection: Connection, run_id: str, runner: str, token: int, lease_s: float
+    connection: Connection, run_id: str, runner: str, token: int, lease_s: float = LEASE_S
 ) -> AnyRow:
     """Add the next attempt of a run; return its id and number."""
     number = select(func.count() + 1).where(AttemptRow.run_id == run_id).scalar_subquery()
@@ -104,7 +105,8 @@ def add_attempt(
         state=AttemptState.RUNNING.value,
         runner=runner,
         token=token,
-        lease_expires_at=db_now() + lease_s,
+        beats=0,
+        lease_s=lease_s,
         started_at=db_now(),
         has_started=False,
         last_step=-1,
@@ -113,8 +115,8 @@ def add_attempt(
     return connection.execute(statement.returning(AttemptRow.id, AttemptRow.number)).one()
 
 
-def renew(connection: Connection, claims: Sequence[Claim], lease_s: float) -> frozenset[int]:
-    """Extend the leases; return the attempt ids of claims that are no longer held."""
+def renew(connection: Connection, claims: Sequence[Claim]) -> frozenset[int]:
+    """Show that the runner lives; return the attempt ids of claims that are no longer held."""
     lost: set[int] = set()
     for held in sorted(claims, key=lambda claim: claim.attempt_id):
         change = (
@@ -122,40 +124,63 @@ def renew(connection: Connection, claims: Sequence[Claim], lease_s: float) -> fr
             .where(AttemptRow.id == held.attempt_id, AttemptRow.run_id == held.run.id)
             .where(AttemptRow.token == held.token)
             .where(AttemptRow.state == AttemptState.RUNNING.value)
-            .values(lease_expires_at=db_now() + lease_s)
+            .values(beats=AttemptRow.beats + 1)
         )
         if connection.execute(change).rowcount == 0:
             lost.add(held.attempt_id)
     return frozenset(lost)
 
 
-def take_over(
-    connection: Connection, runner: str, dead_runners: Collection[str], lease_s: float
-) -> tuple[Claim, ...]:
-    """Claim the attempts whose lease has expired or whose runner is dead."""
-    abandoned = or_(
-        AttemptRow.lease_expires_at <= db_now(), AttemptRow.runner.in_(sorted(dead_runners))
-    )
+def holds(connection: Connection) -> tuple[Hold, ...]:
+    """Return the claims that are held, as their runners last showed them.
+
+    Takes the locks of one who writes: who waits here knows that nobody could renew meanwhile.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("LOCK TABLE attempts IN ROW EXCLUSIVE MODE"))
     query = (
-        select(AttemptRow.id, AttemptRow.number, AttemptRow.run_id, RunRow.token)
+        select(
+            AttemptRow.id,
+            AttemptRow.runner,
+            AttemptRow.token,
+            AttemptRow.beats,
+            AttemptRow.lease_s,
+        )
         .join(RunRow, RunRow.id == AttemptRow.run_id)
-        .where(AttemptRow.state == AttemptState.RUNNING.value, abandoned)
-        .where(RunRow.trainer != IMPORTED)
+        .where(AttemptRow.state == AttemptState.RUNNING.value, RunRow.trainer != IMPORTED)
         .order_by(AttemptRow.id)
-        .with_for_update(of=[RunRow, AttemptRow], skip_locked=True)
     )
-    return tuple(
-        _take_over(connection, row, runner, lease_s) for row in connection.execute(query).all()
-    )
+    return tuple(Hold(*row) for row in connection.execute(query))
 
 
-def _take_over(connection: Connection, row: AnyRow, runner: str, lease_s: float) -> Claim:
+def take_over(
+    connection: Connection, runner: str, abandoned: Collection[Hold]
+) -> tuple[Claim, ...]:
+    """Claim the attempts of runners that have given no sign since they were seen like this."""
+    taken: list[Claim] = []
+    for hold in sorted(abandoned, key=lambda hold: hold.attempt_id):
+        query = (
+            select(AttemptRow.id, AttemptRow.number, AttemptRow.run_id, RunRow.token)
+            .join(RunRow, RunRow.id == AttemptRow.run_id)
+            .where(AttemptRow.id == hold.attempt_id, AttemptRow.runner == hold.runner)
+            .where(AttemptRow.token == hold.token, AttemptRow.beats == hold.beats)
+            .where(AttemptRow.state == AttemptState.RUNNING.value, RunRow.trainer != IMPORTED)
+            .with_for_update(of=[RunRow, AttemptRow], skip_locked=True)
+        )
+        row = connection.execute(query).one_or_none()
+        if row is not None:
+            taken.append(_take_over(connection, row, runner))
+    return tuple(taken)
+
+
+def _take_over(connection: Connection, row: AnyRow, runner: str) -> Claim:
     token = row.token + 1
     connection.execute(update(RunRow).where(RunRow.id == row.run_id).values(token=token))
+    touch_run(connection, row.run_id)
     connection.execute(
         update(AttemptRow)
         .where(AttemptRow.id == row.id)
-        .values(token=token, runner=runner, lease_expires_at=db_now() + lease_s)
+        .values(token=token, runner=runner, beats=AttemptRow.beats + 1)
     )
     return Claim(
         attempt_id=row.id,
@@ -164,13 +189,6 @@ def _take_over(connection: Connection, row: AnyRow, runner: str, lease_s: float)
         token=token,
         resume_from=queries.checkpoints(connection, row.run_id, before_attempt=row.number),
     )
-
-
-def running_runners(connection: Connection) -> frozenset[str]:
-    """Return the runners that hold a lease, expired or not."""
-    query = select(AttemptRow.runner).join(RunRow, RunRow.id == AttemptRow.run_id)
-    query = query.where(AttemptRow.state == AttemptState.RUNNING.value, RunRow.trainer != IMPORTED)
-    return frozenset(connection.execute(query).scalars())
 
 
 def finish(connection: Connection, held: Claim, ending: Ending) -> None:
@@ -215,6 +233,8 @@ def start_over(connection: Connection, run_ids: Sequence[str], by: str) -> tuple
     for part in queries.chunks(sorted(moved)):
         of_runs = AttemptRow.run_id.in_(part)
         connection.execute(update(AttemptRow).where(of_runs).values(cut_step=-1))
+        for run_id in part:
+            touch_run(connection, run_id, with_all_attempts=True)
         config = (
             select(VariantRow.config)
             .join(StudyRunRow, StudyRunRow.variant_id == VariantRow.id)
@@ -343,6 +363,7 @@ def _record(
     token: int,
     reason: str | None = None,
 ) -> None:
+    touch_run(connection, run_id)
     connection.execute(
         insert(TransitionRow).values(
             run_id=run_id,

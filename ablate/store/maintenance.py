@@ -9,7 +9,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import Connection, text
+
 from ablate.errors import NotFoundError, StoreError, UsageError
+from ablate.files import make_empty
 from ablate.store.engine import Database, autocommit, connect
 from ablate.store.schema import check_usable, peek
 
@@ -69,6 +72,7 @@ def copy_file(source: Path, target: Path) -> None:
         StoreError: If the copy cannot be made; then no file is left.
     """
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    make_empty(part)
     try:
         with (
             closing(sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True)) as original,
@@ -82,6 +86,15 @@ def copy_file(source: Path, target: Path) -> None:
         part.unlink(missing_ok=True)
         hint = "check that its folder exists, may be written and has space"
         raise StoreError(f"{target} cannot be written: {error}", hint=hint) from error
+
+
+def running_runners(connection: Connection) -> frozenset[str]:
+    """Return the runners that hold runs, of whatever revision the schema is."""
+    query = """
+        SELECT DISTINCT attempts.runner FROM attempts JOIN runs ON runs.id = attempts.run_id
+        WHERE attempts.state = 'running' AND runs.trainer <> 'imported'
+    """
+    return frozenset(connection.execute(text(query)).scalars())
 
 
 def vacuum(url: str) -> Sizes:

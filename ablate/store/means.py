@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from ablate.store.base import WindowMean
+from ablate.store.curves import WindowMean
 from ablate.store.metrics import CountingSteps, counting_steps
 from ablate.store.rows import decode
 from ablate.store.spans import Span, cover_sum, key_names, read_points, read_sums

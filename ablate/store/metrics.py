@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 from sqlalchemy import Connection, or_, select
 
 from ablate.domain import Event
-from ablate.store.base import Curve
+from ablate.store.curves import Curve
 from ablate.store.models import AttemptRow, EventRow, MetricKeyRow, PointRow, SeriesRow, StepRow
 from ablate.store.queries import MAX_STEP, chunks, counts, counts_from, counts_to
 from ablate.store.rows import decode

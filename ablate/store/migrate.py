@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from sqlalchemy import Connection, text
 
 from ablate.errors import NotFoundError, StoreError
 from ablate.store.engine import connect, reading, writing
-from ablate.store.maintenance import copy_file
+from ablate.store.maintenance import copy_file, running_runners
 from ablate.store.schema import (
     HEAD,
     VERSION_TABLE,
@@ -27,6 +28,9 @@ from ablate.store.schema import (
 
 if TYPE_CHECKING:
     from alembic.config import Config
+
+RefuseRunners = Callable[[Collection[str]], None]
+"""Is given the runners that hold runs, and raises where the schema must not change under them."""
 
 _MIGRATION_LOCK = 0x61626C62
 """Advisory lock of PostgreSQL: one migration at a time."""
@@ -65,7 +69,9 @@ def migrations_folder() -> Path:
     raise StoreError("the migrations are missing from this installation", hint="reinstall ablate")
 
 
-def upgrade(url: str, revision: str = "head") -> Path | None:
+def upgrade(
+    url: str, revision: str = "head", *, refuse: RefuseRunners | None = None
+) -> Path | None:
     """Bring a database to a newer schema; a database with rows in SQLite is copied first.
 
     All or nothing: a process killed in between leaves the old schema.
@@ -73,6 +79,7 @@ def upgrade(url: str, revision: str = "head") -> Path | None:
     Args:
         url: Of the database; an SQLite file is made if there is none.
         revision: Where to; ``head`` for what this code needs.
+        refuse: See `RefuseRunners`; asked only where the schema changes.
 
     Returns:
         The copy of what was before; None where there is none.
@@ -83,10 +90,11 @@ def upgrade(url: str, revision: str = "head") -> Path | None:
     """
     from alembic import command
 
-    return _migrate(url, lambda config: command.upgrade(config, revision), target=revision)
+    run = partial(command.upgrade, revision=revision)
+    return _migrate(url, run, target=revision, refuse=refuse)
 
 
-def downgrade(url: str, revision: str) -> Path | None:
+def downgrade(url: str, revision: str, *, refuse: RefuseRunners | None = None) -> Path | None:
     """Bring a database to an older schema; ``base`` removes all tables of ours.
 
     Returns:
@@ -97,7 +105,8 @@ def downgrade(url: str, revision: str) -> Path | None:
     """
     from alembic import command
 
-    return _migrate(url, lambda config: command.downgrade(config, revision), target=revision)
+    run = partial(command.downgrade, revision=revision)
+    return _migrate(url, run, target=revision, refuse=refuse)
 
 
 def check(url: str) -> SchemaStatus:
@@ -162,7 +171,9 @@ def _make_folder(path: Path) -> None:
         raise StoreError(f"folder {path.parent} cannot be made: {error.strerror}") from error
 
 
-def _migrate(url: str, run: Callable[[Config], None], *, target: str) -> Path | None:
+def _migrate(
+    url: str, run: Callable[[Config], None], *, target: str, refuse: RefuseRunners | None
+) -> Path | None:
     """Run alembic in one transaction, alone; return the copy that was made before."""
     _refuse_unknown(peek(url))
     copy = None
@@ -175,6 +186,8 @@ def _migrate(url: str, run: Callable[[Config], None], *, target: str) -> Path | 
             schema = read_schema(connection, database.shown)
             _refuse_unknown(schema)
             is_changed = schema.revision not in (None, HEAD if target == "head" else target)
+            if refuse and is_changed:
+                refuse(running_runners(connection))
             if database.path and is_changed:
                 # Here nobody else can write: the copy is of the revision that its name says.
                 copy = _free_name(database.path, f"{schema.revision}")

@@ -164,7 +164,10 @@ class AttemptRow(Base):
     state: Mapped[Words]
     runner: Mapped[Words]
     token: Mapped[int] = mapped_column(_BIG)
-    lease_expires_at: Mapped[Seconds]
+    beats: Mapped[int] = mapped_column(_BIG, server_default="0")
+    """Grows as long as the runner lives: whoever wants to take over watches it."""
+    lease_s: Mapped[Number] = mapped_column(server_default="30")
+    """How long it has to be watched without growing."""
     started_at: Mapped[Seconds]
     finished_at: Mapped[Seconds | None]
     has_started: Mapped[Flag]
@@ -293,6 +296,8 @@ class CheckpointRow(Base):
     path: Mapped[Words]
     sha256: Mapped[Words]
     size_bytes: Mapped[int] = mapped_column(_BIG)
+    note_sha256: Mapped[Words | None]
+    """Of the JSON file beside it; NULL where an earlier version has written it."""
 
 
 class TransitionRow(Base):
@@ -323,3 +328,14 @@ class MirrorCursorRow(Base):
     attempt: Mapped[Count]
     step: Mapped[Step]
     is_finished: Mapped[Flag]
+
+
+class JournalRow(Base):
+    """How many changes the database has seen; `ablate.store.journal` has each. One row."""
+
+    __tablename__ = "journal"
+    __table_args__ = (_STRICT,)
+
+    database: Mapped[Words] = mapped_column(primary_key=True)
+    """Random: which database it is, wherever it lies."""
+    seq: Mapped[int] = mapped_column(_BIG)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Select, and_, delete, func, or_, select, text
 from sqlalchemy.sql import ColumnElement
 
 from ablate.domain import IMPORTED, Orphan, Run, RunState
+from ablate.store.changes import touch_deleted
 from ablate.store.clock import db_now
 from ablate.store.models import (
     AttemptRow,
@@ -28,6 +29,9 @@ from ablate.store.models import (
 )
 from ablate.store.queries import chunks, former_runs, is_wanted, run_by_link
 from ablate.store.text import from_json
+
+_IMPORT_S = 3600.0
+"""An import that began so long ago and has not ended was broken off."""
 
 PLAN_LOCK = 0x61626C61
 """Advisory lock of PostgreSQL for whoever makes, moves or deletes runs: plans, imports, cleaning.
@@ -60,13 +64,11 @@ def orphans(connection: Connection) -> tuple[Orphan, ...]:
 
 
 def _is_held() -> ColumnElement[bool]:
-    """Whether an attempt holds the run. An import holds its runs until its lease ends."""
-    imports = select(AttemptRow.id).where(
-        AttemptRow.run_id == RunRow.id, AttemptRow.lease_expires_at > db_now()
-    )
+    """Whether an attempt holds the run. An import holds its runs for `_IMPORT_S`."""
+    is_recent = RunRow.created_at > db_now() - _IMPORT_S
     return or_(
         and_(RunRow.trainer != IMPORTED, RunRow.state == RunState.RUNNING.value),
-        and_(RunRow.trainer == IMPORTED, ~_was_linked(), imports.exists()),
+        and_(RunRow.trainer == IMPORTED, ~_was_linked(), is_recent),
     )
 
 
@@ -155,6 +157,7 @@ def delete_orphan(connection: Connection, run_id: str) -> bool:
     if connection.execute(branches).one_or_none() is not None:
         return False
     delete_rows(connection, run_id)
+    touch_deleted(connection, run_id)
     return True
 
 

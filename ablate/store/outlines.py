@@ -10,7 +10,7 @@ from itertools import groupby
 from sqlalchemy import Connection
 
 from ablate.errors import UsageError
-from ablate.store.base import MIN_OUTLINE, Outline
+from ablate.store.curves import MIN_OUTLINE, Outline
 from ablate.store.metrics import CountingSteps, counting_steps
 from ablate.store.queries import MAX_STEP
 from ablate.store.rollups import WIDTH, stored_columns

@@ -12,6 +12,7 @@ from ablate.domain import Longer, Plan, RunState, Variant
 from ablate.errors import UsageError
 from ablate.store import leases
 from ablate.store.base import StudySource
+from ablate.store.changes import touch_run, touch_study
 from ablate.store.clock import db_now
 from ablate.store.models import AttemptRow, RunRow, StudyRow, StudyRunRow, VariantRow
 from ablate.store.orphans import lock_plans
@@ -43,6 +44,7 @@ def _put(connection: Connection, plan: Plan, source: StudySource | None) -> None
     if stored and source:
         change = update(StudyRow).where(StudyRow.id == stored.id)
         connection.execute(change.values(source=source.path, source_sha256=source.sha256))
+        touch_study(connection, stored.id)
     if stored and stored.plan == new_text:
         return
     if stored:
@@ -50,6 +52,7 @@ def _put(connection: Connection, plan: Plan, source: StudySource | None) -> None
         values = {"plan": new_text, "question": plan.question, "updated_at": db_now()}
         connection.execute(change.values(**values))
     study_id = stored.id if stored else _add_study(connection, plan, new_text, source)
+    touch_study(connection, study_id)
     variant_ids = _put_variants(connection, study_id, plan.variants)
     run_ids = _put_runs(connection, plan)
     _link(connection, study_id, _wanted(plan, variant_ids, run_ids))
@@ -58,8 +61,10 @@ def _put(connection: Connection, plan: Plan, source: StudySource | None) -> None
 def set_archived(connection: Connection, name: str, is_archived: bool) -> None:
     """Hide a study from lists and claims, or bring it back."""
     change = update(StudyRow).where(StudyRow.name == name).values(is_archived=is_archived)
-    if connection.execute(change).rowcount == 0:
+    study_id = connection.execute(change.returning(StudyRow.id)).scalar_one_or_none()
+    if study_id is None:
         raise unknown_study(connection, name)
+    touch_study(connection, study_id)
 
 
 def _check(plan: Plan) -> None:
@@ -164,22 +169,22 @@ def _put_runs(connection: Connection, plan: Plan) -> dict[tuple[str, int], str]:
         )
     if rows:
         connection.execute(insert(RunRow).values(created_at=db_now()), rows)
+    for row in rows:
+        touch_run(connection, row["id"])
     return ids
 
 
 def _retune(connection: Connection, configs: Mapping[str, str]) -> None:
     """Give runs that never began the config that their variant has now."""
-    table = _table(RunRow)
-    began = select(AttemptRow.id).where(AttemptRow.run_id == table.c.id)
-    change = (
-        update(table)
-        .where(table.c.identity == bindparam("of_identity"), table.c.config != bindparam("new"))
-        .where(~began.exists())
-        .values(config=bindparam("new"))
-    )
-    rows = [{"of_identity": identity, "new": config} for identity, config in configs.items()]
-    if rows:
-        connection.execute(change, rows)
+    began = select(AttemptRow.id).where(AttemptRow.run_id == RunRow.id)
+    for part in chunks(configs):
+        query = select(RunRow.id, RunRow.identity, RunRow.config)
+        query = query.where(RunRow.identity.in_(part), ~began.exists())
+        for run_id, identity, config in connection.execute(query).all():
+            if config != configs[identity]:
+                change = update(RunRow).where(RunRow.id == run_id)
+                connection.execute(change.values(config=configs[identity]))
+                touch_run(connection, run_id)
 
 
 def _depth(identity: str, variants: Mapping[str, Variant]) -> int:

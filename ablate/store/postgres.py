@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -58,8 +59,8 @@ _LIVENESS = {
 """Seconds, the last in ms: a server that vanished without a word is noticed in half a minute."""
 
 
-def make_engine(url: URL, *, read_only: bool) -> Engine:
-    """Return an engine for a server.
+def make_engine(url: URL, *, read_only: bool, wait_s: float) -> Engine:
+    """Return an engine for a server; its statements wait so long for the locks of others.
 
     Raises:
         StoreUnavailableError: If psycopg is not installed.
@@ -77,13 +78,14 @@ def make_engine(url: URL, *, read_only: bool) -> Engine:
             hint="pip install 'ablate-studies[postgres]'",
         ) from error
     if not read_only:
-        event.listen(engine, "connect", _end_if_abandoned)
+        event.listen(engine, "connect", partial(_limit_waits, wait_s))
     return engine
 
 
-def _end_if_abandoned(connection: Any, _record: object) -> None:
-    """Have the server end transactions whose client vanished: they would hold locks for hours."""
+def _limit_waits(wait_s: float, connection: Any, _record: object) -> None:
+    """Have the server end what would wait for hours: for a lock, or for a client that vanished."""
     connection.execute("SET idle_in_transaction_session_timeout = '60s'")
+    connection.execute(f"SET lock_timeout = '{wait_s * 1000:.0f}ms'")
     connection.commit()
 
 

@@ -206,6 +206,16 @@ def _inexact() -> ColumnElement[Any]:
     return newest.correlate(RunRow).scalar_subquery()
 
 
+def _logged_at() -> ColumnElement[Any]:
+    """Return when the running attempt of `RunRow` last logged a step, else when it began."""
+    last = select(StepRow.time).where(StepRow.attempt_id == AttemptRow.id)
+    last = last.order_by(StepRow.step.desc()).limit(1).correlate(AttemptRow).scalar_subquery()
+    query = select(func.coalesce(last, AttemptRow.started_at)).select_from(AttemptRow)
+    query = query.where(AttemptRow.run_id == RunRow.id)
+    query = query.where(AttemptRow.state == AttemptState.RUNNING.value).limit(1)
+    return query.correlate(RunRow).scalar_subquery()
+
+
 def _select_runs() -> AnySelect:
     """Select a row for each variant of a study that wants, or wanted, a run."""
     wall_s = func.coalesce(AttemptRow.finished_at, db_now()) - AttemptRow.started_at
@@ -223,6 +233,7 @@ def _select_runs() -> AnySelect:
             _of_attempts(func.count()).label("attempts"),
             _of_attempts(func.coalesce(func.sum(wall_s), 0.0)).label("wall_s"),
             _inexact().label("inexact"),
+            _logged_at().label("logged_at"),
             _step().label("step"),
             checkpoint_step().label("checkpoint_step"),
             RunRow.parent_id,
@@ -353,9 +364,7 @@ def checkpoints(
 ) -> tuple[Checkpoint, ...]:
     """Return a run's checkpoints, newest first; only of attempts before that number if given."""
     query = (
-        select(
-            CheckpointRow.step, CheckpointRow.path, CheckpointRow.sha256, CheckpointRow.size_bytes
-        )
+        select(*(getattr(CheckpointRow, name) for name in Checkpoint.__dataclass_fields__))
         .join(AttemptRow, AttemptRow.id == CheckpointRow.attempt_id)
         .where(AttemptRow.run_id == run_id, counts(CheckpointRow.step))
         .order_by(CheckpointRow.step.desc())

@@ -11,7 +11,7 @@ from ablate.errors import SchemaVersionError, StoreError
 from ablate.store.engine import connect, reading
 
 VERSION_TABLE = "ablate_alembic_version"
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every revision that this code knows, oldest first. A test holds them against ``alembic/``."""
 HEAD = REVISIONS[-1]
 

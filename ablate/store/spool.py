@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from ablate.provenance import Code
 from ablate.store.base import Ending, SpoolBatch, StepValues
 from ablate.store.frames import (
     HEADER_BYTES,
+    Frame,
     framed,
     header,
     read_attempt_id,
@@ -34,10 +35,12 @@ from ablate.store.frames import (
 )
 from ablate.store.text import from_json, name_fault, to_json
 
+_UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, RecursionError, struct.error)
+"""What comes of a record that is not as we write it."""
 MAX_LAYOUTS = 4096
 """How many sets of keys have a number at one time; then numbers are given anew from 0."""
 
-_POINTS, _LAYOUT, _EVENT, _CHECKPOINT, _STARTED, _ENDED, _CODE = range(1, 8)
+_POINTS, _LAYOUT, _EVENT, _CHECKPOINT, _STARTED, _ENDED, _CODE, _PRUNED = range(1, 9)
 _NUMBER = struct.Struct("<BH")
 
 
@@ -80,7 +83,7 @@ class SpoolWriter:
         self._definition = b""
         self._end = HEADER_BYTES
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         except OSError as error:
             self._fail(error)
         try:
@@ -146,6 +149,10 @@ class SpoolWriter:
         """Append that a checkpoint was written and verified, and force the file to the disk."""
         self._record(_CHECKPOINT, asdict(checkpoint))
         self.sync()
+
+    def pruned(self, paths: Sequence[str]) -> None:
+        """Append that checkpoints were deleted, those of earlier attempts too."""
+        self._record(_PRUNED, {"paths": list(paths)})
 
     def started(
         self, start_step: int | None, inexact: str | None, first_step: int | None = None
@@ -279,6 +286,7 @@ class _Content:
     logs: list[StepValues] = field(default_factory=list[StepValues])
     events: list[Event] = field(default_factory=list[Event])
     checkpoints: list[Checkpoint] = field(default_factory=list[Checkpoint])
+    pruned: list[str] = field(default_factory=list[str])
     started: dict[str, Any] | None = None
     code: Code | None = None
     ending: Ending | None = None
@@ -292,6 +300,7 @@ class _Content:
             logs=tuple(self.logs),
             events=tuple(self.events),
             checkpoints=tuple(self.checkpoints),
+            pruned=tuple(self.pruned),
             has_started=self.started is not None,
             start_step=started.get("start_step"),
             first_step=started.get("first_step"),
@@ -343,13 +352,14 @@ class SpoolReader:
         """Return whose spool it is, or None when it does not exist yet."""
         return read_attempt_id(self._file, self._path) if self._open() else None
 
-    def read(self, max_points: int = 50_000) -> SpoolBatch:
+    def read(self, max_points: int = 50_000, *, until: int | None = None) -> SpoolBatch:
         """Return the next whole frames; an empty batch when there are none yet.
 
         Frames before a damaged one are returned first, then the damage is raised.
 
         Args:
             max_points: After so many the batch ends, at the end of a frame.
+            until: Where it ends at the latest, in bytes; None for the file's end.
 
         Raises:
             StoreError: If the file is damaged, or the offset is no frame's end.
@@ -361,7 +371,9 @@ class SpoolReader:
             if not self._open() or not self._catch_up():
                 return content.batch(start, start)
             for frame in read_frames(self._file, self._path, self._known):
-                self._take(frame.payload, content)
+                if until is not None and frame.end > until:
+                    break
+                self._take(frame, content)
                 self._known = frame.end
                 if content.n_points >= max_points:
                     break
@@ -398,8 +410,8 @@ class SpoolReader:
         self._known = HEADER_BYTES
         if self._next > self._known:
             for frame in read_frames(self._file, self._path, self._known):
-                if frame.payload[0] == _LAYOUT:
-                    self._define(frame.payload)
+                if frame.payload[:1] == bytes([_LAYOUT]):
+                    self._take(frame, _Content())
                 self._known = frame.end
                 if self._known >= self._next:
                     break
@@ -414,7 +426,17 @@ class SpoolReader:
             hint="the file was replaced or cut; its run can be retried from a checkpoint",
         )
 
-    def _take(self, payload: bytes, content: _Content) -> None:
+    def _take(self, frame: Frame, content: _Content) -> None:
+        """Take a frame whose checksum is right; its writer may have been another than ours."""
+        try:
+            self._take_payload(frame.payload, content)
+        except _UNREADABLE as error:
+            raise StoreError(
+                f"spool {self._path} has a record that cannot be read, before byte {frame.end}",
+                hint="what is before it is stored; `ablate retry RUN` goes on from a checkpoint",
+            ) from error
+
+    def _take_payload(self, payload: bytes, content: _Content) -> None:
         kind = payload[0]
         if kind == _POINTS:
             layout = self._layouts[_NUMBER.unpack_from(payload)[1]]
@@ -428,7 +450,10 @@ class SpoolReader:
 
     def _define(self, payload: bytes) -> None:
         number = _NUMBER.unpack_from(payload)[1]
-        self._layouts[number] = _Layout(number, tuple(from_json(payload[_NUMBER.size :])))
+        keys: Any = from_json(payload[_NUMBER.size :])
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):  # pyright: ignore[reportUnknownVariableType]
+            raise ValueError("keys are a list of texts")
+        self._layouts[number] = _Layout(number, tuple(keys))  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _take_record(kind: int, value: dict[str, Any], content: _Content) -> None:
@@ -436,6 +461,8 @@ def _take_record(kind: int, value: dict[str, Any], content: _Content) -> None:
         content.events.append(Event(**value))
     elif kind == _CHECKPOINT:
         content.checkpoints.append(Checkpoint(**value))
+    elif kind == _PRUNED:
+        content.pruned += value["paths"]
     elif kind == _STARTED:
         content.started = value
     elif kind == _CODE:

@@ -4,25 +4,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, insert, select
 
-from ablate.domain import Attempt, Checkpoint, Claim, Event, Longer, Orphan, Plan, Run, Study
+from ablate.domain import Attempt, Checkpoint, Claim, Event, Hold, Longer, Orphan, Plan, Run, Study
 from ablate.provenance import Code
 from ablate.store import imports, leases, metrics, orphans, plans, queries
 from ablate.store.base import (
+    LEASE_S,
     ClaimFilter,
-    Curve,
     Ending,
     ImportedRun,
     MirrorCursor,
-    Outline,
     SpoolBatch,
     StudySource,
-    WindowMean,
 )
+from ablate.store.curves import Curve, Outline, WindowMean
 from ablate.store.engine import Database, reading, writing
+from ablate.store.import_spools import spooled
 from ablate.store.ingest import Known, ingest
 from ablate.store.means import means
 from ablate.store.models import MirrorCursorRow, RunRow
@@ -36,16 +37,22 @@ class SqlStore:
 
     Args:
         database: With the schema that this code knows; `ablate.store.open_store` sees to that.
+        imports: The folder for the spools of imported runs; None for none.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, imports: Path | None = None) -> None:
         self._database = database
+        self._imports = imports
         self._known: dict[int, Known] = {}
         """By attempt, for those that this process feeds."""
 
     @property
     def url(self) -> str:
         return self._database.shown
+
+    @property
+    def is_file(self) -> bool:
+        return self._database.path is not None
 
     def close(self) -> None:
         self._database.close()
@@ -115,29 +122,32 @@ class SqlStore:
 
     # Execution
 
-    def claim(self, runner: str, wanted: ClaimFilter, *, lease_s: float) -> Claim | None:
+    def claim(self, runner: str, wanted: ClaimFilter, *, lease_s: float = LEASE_S) -> Claim | None:
         with writing(self._database) as connection:
             return leases.claim(connection, runner, wanted, lease_s)
 
-    def renew(self, claims: Sequence[Claim], *, lease_s: float) -> frozenset[int]:
+    def renew(self, claims: Sequence[Claim]) -> frozenset[int]:
         with writing(self._database) as connection:
-            return leases.renew(connection, claims, lease_s)
+            return leases.renew(connection, claims)
 
-    def take_over(
-        self, runner: str, dead_runners: Collection[str], *, lease_s: float
-    ) -> tuple[Claim, ...]:
+    def holds(self) -> tuple[Hold, ...]:
         with writing(self._database) as connection:
-            return leases.take_over(connection, runner, dead_runners, lease_s)
+            return leases.holds(connection)
 
-    def running_runners(self) -> frozenset[str]:
-        with reading(self._database) as connection:
-            return leases.running_runners(connection)
+    def take_over(self, runner: str, abandoned: Collection[Hold]) -> tuple[Claim, ...]:
+        with writing(self._database) as connection:
+            return leases.take_over(connection, runner, abandoned)
 
     def ingest(self, claim: Claim, batch: SpoolBatch) -> int:
         with writing(self._database) as connection:
             known = self._known.pop(claim.attempt_id, Known())
             offset, known = ingest(connection, claim, batch, known)
         self._known[claim.attempt_id] = known  # only now: of an undone transaction nothing is
+        return offset
+
+    def ingest_late(self, claim: Claim, batch: SpoolBatch) -> int:
+        with writing(self._database) as connection:
+            offset, _ = ingest(connection, claim, batch, Known(), is_late=True)
         return offset
 
     def finish(self, claim: Claim, ending: Ending) -> None:
@@ -164,7 +174,7 @@ class SqlStore:
             claim = imports.begin(connection, run, by)
         if claim is None:
             return False
-        for batch in batches:
+        for batch in spooled(batches, claim, self._imports):
             self.ingest(claim, batch)
         with writing(self._database) as connection:
             imports.end(connection, claim, run)

@@ -7,21 +7,21 @@ import random
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 
+from ablate.files import make_empty
+from ablate.store.open_file import OpenFile
 from ablate.store.rollups import Summaries
 from ablate.store.rows import FullRow, NewRows
 
 WRITES = "ablate_writes"
 """Execution option of a connection: its next transaction writes."""
 BUSY_TIMEOUT_S = 15.0
-WRITE_TIMEOUT_S = 60.0
-"""How long a transaction that writes waits for others."""
-
 _INSERT_STEP = "INSERT OR IGNORE INTO steps (attempt_id, step, time) VALUES (?, ?, ?)"
 # Constants in the statement instead of parameters: a third faster.
 _INSERT_PLAIN = "INSERT INTO points (series_id, step, value, kind, time) VALUES (?, ?, ?, 0, NULL)"
@@ -36,16 +36,24 @@ _ROLLUP = (
 )
 
 
-def make_engine(path: Path, *, read_only: bool) -> Engine:
-    """Return an engine for a file."""
+def make_engine(path: Path, file: OpenFile | None, wait_s: float) -> Engine:
+    """Return an engine for a file, only to read without an `OpenFile`.
+
+    Its transactions wait so long for their turn to write.
+    """
 
     def connect() -> sqlite3.Connection:
-        return _connect(path, read_only=read_only)
+        if file is None:
+            return _connect(path, read_only=True)
+        file.check()  # a file that is gone must not be made anew, empty
+        connection = _connect(path, read_only=False)
+        file.check()
+        return connection
 
     engine = create_engine(
         "sqlite://", creator=connect, poolclass=QueuePool, pool_size=1, max_overflow=0
     )
-    event.listen(engine, "begin", _begin)
+    event.listen(engine, "begin", partial(_begin, wait_s))
     return engine
 
 
@@ -92,6 +100,8 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     uri = f"{path.as_uri()}?mode={'ro' if read_only else 'rwc'}"
     if read_only and not _can_share(path):
         uri += "&immutable=1"
+    if not read_only:
+        make_empty(path)
     connection = sqlite3.connect(
         uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
     )
@@ -122,19 +132,19 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
 
 
-def _begin(connection: Connection) -> None:
+def _begin(wait_s: float, connection: Connection) -> None:
     if not connection.get_execution_options().get(WRITES, False):
         connection.exec_driver_sql("BEGIN")
         return
     driver: Any = connection.connection.driver_connection
     driver.execute("PRAGMA busy_timeout = 0")
     try:
-        _wait_for_turn(driver)
+        _wait_for_turn(driver, wait_s)
     finally:
         driver.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000:.0f}")
 
 
-def _wait_for_turn(driver: sqlite3.Connection) -> None:
+def _wait_for_turn(driver: sqlite3.Connection, wait_s: float) -> None:
     """Begin to write once nobody else does.
 
     SQLite's own wait asks ever more rarely, so that with many writers the newest come first and
@@ -146,7 +156,7 @@ def _wait_for_turn(driver: sqlite3.Connection) -> None:
             driver.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             waited = time.monotonic() - began
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or waited > WRITE_TIMEOUT_S:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or waited > wait_s:
                 raise
             time.sleep(random.uniform(0.5, 1.5) * max(3e-4, 5e-3 / (1 + 20 * waited)))
         else:

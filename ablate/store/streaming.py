@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, func, select
 
-from ablate.store.base import Curve
+from ablate.store.curves import Curve
 from ablate.store.models import AttemptRow, MetricKeyRow, PointRow, SeriesRow, StepRow
 from ablate.store.queries import chunks, counts_from, counts_to
 from ablate.store.rows import decode

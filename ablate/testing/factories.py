@@ -41,7 +41,11 @@ def make_plan(
 def make_checkpoint(step: int) -> Checkpoint:
     """Return a checkpoint of a step."""
     return Checkpoint(
-        step=step, path=f"checkpoints/{step}.pt", sha256=f"{step:064x}", size_bytes=1000 + step
+        step=step,
+        path=f"checkpoints/{step}.pt",
+        sha256=f"{step:064x}",
+        size_bytes=1000 + step,
+        note_sha256=f"{step:064x}",
     )
 
 
@@ -53,9 +57,9 @@ def logs(
     return tuple(StepValues(step, time + step, keys, numbers) for step in steps)
 
 
-def must_claim(store: Store, runner: str = "runner-1", *, lease_s: float = 60.0) -> Claim:
+def must_claim(store: Store, runner: str = "runner-1") -> Claim:
     """Claim the next run, which has to be there."""
-    claim = store.claim(runner, ClaimFilter(), lease_s=lease_s)
+    claim = store.claim(runner, ClaimFilter())
     assert claim is not None, "no run is queued"
     return claim
 

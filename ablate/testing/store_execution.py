@@ -34,7 +34,7 @@ def assert_lost(store: Store, claim: Claim) -> None:
         store.ingest(claim, batch)
     with pytest.raises(LeaseLostError):
         store.finish(claim, Ending(state=AttemptState.SUCCEEDED))
-    assert store.renew([claim], lease_s=60) == {claim.attempt_id}
+    assert store.renew([claim]) == {claim.attempt_id}
     assert "stale" not in store.metric_keys([claim.run.id])
     assert store.attempts(claim.run.id)[claim.attempt - 1] == attempt
 
@@ -49,7 +49,7 @@ class ExecutionContract:
         labels = [must_claim(store).run.label for _ in range(5)]
 
         assert labels == ["b-s1", "a-s1", "b-s0", "a-s0", "c-s0"]
-        assert store.claim("r", ClaimFilter(), lease_s=60) is None
+        assert store.claim("r", ClaimFilter()) is None
 
     def test_claim_writes_attempt_lease_and_state(self, store: Store) -> None:
         store.apply_plan(make_plan())
@@ -63,7 +63,7 @@ class ExecutionContract:
         assert attempt.finished_at is None
         assert claim.run == dataclasses.replace(store.run(claim.run.id), wall_s=claim.run.wall_s)
         assert claim.run.state is RunState.RUNNING
-        assert store.running_runners() == {"runner-7"}
+        assert [hold.runner for hold in store.holds()] == ["runner-7"]
 
     def test_filter_by_study_variant_and_run(self, store: Store) -> None:
         store.apply_plan(make_plan("one", ("a", "b"), seeds=(0, 1)))
@@ -71,7 +71,7 @@ class ExecutionContract:
         by_label = {run.label: run.id for run in store.runs()}
 
         def claim(**wanted: object) -> str | None:
-            found = store.claim("r", ClaimFilter(**wanted), lease_s=60)  # type: ignore[arg-type]
+            found = store.claim("r", ClaimFilter(**wanted))  # type: ignore[arg-type]
             return found and found.run.label
 
         assert claim(studies=frozenset({"two"})) == "c-s0"
@@ -87,13 +87,13 @@ class ExecutionContract:
         feed(store, claim, start=None, checkpoints=(make_checkpoint(100),))
         store.finish(claim, Ending(state=AttemptState.PAUSED))
 
-        assert store.claim("r", ClaimFilter(below_step=100), lease_s=60) is None
-        assert store.claim("r", ClaimFilter(below_step=101), lease_s=60) is not None
+        assert store.claim("r", ClaimFilter(below_step=100)) is None
+        assert store.claim("r", ClaimFilter(below_step=101)) is not None
 
     def test_run_without_a_checkpoint_is_below_any_step(self, store: Store) -> None:
         store.apply_plan(make_plan())
 
-        assert store.claim("r", ClaimFilter(below_step=1), lease_s=60) is not None
+        assert store.claim("r", ClaimFilter(below_step=1)) is not None
 
     @pytest.mark.parametrize(("ending", "state"), ENDINGS.items())
     def test_run_takes_the_state_that_follows_from_the_end(
@@ -111,7 +111,7 @@ class ExecutionContract:
         assert attempt.exit_code == -9
         assert attempt.finished_at is not None
         assert attempt.finished_at >= attempt.started_at
-        assert store.running_runners() == frozenset()
+        assert store.holds() == ()
         assert_lost(store, claim)
 
     def test_explanations_with_odd_characters_do_not_stand_in_the_way(self, store: Store) -> None:
@@ -135,51 +135,85 @@ class ExecutionContract:
         assert numbers == [1, 2, 3]
         assert store.run(claims[0].run.id).attempts == 3
 
-    def test_renewed_lease_is_not_taken_over(self, store: Store) -> None:
+    def test_every_renewal_shows_in_the_holds(self, store: Store) -> None:
         store.apply_plan(make_plan())
-        claim = must_claim(store, lease_s=0.0)
+        claim, other = must_claim(store, "one"), must_claim(store, "two")
+        before, unchanged = store.holds()
+        assert (before.attempt_id, before.runner) == (claim.attempt_id, "one")
 
-        assert store.renew([claim], lease_s=60) == frozenset()
-        assert store.take_over("runner-2", (), lease_s=60) == ()
+        assert store.renew([claim]) == frozenset()
 
-    def test_expired_lease_is_taken_over_and_its_holder_fenced_off(self, store: Store) -> None:
+        after, still = store.holds()
+        assert (after.token, after.beats) == (before.token, before.beats + 1)
+        assert (still, still.attempt_id) == (unchanged, other.attempt_id)
+
+    def test_runner_that_renewed_after_it_was_seen_is_not_taken_over(self, store: Store) -> None:
+        store.apply_plan(make_plan())
+        claim = must_claim(store)
+        seen = store.holds()
+        store.renew([claim])
+
+        assert store.take_over("runner-2", seen) == ()
+        assert store.renew([claim]) == frozenset()
+
+    def test_abandoned_attempt_is_taken_over_and_its_holder_fenced_off(self, store: Store) -> None:
         store.apply_plan(make_plan(variants=("a", "b"), seeds=(0,)))
-        stale = must_claim(store, lease_s=1.0)
-        alive = must_claim(store, lease_s=60)
-        assert store.take_over("runner-2", (), lease_s=60) == ()
-        time.sleep(1.1)
+        stale, alive = must_claim(store), must_claim(store)
+        seen = [hold for hold in store.holds() if hold.attempt_id == stale.attempt_id]
 
-        (claim,) = store.take_over("runner-2", (), lease_s=60)
+        (claim,) = store.take_over("runner-2", seen)
 
         assert (claim.attempt_id, claim.attempt) == (stale.attempt_id, 1)
         assert claim.token > stale.token
+        assert store.take_over("runner-3", seen) == ()
         assert_lost(store, stale)
         feed(store, claim, logs=logs([1], {"rest": 1.0}))
         store.finish(claim, Ending(state=AttemptState.LOST))
         assert store.run(stale.run.id).state is RunState.QUEUED
-        assert store.renew([alive], lease_s=60) == frozenset()
-        assert store.take_over("runner-3", (), lease_s=60) == ()
+        assert store.renew([alive]) == frozenset()
 
-    def test_attempts_of_dead_runners_are_taken_over_at_once(self, store: Store) -> None:
+    def test_no_clock_says_who_lives(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         store.apply_plan(make_plan())
-        stale = [must_claim(store, "dead"), must_claim(store, "dead")]
-        must_claim(store, "alive")
-
-        claims = store.take_over("runner-2", {"dead"}, lease_s=60)
-
-        assert [claim.attempt_id for claim in claims] == [claim.attempt_id for claim in stale]
-        assert store.running_runners() == {"runner-2", "alive"}
-
-    def test_leases_ignore_the_clock_of_this_process(
-        self, store: Store, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        store.apply_plan(make_plan())
-        claim = must_claim(store, lease_s=60)
+        claim = must_claim(store)
+        seen = store.holds()
 
         monkeypatch.setattr(time, "time", lambda: 4e9)
 
-        assert store.take_over("runner-2", (), lease_s=60) == ()
-        assert store.renew([claim], lease_s=60) == frozenset()
+        assert store.holds() == seen
+        assert store.renew([claim]) == frozenset()
+
+    def test_what_was_logged_before_a_run_was_lost_is_kept_by_attempt(self, store: Store) -> None:
+        store.apply_plan(make_plan(variants=("a",), seeds=(0,)))
+        late = must_claim(store)
+        feed(store, late, start=None, logs=logs(range(3), {"x": 1.0}))
+        feed(store, late, checkpoints=(make_checkpoint(2),))
+        (taken,) = store.take_over("runner-2", store.holds())
+        rest = SpoolBatch(start_offset=200, end_offset=300, logs=logs(range(3, 6), {"x": 2.0}))
+        with pytest.raises(LeaseLostError):
+            store.ingest_late(late, rest)  # the new owner reads the spool itself
+        store.finish(taken, Ending(state=AttemptState.LOST))
+        again = must_claim(store)
+        feed(store, again, start=2, logs=logs(range(3, 5), {"x": 3.0}))
+
+        assert store.ingest_late(late, rest) == 300
+        assert store.ingest_late(late, rest) == 300
+
+        (curve,) = store.curves([late.run.id], ["x"])
+        assert curve.values == (1.0, 1.0, 1.0, 3.0, 3.0)
+        assert [a.spool_offset for a in store.attempts(late.run.id)] == [300, 100]
+        assert store.run(late.run.id).state is RunState.RUNNING
+
+    def test_deleted_checkpoints_leave_the_list(self, store: Store) -> None:
+        store.apply_plan(make_plan(variants=("a",), seeds=(0,)))
+        first = must_claim(store)
+        feed(store, first, start=None, checkpoints=(make_checkpoint(100), make_checkpoint(200)))
+        store.finish(first, Ending(state=AttemptState.LOST))
+        second = must_claim(store)
+
+        pruned = (make_checkpoint(100).path,)
+        feed(store, second, start=200, checkpoints=(make_checkpoint(300),), pruned=pruned)
+
+        assert [point.step for point in store.checkpoints(first.run.id)] == [300, 200]
 
     def test_next_attempt_is_told_the_checkpoints_newest_first(self, store: Store) -> None:
         store.apply_plan(make_plan(variants=("a",), seeds=(0,)))

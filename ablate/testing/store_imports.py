@@ -88,8 +88,7 @@ class ImportsContract:
         with pytest.raises(KeyboardInterrupt):
             store.import_run(imported(), broken(), by="ada")
         assert store.runs() == ()
-        assert store.running_runners() == frozenset()
-        assert store.take_over("r", {"ada"}, lease_s=60) == ()
+        assert store.holds() == ()
 
         assert store.import_run(imported(), batches(), by="ada")
 
@@ -108,9 +107,8 @@ class ImportsContract:
         (run,) = store.runs("foreign")
         assert (run.state, run.step, run.attempts) == (RunState.RUNNING, 4, 1)
         assert run.wall_s == pytest.approx(60.0)
-        assert store.take_over("r", {"ada"}, lease_s=60) == ()
-        assert store.running_runners() == frozenset()
-        assert store.claim("r", ClaimFilter(), lease_s=60) is None
+        assert store.holds() == ()
+        assert store.claim("r", ClaimFilter()) is None
         assert store.cancel([run.id], by="ada") == ()
 
     def test_run_without_a_point_is_whole_too(self, store: Store) -> None:
@@ -149,7 +147,7 @@ class ImportsContract:
         store.apply_plan(plan_with(CELL))
         (run,) = store.runs()
 
-        assert store.claim("r", ClaimFilter(), lease_s=60) is None
+        assert store.claim("r", ClaimFilter()) is None
         assert store.requeue([run.id], by="ada") == ()
         assert store.cancel([run.id], by="ada") == ()
         assert store.runs() == (run,)
@@ -162,7 +160,7 @@ class ImportsContract:
         assert [run.label for run in store.runs()] == ["own-s0", "own-s1", "theirs-s7"]
         claims = [must_claim(store), must_claim(store)]
         feed(store, claims[0], start=None, logs=logs([1], {"a/b/c": 3.0}))
-        assert store.claim("r", ClaimFilter(), lease_s=60) is None
+        assert store.claim("r", ClaimFilter()) is None
 
     def test_plan_without_the_imported_run_is_refused(self, store: Store) -> None:
         with pytest.raises(UsageError, match="theirs-s7 was not imported"):

@@ -61,7 +61,7 @@ class LineageContract:
         assert parent.branch_steps == {100}
         assert parent.branch_from is None
         feed(store, parent, start=None, checkpoints=(make_checkpoint(50),))
-        assert store.claim("r", ClaimFilter(), lease_s=60) is None
+        assert store.claim("r", ClaimFilter()) is None
 
         feed(store, parent, checkpoints=(make_checkpoint(100), make_checkpoint(150)))
 
@@ -74,7 +74,7 @@ class LineageContract:
         assert child.branch_from.label == "parent-s0@100"
         assert child.branch_steps == {200}
         assert child.run.start_step == 100
-        assert store.claim("r", ClaimFilter(), lease_s=60) is None
+        assert store.claim("r", ClaimFilter()) is None
 
     def test_points_of_a_branch_count_behind_its_start_and_a_new_one_replaces_them(
         self, store: Store
@@ -133,7 +133,7 @@ class LineageContract:
         parent = must_claim(store)
         store.finish(parent, Ending(state=ending, reason="because"))
 
-        assert store.claim("r", ClaimFilter(), lease_s=60) is None
+        assert store.claim("r", ClaimFilter()) is None
         _, child, _ = store.runs()
         assert child.state is RunState.QUEUED
         assert child.waits_for == f"waits for parent-s0, {words}"
@@ -142,7 +142,7 @@ class LineageContract:
         store.apply_plan(family())
         parent = must_claim(store)
         store.cancel([parent.run.id], by="ada")
-        assert store.claim("r", ClaimFilter(), lease_s=60) is None
+        assert store.claim("r", ClaimFilter()) is None
         store.requeue([parent.run.id], by="ada")
 
         parent = must_claim(store)
@@ -156,20 +156,20 @@ class LineageContract:
         points = (make_checkpoint(50), make_checkpoint(100))
         feed(store, parent, start=None, checkpoints=points)
         store.finish(parent, Ending(state=AttemptState.LOST))
-        second = store.claim("r", ClaimFilter(only=frozenset({"parent"})), lease_s=60)
+        second = store.claim("r", ClaimFilter(only=frozenset({"parent"})))
         assert second is not None
 
         feed(store, second, start=50)
 
-        assert store.claim("r", ClaimFilter(), lease_s=60) is None
+        assert store.claim("r", ClaimFilter()) is None
 
     def test_filter_by_step_looks_at_where_a_run_begins(self, store: Store) -> None:
         store.apply_plan(family())
         parent = must_claim(store)
         feed(store, parent, start=None, checkpoints=(make_checkpoint(100),))
 
-        assert store.claim("r", ClaimFilter(below_step=100), lease_s=60) is None
-        assert store.claim("r", ClaimFilter(below_step=101), lease_s=60) is not None
+        assert store.claim("r", ClaimFilter(below_step=100)) is None
+        assert store.claim("r", ClaimFilter(below_step=101)) is not None
 
     def test_studies_that_share_a_family_name_the_parent_each_in_its_words(
         self, store: Store

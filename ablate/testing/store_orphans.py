@@ -100,14 +100,14 @@ class OrphansContract:
 
     def test_run_that_is_being_trained_is_not_deleted(self, store: Store) -> None:
         keep_alone(store, "a")
-        claim = must_claim(store, lease_s=-1)
+        claim = must_claim(store)
         keep_alone(store, "b")
 
         assert not store.delete_orphan(claim.run.id)
 
         (orphan,) = store.orphans()
         assert orphan.is_held
-        (taken,) = store.take_over("second", (), lease_s=60)
+        (taken,) = store.take_over("second", store.holds())
         store.finish(taken, Ending(state=AttemptState.LOST))
         assert store.delete_orphan(claim.run.id)
 
@@ -122,7 +122,7 @@ class OrphansContract:
         late = dataclasses.replace(late, token=new.token)
         with pytest.raises(LeaseLostError):
             store.ingest(late, SpoolBatch(start_offset=0, end_offset=9))
-        assert store.renew([late], lease_s=60) == {late.attempt_id}
+        assert store.renew([late]) == {late.attempt_id}
 
     def test_run_from_which_a_wanted_one_begins_is_kept(self, store: Store) -> None:
         plan = family()
@@ -149,7 +149,7 @@ class OrphansContract:
             True,
             True,
         ]
-        assert store.claim("r", ClaimFilter(), lease_s=60) is not None
+        assert store.claim("r", ClaimFilter()) is not None
 
     def test_replaced_import_is_an_orphan(self, store: Store) -> None:
         store.import_run(imported(), batches(), by="ada")

@@ -23,7 +23,7 @@ def claim_all(url: str, runner: str) -> list[str]:
     """Claim and finish runs until none is queued; return their ids."""
     store = open_store(url)
     ids: list[str] = []
-    while claim := store.claim(runner, ClaimFilter(), lease_s=60):
+    while claim := store.claim(runner, ClaimFilter()):
         ids.append(claim.run.id)
         store.finish(claim, Ending(state=AttemptState.SUCCEEDED))
     store.close()
@@ -52,10 +52,10 @@ def log_a_run(url: str, runner: str) -> str:
 
 
 def finish_once(url: str, runner: str) -> str:
-    """Take over whatever is expired and end it; return ``won`` or ``lost``."""
+    """Take over whatever is held and end it; return ``won`` or ``lost``."""
     store = open_store(url)
     try:
-        claims = store.take_over(runner, {"dead"}, lease_s=60)
+        claims = store.take_over(runner, store.holds())
         for claim in claims:
             store.finish(claim, Ending(state=AttemptState.LOST))
     except LeaseLostError:

@@ -68,7 +68,7 @@ class StudiesContract:
         assert [run.variant for run in store.runs("scale-fix")] == ["a"]
         assert store.run(orphan.id) == orphan
         must_claim(store)
-        assert store.claim("r", ClaimFilter(), lease_s=60) is None
+        assert store.claim("r", ClaimFilter()) is None
 
     def test_orphan_that_is_wanted_again_is_the_same_run(self, store: Store) -> None:
         store.apply_plan(make_plan(variants=("a", "b"), seeds=(0,)))
@@ -124,7 +124,7 @@ class StudiesContract:
         assert first.id == second.id
         assert [first.variant, second.variant] == ["one", "two"]
         must_claim(store)
-        assert store.claim("r", ClaimFilter(), lease_s=60) is None
+        assert store.claim("r", ClaimFilter()) is None
 
     def test_unknown_study_names_the_closest(self, store: Store) -> None:
         store.apply_plan(make_plan("scale-fix"))
@@ -147,7 +147,7 @@ class StudiesContract:
         assert store.runs() == ()
         assert [study.name for study in store.studies(with_archived=True)] == ["scale-fix"]
         assert store.study("scale-fix").is_archived
-        assert store.claim("r", ClaimFilter(), lease_s=60) is None
+        assert store.claim("r", ClaimFilter()) is None
         store.set_archived("scale-fix", False)
         must_claim(store)
 

@@ -142,7 +142,7 @@ def tracking_server(folder: Path, *, workers: int = 1) -> Generator[int]:
             command, cwd=folder, env={**os.environ, **quiet}, stdout=log, stderr=log
         )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while not _answers(port):
             if server.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError((folder / "server.log").read_text()[-2000:])
@@ -154,7 +154,7 @@ def tracking_server(folder: Path, *, workers: int = 1) -> Generator[int]:
         for process in family:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        server.wait(20)
+        server.wait(600)
 
 
 def free_port() -> int:

@@ -13,9 +13,11 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.integration.conftest import STUDY, Project, kill, make_project
+from tests.patience import PATIENCE_S
 
 # Warnings are MLflow's own, about the libraries it uses.
 pytestmark = [
@@ -52,7 +54,9 @@ def address(mirrored: Project) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = mirrored.start("mlflow", "ui", "--port", str(port))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOST", "0.0.0.0")  # as clusters export it
+        server = mirrored.start("mlflow", "ui", "--port", str(port))
     url = f"http://127.0.0.1:{port}"
 
     def answers() -> bool:
@@ -61,9 +65,21 @@ def address(mirrored: Project) -> Iterator[str]:
         except (urllib.error.URLError, ConnectionError):
             return False
 
-    mirrored.wait_for(answers, timeout_s=120)
+    mirrored.wait_for(answers)
     yield url
     kill(server, signal.SIGTERM)
+
+
+def test_ui_listens_on_this_machine_and_answers_nobody_elses_pages(address: str) -> None:
+    port = urllib.parse.urlsplit(address).port
+    listening = [c.laddr for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+    assert {a.ip for a in listening if a.port == port} == {"127.0.0.1"}
+    for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
+        request = urllib.request.Request(
+            f"{address}/api/2.0/mlflow/experiments/create", b'{"name": "x"}', headers
+        )
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(request, timeout=PATIENCE_S)
 
 
 def client(project: Project):
@@ -151,7 +167,7 @@ def test_ui_lists_the_runs_and_draws_two_phases(
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page(viewport={"width": 1400, "height": 900})
-        page.set_default_timeout(90_000)
+        page.set_default_timeout(PATIENCE_S * 1000)
         page.goto(f"{address}/#/experiments/{experiment}/runs")
         for label in runs:
             page.get_by_text(label, exact=True).first.wait_for()

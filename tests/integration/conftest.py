@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import commands
+from tests.patience import PATIENCE_S
+
 TRAINER = '''
 """A trainer that needs no torch: x shrinks by a factor each step, with a seeded wobble."""
 import os, random, signal, time
@@ -73,16 +76,22 @@ class Project:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-P", "-m", "ablate.cli", *arguments]
 
-    def ablate(self, *arguments: str, code: int = 0, timeout_s: float = 240) -> str:
-        """Run a command to its end and return stdout; the exit code must be ``code``."""
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=self.folder,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-        )
+    def ablate(self, *arguments: str, code: int = 0, timeout_s: float = PATIENCE_S) -> str:
+        """Run a command to its end and return stdout; the exit code must be ``code``.
+
+        Commands that start processes get an interpreter of their own.
+        """
+        if {"demo", "mlflow", "run"} & {*arguments}:
+            done = subprocess.run(
+                self.command(*arguments),
+                cwd=self.folder,
+                env=environment(),
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+            )
+        else:
+            done = commands.run(arguments, self.folder, environment(), timeout_s)
         assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
         return done.stdout if code == 0 else done.stderr
@@ -108,7 +117,7 @@ class Project:
         finally:
             connection.close()
 
-    def wait_for(self, is_true: Callable[[], bool], timeout_s: float = 60) -> None:
+    def wait_for(self, is_true: Callable[[], bool], timeout_s: float = PATIENCE_S) -> None:
         deadline = time.monotonic() + timeout_s
         while not is_true():
             assert time.monotonic() < deadline, "waited too long"
@@ -156,9 +165,14 @@ def make_project(folder: Path, study: str = STUDY) -> Project:
     return made
 
 
+def size_of(spool: Path) -> int:
+    """Return how long a spool is: of an attempt that was over before its trainer began, nothing."""
+    return spool.stat().st_size if spool.exists() else 0
+
+
 def kill(process: subprocess.Popen[bytes], number: int = signal.SIGKILL) -> int:
     process.send_signal(number)
-    return process.wait(30)
+    return process.wait(PATIENCE_S)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from ablate.execution.launch import Request, run_studies
 from ablate.planning.plan import make_plan
 from ablate.planning.study_file import read_study
 from ablate.planning.trainers import load_trainer
+from ablate.recovery import compare_copies
 from ablate.render.progress import LineProgress
 from ablate.settings import Settings
 from ablate.store import open_store
@@ -88,6 +89,10 @@ class FaultyProject:
     folder: Path
     url: str
 
+    @property
+    def settings(self) -> Settings:
+        return Settings(project=self.folder, db_url=self.url, mlflow=False)
+
     def run(self, executor: str = "inline", faults: str = "", of_trainer: str = "") -> int:
         """Do what `ablate run` does in a process of its own; return its exit code."""
         return call(_run, self, executor, faults, of_trainer)
@@ -121,6 +126,8 @@ class FaultyProject:
         assert self.lost() == 0
         assert self.doubled() == 0
         assert check(self.url).is_good
+        copies = compare_copies(self.settings)
+        assert (copies.differences, copies.not_compared, copies.whole) == ((), (), 1), copies
         assert self.rows("SELECT state FROM runs") == [("succeeded",)]
         assert self.rows(METRICS) == calm.rows(METRICS)
         assert self.events() == calm.events()
@@ -188,9 +195,9 @@ def _run(project: FaultyProject, executor: str, faults: str, of_trainer: str) ->
     else:
         scheduler._STORE_EVERY_S = scheduler._POLL_S = 0.01
     armed = Faults(faults)
-    settings = Settings(project=project.folder, db_url=project.url, mlflow=False)
+    settings = project.settings
     request = Request(executor=executor, workers=1, devices=parse_devices("cpu"))
-    with closing(open_store(project.url)) as store:
+    with closing(open_store(project.url, data_dir=project.settings.data_dir)) as store:
         run_studies(store, settings, request, LineProgress(output, 1, with_study=False))
     if executor == "inline":
         (project.folder / "calls.json").write_text(json.dumps(armed.calls))
@@ -205,7 +212,7 @@ def make_project(folder: Path, url: str | None = None) -> FaultyProject:
     file.write_text(STUDY)
     project = FaultyProject(folder, url or f"sqlite:///{folder}/.ablate/ablate.db")
     spec, document = read_study(file)
-    with closing(open_store(project.url)) as store:
+    with closing(open_store(project.url, data_dir=project.settings.data_dir)) as store:
         store.apply_plan(make_plan(spec, load_trainer(spec.trainer, folder), document))
     return project
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import STUDY, Project
+from tests.integration.conftest import STUDY, Project, make_project
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,15 @@ def test_mistakes_before_anything_exists(
         assert sorted(project.folder.rglob("*")) == before
 
 
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a project whose runs are at step 5; a mistake changes nothing there."""
+    made = make_project(tmp_path_factory.mktemp("begun"))
+    made.ablate("study", "create", "toy")
+    made.ablate("run", "toy", "--steps", "5")
+    return made
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "messages"),
     [
@@ -56,12 +65,9 @@ def test_mistakes_before_anything_exists(
     ],
 )
 def test_mistakes_in_names(
-    project: Project, arguments: list[str], code: int, messages: list[str]
+    begun: Project, arguments: list[str], code: int, messages: list[str]
 ) -> None:
-    project.ablate("study", "create", "toy")
-    project.ablate("run", "toy", "--steps", "5")
-
-    shown = project.ablate(*arguments, code=code)
+    shown = begun.ablate(*arguments, code=code)
 
     for message in messages:
         assert message in shown

@@ -9,6 +9,7 @@ import pytest
 
 from tests.integration.conftest import TRAINER, Project, make_project
 from tests.integration.test_running import POINTS, trainers_of
+from tests.patience import PATIENCE_S
 
 STUDY = """
 study: toy
@@ -102,7 +103,7 @@ def test_branch_killed_before_its_first_checkpoint_branches_again(tmp_path: Path
     family.wait_for(lambda: bool(family.rows(reached)))
     trainers_of(running.pid)[0].kill()
 
-    assert running.wait(120) == 0
+    assert running.wait(PATIENCE_S) == 0
     assert [event[:2] for event in family.rows(BRANCHED)] == [(0, 40), (0, 40), (1, 40)]
     assert family.rows(POINTS) == calm.rows(POINTS)
     lost = "select number, state, start_step, cut_step from attempts where state = 'lost'"

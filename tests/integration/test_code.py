@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.integration.conftest import Project
+from tests.patience import PATIENCE_S
 
 TRAINER = """
 from helper import scaled
@@ -45,7 +46,7 @@ def trained(project: Project) -> Project:
 def told(project: Project, *arguments: str) -> str:
     """Return what a command says on stderr and stdout."""
     process = project.start(*arguments)
-    process.wait(120)
+    process.wait(PATIENCE_S)
     output = project.folder / "output.txt"
     text = output.read_text()
     output.unlink()

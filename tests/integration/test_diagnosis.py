@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import Project
+from tests.patience import PATIENCE_S
 
-pytestmark = [pytest.mark.training, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.training
 
 STUDY = """
 study: faults
@@ -51,7 +52,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("faults"))
     project.write("studies/faults.yaml", STUDY)
     project.ablate("study", "create", "faults")
-    project.ablate("run", "faults", timeout_s=600)
+    project.ablate("run", "faults", timeout_s=2 * PATIENCE_S)
     return project
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from tests.integration.conftest import Project
 from tests.integration.test_training import weights
+from tests.patience import PATIENCE_S
 from tests.thorough import few_or_many
 
-pytestmark = [pytest.mark.training, pytest.mark.timeout(1300)]
+pytestmark = pytest.mark.training
 
 STEPS = 24
 SEEDS = few_or_many(1, 3)
@@ -110,7 +111,7 @@ def run_to_the_end(project: Project) -> None:
     """Run again and again: a run that was asked to stop pauses, and the command with it."""
     for _ in range(8):
         try:
-            project.ablate("run", "exact", "--workers", "2", timeout_s=1200)
+            project.ablate("run", "exact", "--workers", "2", timeout_s=2 * PATIENCE_S)
         except AssertionError:
             continue
         states = project.rows("select distinct state from runs")
@@ -123,7 +124,7 @@ def test_runs_ended_at_seeded_steps_end_with_the_bits_of_those_never_ended(tmp_p
     calm, ended = make_project(tmp_path / "calm"), make_project(tmp_path / "ended")
     planned = doom(ended, random.Random(5))
 
-    calm.ablate("run", "exact", "--workers", "2", timeout_s=1200)
+    calm.ablate("run", "exact", "--workers", "2", timeout_s=2 * PATIENCE_S)
     run_to_the_end(ended)
 
     done = list((ended.folder / "doom").glob("*.done"))

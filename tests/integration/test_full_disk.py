@@ -22,9 +22,10 @@ from ablate.store.spool import SpoolReader, SpoolWriter
 from tests.disks import SmallDisk
 from tests.integration.conftest import Project, kill
 from tests.integration.test_running import DIGESTS, POINTS
+from tests.patience import PATIENCE_S, slowness
 from tests.unit.execution.test_context import make_job
 
-NOTICED_S = 5.0
+NOTICED_S = 5.0 * slowness()
 FILLED_AT = "select 1 from points where step >= 60"
 
 
@@ -49,7 +50,7 @@ def test_full_disk_of_the_database_is_waited_for(
     assert running.poll() is None
     small_disk.clear()
 
-    assert running.wait(60) == 0
+    assert running.wait(PATIENCE_S) == 0
     assert slow.rows(POINTS) == calm.rows(POINTS)
     assert slow.rows(DIGESTS) == calm.rows(DIGESTS)
     assert slow.rows("select count(*) from attempts") == [(4,)]
@@ -75,7 +76,7 @@ def test_full_disk_of_the_runs_pauses_the_trainers(
     assert running.poll() is None
     small_disk.clear()
 
-    assert running.wait(60) == 0
+    assert running.wait(PATIENCE_S) == 0
     assert on_small_disk.rows(POINTS) == calm.rows(POINTS)
     assert on_small_disk.rows("select count(*) from attempts") == [(4,)]
     said = (on_small_disk.folder / "output.txt").read_text()

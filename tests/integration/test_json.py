@@ -143,3 +143,16 @@ def test_what_is_no_number_is_never_best(odd: Project) -> None:
             assert value["kind"] != "finite"
             assert value.get("status") != "good"
             assert (value.get("contrast") or {}).get("verdict") != "better"
+
+
+@pytest.mark.parametrize("zone", ["America/St_Johns", "XXX-25:61"])
+def test_time_zone_of_the_reader_changes_no_answer(
+    odd: Project, monkeypatch: pytest.MonkeyPatch, zone: str
+) -> None:
+    names = ("compare", "status", "study show", "inspect", "export")
+    commands = [[*COMMANDS[name], "--format", "ndjson"] for name in names]
+    monkeypatch.setenv("TZ", "UTC")
+    here = [odd.ablate(*command) for command in commands]
+    monkeypatch.setenv("TZ", zone)
+
+    assert [odd.ablate(*command) for command in commands] == here

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import STUDY, Project, make_project
+from tests.patience import PATIENCE_S
 
 LONGER = STUDY.replace("steps: 200", "steps: 300")
 POINTS = (
@@ -75,7 +76,7 @@ def test_command_names_what_has_changed(project: Project) -> None:
 
     process = project.start("status")
 
-    assert process.wait(120) == 0
+    assert process.wait(PATIENCE_S) == 0
     told = (project.folder / "output.txt").read_text()
     assert "2 longer" in told
     assert "--continue instead trains longer runs on" in told

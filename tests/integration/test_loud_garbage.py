@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import Project
+from tests.patience import PATIENCE_S
 
-pytestmark = [pytest.mark.training, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.training
 
 TRAINER = """
 import torch
@@ -106,7 +107,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     project.write("loud.py", TRAINER)
     project.write("studies/loud.yaml", STUDY)
     project.ablate("study", "create", "loud")
-    project.ablate("run", "loud", timeout_s=500)
+    project.ablate("run", "loud", timeout_s=2 * PATIENCE_S)
     found = json.loads(project.ablate("compare", "--format", "json"))["rows"]
     return {row["variant"]: row for row in found}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 
@@ -25,7 +26,8 @@ factors:
 
 
 def spoil(project: Project) -> None:
-    """Store one value for all variants, as versions before 0.2 did."""
+    """Store one value for all variants, as versions before 0.2 did, which had no journal."""
+    shutil.rmtree(project.folder / ".ablate" / "journal")
     with closing(sqlite3.connect(project.folder / ".ablate" / "ablate.db")) as database, database:
         config = json.dumps({"steps": 3, "optim": {"lr": 0.9, "wd": 0.01}})
         database.execute("UPDATE runs SET config = ?", [config])
@@ -113,6 +115,7 @@ def test_seeds_that_an_early_import_took_by_name_are_told(project: Project) -> N
             note = {"source": json.loads(config)["import"]["source"]}
             changes = [json.dumps({"import": note}), run]
             database.execute("UPDATE runs SET config = ? WHERE id = ?", changes)
+    shutil.rmtree(project.folder / ".ablate" / "journal")  # an early version had none
 
     told = project.ablate("db", "check")
 

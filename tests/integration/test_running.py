@@ -10,16 +10,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.conftest import SLOW_STUDY, STUDY, Project, kill, make_project
+from tests.integration.conftest import SLOW_STUDY, STUDY, TRAINER, Project, kill, make_project
+from tests.patience import PATIENCE_S
+from tests.processes import trainers_of
 
 POINTS = "select variant, seed, key, step, value, kind from run_metrics order by 1, 2, 3, 4"
 DIGESTS = "select data from events where name = 'finished' order by data"
-
-
-def trainers_of(process_id: int) -> list[psutil.Process]:
-    """Return the training processes below an `ablate run`: children of its fork server."""
-    servers = psutil.Process(process_id).children()
-    return [child for server in servers for child in server.children()]
 
 
 def test_three_sentences_work_with_a_trainer_of_the_users(project: Project) -> None:
@@ -61,7 +57,7 @@ def test_sigkill_of_a_trainer_loses_and_doubles_nothing(
     slow.wait_for(lambda: bool(slow.rows(reached)))
     trainers_of(running.pid)[0].kill()
 
-    assert running.wait(120) == 0
+    assert running.wait(PATIENCE_S) == 0
     assert slow.rows(POINTS) == calm.rows(POINTS)
     assert slow.rows(DIGESTS) == calm.rows(DIGESTS)
     assert slow.rows("select count(*) from attempts where state = 'lost'") == [(1,)]
@@ -72,13 +68,56 @@ def test_sigkill_of_ablate_run_is_repaired_by_the_next(slow: Project, calm: Proj
     slow.wait_for(lambda: bool(slow.rows("select 1 from points where step >= 70")))
     below = psutil.Process(running.pid).children(recursive=True)
     kill(running)
-    _, alive = psutil.wait_procs(below, timeout=10)
+    _, alive = psutil.wait_procs(below, timeout=PATIENCE_S)
 
     assert alive == [], "trainers outlived their runner"
     slow.ablate("run", "toy", "--workers", "2")
     assert slow.rows(POINTS) == calm.rows(POINTS)
     assert slow.rows(DIGESTS) == calm.rows(DIGESTS)
     assert slow.rows("select distinct state from runs") == [("succeeded",)]
+
+
+KILLS_WHO_IMPORTS_IT = """
+import os, pathlib, signal
+
+times = pathlib.Path("times")
+times.write_text(times.read_text()[1:])
+if times.stat().st_size:
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def with_killer(
+    project: Project, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Project:
+    """A study with a package that kills who imports it, as often as a file there is long."""
+    packages = Project(tmp_path_factory.mktemp("installed") / "site-packages")
+    packages.write("killer.py", KILLS_WHO_IMPORTS_IT)
+    monkeypatch.setenv("PYTHONPATH", str(packages.folder))
+    project.write("studies/toy.yaml", STUDY + "preload: [killer]\n")
+    project.ablate("study", "create", "toy")
+    return project
+
+
+def test_fork_server_that_dies_while_it_imports_is_started_again(
+    with_killer: Project, calm: Project
+) -> None:
+    times = with_killer.write("times", "xxxx")
+
+    with_killer.ablate("run", "toy", "--workers", "2")
+
+    assert times.read_text() == ""
+    assert with_killer.rows(POINTS) == calm.rows(POINTS)
+
+
+def test_fork_server_that_dies_of_what_it_imports_is_an_error(with_killer: Project) -> None:
+    with_killer.write("times", "x" * 100)
+
+    told = with_killer.ablate("run", "toy", "--workers", "2", code=1)
+
+    assert "the fork server died 4 times while it imported the trainer" in told
+    assert "--executor inline" in told
 
 
 def test_every_acknowledged_point_of_a_killed_run_reaches_the_database(project: Project) -> None:
@@ -93,7 +132,7 @@ def test_every_acknowledged_point_of_a_killed_run_reaches_the_database(project: 
     acknowledged = last_step_of(spool)
     os.kill(running.pid, signal.SIGKILL)
     trainer.kill()
-    running.wait(30)
+    running.wait(PATIENCE_S)
 
     project.ablate("run", "toy", "--only", "slow")
 
@@ -132,7 +171,7 @@ def test_sigterm_exits_with_143(slow: Project) -> None:
 
 
 def test_a_second_ctrl_c_ends_at_once_and_leaves_the_runs_queued(project: Project) -> None:
-    stubborn = STUDY.replace("sleep_s: 0", "sleep_s: 30")
+    stubborn = STUDY.replace("sleep_s: 0", "sleep_s: 300")
     project.write("studies/toy.yaml", stubborn)
     project.ablate("study", "create", "toy")
     running = project.start("run", "toy", "--workers", "2")
@@ -142,7 +181,7 @@ def test_a_second_ctrl_c_ends_at_once_and_leaves_the_runs_queued(project: Projec
     with pytest.raises(Exception, match="timed out"):
         running.wait(1)
     running.send_signal(signal.SIGINT)
-    assert running.wait(5) == 130
+    assert running.wait(PATIENCE_S) == 130
     assert project.rows("select distinct state from runs") == [("queued",)]
 
 
@@ -157,6 +196,23 @@ def test_steps_pauses_runs_and_a_later_run_finishes_them(project: Project, calm:
     assert project.rows("select count(*) from attempts") == [(4,)]
     project.ablate("run", "toy")
     assert project.rows(POINTS) == calm.rows(POINTS)
+
+
+@pytest.mark.parametrize("limit", [(), ("--steps", "200")])
+def test_trainer_that_is_asked_to_stop_at_its_last_step_comes_to_its_end_later(
+    project: Project, calm: Project, limit: tuple[str, ...]
+) -> None:
+    logged = "        if step == config.get"
+    asked = "        if step == 200 and not state: os.kill(os.getpid(), signal.SIGTERM)\n"
+    project.write("toytrain.py", TRAINER.replace(logged, asked + logged, 1))
+    project.ablate("study", "create", "toy")
+    project.ablate("run", "toy", *limit)
+
+    project.ablate("run", "toy", *limit)
+
+    assert project.rows("select state, count(*) from runs group by 1") == [("succeeded", 4)]
+    assert project.rows(POINTS) == calm.rows(POINTS)
+    assert project.rows(DIGESTS) == calm.rows(DIGESTS)
 
 
 def test_a_trainers_exception_fails_the_run_and_is_kept(project: Project) -> None:
@@ -213,7 +269,7 @@ def test_two_runners_share_the_queue_and_run_nothing_twice(project: Project) -> 
     project.ablate("study", "create", "toy")
     both = [project.start("run", "toy", "--workers", "2") for _ in range(2)]
 
-    assert [process.wait(120) for process in both] == [0, 0]
+    assert [process.wait(PATIENCE_S) for process in both] == [0, 0]
     assert project.rows("select count(*), count(distinct run_id) from attempts") == [(12, 12)]
 
 

@@ -16,6 +16,7 @@ from ablate.store import open_store
 from ablate.store.base import Ending
 from ablate.store.spool import SpoolReader
 from ablate.testing.factories import make_plan, must_claim
+from tests.patience import PATIENCE_S
 
 WRITE = """
     import os, sys
@@ -63,7 +64,7 @@ def start(script: str, *arguments: object) -> subprocess.Popen[str]:
 
 def kill(process: subprocess.Popen[str]) -> list[str]:
     os.kill(process.pid, signal.SIGKILL)
-    return process.communicate(timeout=60)[0].split()
+    return process.communicate(timeout=PATIENCE_S)[0].split()
 
 
 def test_everything_acknowledged_is_stored_once_though_all_are_killed(url, tmp_path):
@@ -85,14 +86,14 @@ def check_everything_acknowledged_is_stored_once(store, url, tmp_path, rng):
         assert ingester.stdout.readline() == "ready\n"
         time.sleep(rng.uniform(0.02, 0.3))
         # On a busy machine it may not have stored anything yet; the last one shall have.
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while last and not stored(store, claim) and time.monotonic() < deadline:
             time.sleep(0.05)
         kill(ingester)
     acknowledged = int(kill(writer)[-1])
     stored_before = stored(store, claim)
 
-    (claim,) = store.take_over("runner-2", {claim_runner(store)}, lease_s=60)
+    (claim,) = store.take_over("runner-2", store.holds())
     with SpoolReader(spool, stored_before) as reader:
         while (batch := reader.read()).end_offset != batch.start_offset:
             reader.seek(store.ingest(claim, batch))
@@ -115,8 +116,3 @@ def check_everything_acknowledged_is_stored_once(store, url, tmp_path, rng):
 def stored(store, claim) -> int:
     """Return how many bytes of the spool are in SQL."""
     return store.attempts(claim.run.id)[0].spool_offset
-
-
-def claim_runner(store) -> str:
-    (runner,) = store.running_runners()
-    return runner

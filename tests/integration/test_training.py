@@ -13,24 +13,21 @@ import pytest
 
 from tests.integration.conftest import Project, kill
 from tests.integration.test_running import trainers_of
+from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-pytestmark = [
-    pytest.mark.training,
-    pytest.mark.timeout(1300),
-]
+pytestmark = pytest.mark.training
 
 PHASES = ("phase_a", "phase_fixed", "base")
-DEMO_S = 1200
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Return a folder in which `ablate demo` was typed: four phases, seeds 0 and 1."""
     project = Project(tmp_path_factory.mktemp("trained"))
-    project.write("first.txt", project.ablate("demo", timeout_s=DEMO_S))
+    project.write("first.txt", project.ablate("demo", timeout_s=3 * PATIENCE_S))
     return project
 
 
@@ -197,9 +194,9 @@ def test_killed_and_resumed_weights_equal_those_never_killed(tmp_path: Path) -> 
     calm.ablate("run", "--workers", "2")
 
     running = killed.start("run", "--workers", "2")
-    killed.wait_for(lambda: killed.rows("select count(*) from checkpoints")[0][0] >= 1, 120)
+    killed.wait_for(lambda: killed.rows("select count(*) from checkpoints")[0][0] >= 1)
     trainers_of(running.pid)[0].kill()
-    killed.wait_for(lambda: killed.rows("select count(*) from attempts")[0][0] >= 3, 120)
+    killed.wait_for(lambda: killed.rows("select count(*) from attempts")[0][0] >= 3)
     kill(running)
     killed.ablate("run", "--workers", "2")
 

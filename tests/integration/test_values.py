@@ -6,6 +6,7 @@ import json
 import math
 import re
 import struct
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing
 from decimal import Decimal
@@ -158,11 +159,21 @@ class Trip:
         self.expected: dict[tuple[str, int], bytes] = {}
         self.rounded: set[str] = set()
         self.refused = 0
+        self.tried: dict[str, set[str]] = defaultdict(set)
+        """Key -> the names that come to it: the first to be logged is the only one."""
 
     def log(self, key: Any, value: Any, expected: Expected, step: Any) -> None:
         size = self.attempt.job.spool.stat().st_size
+        others = self.tried[metric_key(key)] - {key} if is_key(key) else set()
+        if is_key(key):
+            self.tried[metric_key(key)].add(key)
         if expected is not REFUSED and is_key(key) and is_step(step):
-            self.attempt.context.log({key: value}, step)
+            try:
+                self.attempt.context.log({key: value}, step)
+            except ValueError as error:
+                if not others or "are one metric" not in str(error):
+                    raise
+                return
             self.expected[metric_key(key), int(step)] = bits(expected)
             if not math.isnan(expected) and not is_held(value, expected):
                 self.rounded.add(metric_key(key))

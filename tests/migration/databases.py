@@ -22,10 +22,10 @@ OLDEST_RUNS = (
 )
 OLDEST_STUDIES = "id, name, question, plan, created_at, updated_at, is_archived"
 OLDEST_ATTEMPTS = (
-    "id, run_id, number, state, runner, token, lease_expires_at, started_at, finished_at,"
-    " has_started, start_step, cut_step, last_step, spool_offset, exit_code, error, traceback,"
-    " inexact"
+    "id, run_id, number, state, runner, token, started_at, finished_at, has_started, start_step,"
+    " cut_step, last_step, spool_offset, exit_code, error, traceback, inexact"
 )
+OLDEST_CHECKPOINTS = "attempt_id, step, path, sha256, size_bytes"
 """Columns of these tables that all revisions have."""
 NUMBERED = ("studies", "variants", "attempts", "metric_keys", "series", "events", "transitions")
 
@@ -53,6 +53,7 @@ def fetch(url: str, query: str) -> list[tuple[Any, ...]]:
 def rows_of(url: str) -> dict[str, list[tuple[Any, ...]]]:
     """Return the rows of every table that all revisions have, as far as all have the columns."""
     columns = {"runs": OLDEST_RUNS, "studies": OLDEST_STUDIES, "attempts": OLDEST_ATTEMPTS}
+    columns["checkpoints"] = OLDEST_CHECKPOINTS
     return {
         table: sorted(fetch(url, f"SELECT {columns.get(table, '*')} FROM {table}"), key=repr)
         for table in KEPT

@@ -14,6 +14,7 @@ from ablate.store.engine import connect, reading, writing
 from ablate.store.migrate import check, downgrade, migrations_folder, upgrade
 from ablate.store.schema import HEAD, REVISIONS, VERSION_TABLE, peek
 from ablate.testing.factories import feed, logs, make_plan, must_claim
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -227,7 +228,7 @@ def die_in_migration(url: str) -> None:
 def test_killed_migration_leaves_nothing_and_can_be_repeated(url):
     process = multiprocessing.get_context("spawn").Process(target=die_in_migration, args=(url,))
     process.start()
-    process.join(60)
+    process.join(PATIENCE_S)
     assert process.exitcode == -9
 
     assert peek(url).is_empty

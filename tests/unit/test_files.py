@@ -1,10 +1,14 @@
 import os
+import signal
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from ablate.errors import StoreError
-from ablate.files import written_whole
+from ablate.files import scratch_folder, written_whole
 
 
 def test_file_appears_when_it_is_whole(tmp_path):
@@ -64,3 +68,33 @@ def test_folder_that_is_missing_is_named(tmp_path):
         written_whole(path) as file,
     ):
         file.write(b"")
+
+
+HOLDS_ONE = """
+import sys, time
+from pathlib import Path
+from ablate.files import scratch_folder
+
+with scratch_folder(Path(sys.argv[1])) as folder:
+    (folder / "copy.db").write_text("much")
+    print(folder, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_scratch_folder_of_a_living_process_stays_and_that_of_a_killed_one_goes(tmp_path):
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLDS_ONE, tmp_path], stdout=subprocess.PIPE, text=True
+    )
+    theirs = Path(other.stdout.readline().strip())
+
+    with scratch_folder(tmp_path) as own:
+        assert (theirs / "copy.db").read_text() == "much"
+        assert own != theirs
+    assert list(tmp_path.iterdir()) == [theirs]
+
+    other.send_signal(signal.SIGKILL)
+    other.communicate()
+    with scratch_folder(tmp_path) as own:
+        assert list(tmp_path.iterdir()) == [own]
+    assert list(tmp_path.iterdir()) == []

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ablate.planning.document import parse_scalar
-from ablate.text import counted, written
+from ablate.text import counted, csv_text, from_csv_text, printable_lines, written
 
 
 @pytest.mark.parametrize(
@@ -34,3 +36,17 @@ def test_value_is_written_so_that_its_kind_is_seen(value: object, shown: str) ->
 
 def test_nouns_agree_with_their_number() -> None:
     assert [counted(n, "run") for n in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
+
+
+@given(text=st.text() | st.text(alphabet="'=+-@\t\r1e.x"))
+def test_cell_of_csv_is_no_formula_and_comes_back(text: str) -> None:
+    cell = csv_text(text)
+
+    assert from_csv_text(cell) == text
+    if cell[:1] in set("=+-@\t\r") and len(cell) > 1:
+        float(cell)
+
+
+@given(text=st.text())
+def test_printable_lines_hold_nothing_that_a_terminal_obeys(text: str) -> None:
+    assert not set(printable_lines(text)) & set("\x1b\x07\x08\r\x9b\u202e\u2066")

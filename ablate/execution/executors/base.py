@@ -14,8 +14,8 @@ class Exited:
     """A process that ended. What it did is in its spool; this says only that it is gone."""
 
     attempt_id: int
-    exit_code: int
-    """Negative for a signal."""
+    exit_code: int | None
+    """Negative for a signal; None when it was ended with all others, so that nothing is known."""
 
 
 class Executor(Protocol):
@@ -23,9 +23,6 @@ class Executor(Protocol):
 
     When the executor's owner dies, however it dies, every attempt that it runs ends too.
     """
-
-    slots: int
-    """How many attempts it runs at once."""
 
     def start(self, job: Job, on_step: Callable[[], None]) -> None:
         """Begin an attempt.
@@ -43,6 +40,10 @@ class Executor(Protocol):
 
     def stop(self, attempt_id: int, *, now: bool) -> None:
         """Ask an attempt to save and return; with ``now``, end it without asking."""
+        ...
+
+    def dump(self, attempt_id: int) -> None:
+        """Have an attempt's process write the stacks of all its threads into its log."""
         ...
 
     def close(self) -> None:

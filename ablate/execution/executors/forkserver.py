@@ -7,18 +7,20 @@ lines over a socket:
     -> {"start": 7, "job": ".../job.json"}   <- {"started": 7, "pid": 4711}
     -> {"signal": 7, "number": 15}           <- {"exited": 7, "code": 0}
 
-When the socket closes because the owner died, the server kills its children and ends.
+When the socket closes because the owner died, the server kills its children and ends. Its parent,
+the guardian, ends what is left.
 """
 
 from __future__ import annotations
 
 import atexit
-import ctypes
+import faulthandler
 import gc
 import importlib
 import json
 import logging
 import os
+import select
 import selectors
 import signal
 import socket
@@ -30,7 +32,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-_PR_SET_PDEATHSIG = 1
+from ablate.execution.executors.guardian import adopt_orphans, die_with_parent, end_orphans, guard
+
+_HELD = {signal.SIGTERM}
+"""Signals that wait while a child becomes a worker: a request to stop must not be lost."""
 
 
 class _ForkServer:
@@ -44,7 +49,14 @@ class _ForkServer:
         os.set_blocking(self._wake_write, False)
 
     def serve(self) -> None:
-        """Answer until the owner is gone."""
+        """Answer until the owner is gone; then, or when that cannot be done, end all children."""
+        try:
+            self._serve()
+        finally:
+            for pid in self._children:
+                _signal_group(pid, signal.SIGKILL)
+
+    def _serve(self) -> None:
         signal.set_wakeup_fd(self._wake_write)
         signal.signal(signal.SIGCHLD, _wake)
         with selectors.DefaultSelector() as selector:
@@ -57,8 +69,6 @@ class _ForkServer:
                     self._reap()
                 if self._owner in ready and not self._receive():
                     break
-        for pid in self._children:
-            _signal_group(pid, signal.SIGKILL)
 
     def _receive(self) -> bool:
         """Handle what the owner sent; False when it is gone."""
@@ -82,9 +92,11 @@ class _ForkServer:
                     os.kill(pid, number)
 
     def _fork(self, attempt_id: int, job_file: Path) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
         pid = os.fork()
         if pid == 0:
             self._become_worker(job_file)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
         self._children[pid] = attempt_id
         self._send({"started": attempt_id, "pid": pid})
 
@@ -93,11 +105,15 @@ class _ForkServer:
         code = 1
         try:
             die_with_parent()
+            adopt_orphans()
             os.setpgid(0, 0)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            # The server ignores it, and what is ignored stays so in all that a trainer starts.
+            # The server ignores these, and what is ignored stays so in all that a trainer starts.
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
             _forget_exit_functions()
             self._owner.close()
             os.close(self._wake_read)
@@ -108,13 +124,14 @@ class _ForkServer:
             os._exit(code)
 
     def _reap(self) -> None:
-        while self._children:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                return
-            attempt_id = self._children.pop(pid)
-            _signal_group(pid, signal.SIGKILL)  # helpers that the trainer left behind
-            self._send({"exited": attempt_id, "code": os.waitstatus_to_exitcode(status)})
+        with suppress(ChildProcessError):
+            while (child := os.waitpid(-1, os.WNOHANG))[0]:
+                pid, status = child
+                attempt_id = self._children.pop(pid, None)
+                if attempt_id is not None:
+                    _signal_group(pid, signal.SIGKILL)  # helpers that the trainer left behind
+                    self._send({"exited": attempt_id, "code": os.waitstatus_to_exitcode(status)})
+                end_orphans(own=self._children)
 
     def _send(self, message: dict[str, Any]) -> None:
         self._owner.sendall(json.dumps(message).encode() + b"\n")
@@ -138,14 +155,17 @@ def _wake(_number: int, _frame: FrameType | None) -> None:
 def _work(job_file: Path) -> int:
     """Run the job with its output in its log; return the exit code."""
     from ablate.execution.job import Job
+    from ablate.execution.signals import DUMP
     from ablate.execution.worker import run_job
 
     job = Job.read(job_file)
     terminal = os.dup(2)
-    log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
+    faulthandler.enable(2)
+    faulthandler.register(DUMP, 2, all_threads=True)
     if job.gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, job.gpus))
     try:
@@ -163,18 +183,9 @@ def _work(job_file: Path) -> int:
 
 
 def _show(terminal: int, text: str) -> None:
-    with suppress(OSError):  # whoever watched may be gone
-        os.write(terminal, f"{text}\n".encode())
-
-
-def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends, however it ends (Linux)."""
-    if sys.platform != "linux":
-        return
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died between the two calls
-        os._exit(1)
+    with suppress(OSError):  # whoever watched may be gone, or their terminal stands still
+        if select.select([], [terminal], [], 0)[1]:
+            os.write(terminal, f"{text}\n".encode())
 
 
 def _signal_group(pid: int, number: int) -> None:
@@ -237,10 +248,13 @@ def _why_unfit() -> str | None:
 
 def main() -> None:
     """Serve on the socket whose number is the first argument; import the modules that follow."""
-    die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     owner = socket.socket(fileno=int(sys.argv[1]))
     owner.setblocking(True)
+    guard(owner)
+    adopt_orphans()
+    # Whoever signals all processes means the runner, which asks each trainer to save.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     from ablate.execution import worker
     from ablate.provenance import mark_preloaded
 
@@ -249,9 +263,10 @@ def main() -> None:
     mark_preloaded()
     gc.collect()
     gc.freeze()  # children share these pages as long as no collection writes into them
-    owner.sendall(json.dumps(found).encode() + b"\n")
-    if found["unfit"] is None:
-        _ForkServer(owner).serve()
+    with suppress(BrokenPipeError, ConnectionResetError):  # the owner is gone, so is the work
+        owner.sendall(json.dumps(found).encode() + b"\n")
+        if found["unfit"] is None:
+            _ForkServer(owner).serve()
     # Skips the interpreter's shutdown, for which `ablate run` would wait at its end.
     sys.stdout.flush()
     sys.stderr.flush()

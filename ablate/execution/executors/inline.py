@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 
 from ablate.execution.executors.base import Exited
@@ -12,8 +13,6 @@ from ablate.execution.worker import run_job
 
 class InlineExecutor:
     """See `ablate.execution.executors.base.Executor`."""
-
-    slots = 1
 
     def __init__(self) -> None:
         self._exited: list[Exited] = []
@@ -25,6 +24,8 @@ class InlineExecutor:
 
     def poll(self, timeout_s: float) -> list[Exited]:
         """Return what `start` ran since the last call."""
+        if not self._exited:
+            time.sleep(timeout_s)
         exited, self._exited = self._exited, []
         return exited
 
@@ -33,6 +34,9 @@ class InlineExecutor:
         if now:
             raise KeyboardInterrupt
         signal.raise_signal(signal.SIGTERM)
+
+    def dump(self, attempt_id: int) -> None:
+        """Never asked for: this thread is the one that would hang."""
 
     def close(self) -> None:
         """Nothing outlives `start`."""

@@ -5,27 +5,34 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ablate.errors import TrainerError
+from ablate.execution.devices import THREAD_SETTINGS, at_most
 from ablate.execution.executors.base import Exited
 from ablate.execution.executors.forkserver import OPTIONAL
 from ablate.execution.job import Job
+from ablate.execution.signals import DUMP
 
 _START_TIMEOUT_S = 120.0
+_END_TIMEOUT_S = 40.0
+_EARLY_S = 10.0
+_MAX_EARLY_ENDS = 3
 
 
 class LocalExecutor:
     """See `ablate.execution.executors.base.Executor`.
 
     Args:
-        slots: Worker processes at once.
         preload: Modules that the fork server imports.
         may_preload: Those that it imports where that leaves it fit to fork.
         note: Told of each module that does not.
@@ -35,7 +42,6 @@ class LocalExecutor:
 
     def __init__(
         self,
-        slots: int,
         *,
         preload: Sequence[str],
         may_preload: Sequence[str] = (),
@@ -43,22 +49,50 @@ class LocalExecutor:
         folder: Path,
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.slots = slots
         self._exited: list[Exited] = []
+        self._running: dict[int, Path] = {}
+        """Attempt -> its log."""
+        self._pids: dict[int, int] = {}
         self._environment = _environment(threads)
         self._folder = folder
-        optional = list(may_preload)
-        while (unfit := self._serve(preload, optional)) is not None:
-            module, reason = unfit
-            top = module.partition(".")[0]
-            note(f"{module} {reason} when it is imported, so every run imports {top} by itself")
-            optional = [name for name in optional if name.partition(".")[0] != top]
+        self._preload = preload
+        self._optional = list(may_preload)
+        self._note = note
+        self._early_ends = 0
+        self._start_server()
 
-    def _serve(self, preload: Sequence[str], optional: Sequence[str]) -> tuple[str, str] | None:
-        """Start a server; return the module that makes it unfit, and why, None when it is ready."""
+    def _start_server(self) -> None:
+        """Start a server, without the modules that leave it unfit to fork.
+
+        Raises:
+            TrainerError: If a module cannot be imported, or servers end again and again.
+        """
+        while (answer := self._serve()) is None or answer["unfit"]:
+            self.close()
+            if answer is None:
+                self._count_early_end("while it imported the trainer")
+            else:
+                self._do_without(answer["unfit"], answer["reason"])
+        if failed := answer["failed"]:
+            self.close()
+            module, reason = next(iter(failed.items()))
+            raise TrainerError(
+                f"cannot import {module}: {reason}", hint="pip install 'ablate-studies[all]'"
+            )
+        self._started_at = time.monotonic()
+
+    def _do_without(self, module: str, reason: str) -> None:
+        """Say why each run imports a module by itself; the next server does not."""
+        top = module.partition(".")[0]
+        note = f"{module} {reason} when it is imported, so every run imports {top} by itself"
+        self._note(note)
+        self._optional = [name for name in self._optional if name.partition(".")[0] != top]
+
+    def _serve(self) -> dict[str, Any] | None:
+        """Start a server; return what it says of its imports, None when it ends before that."""
         self._buffer = b""
         self._socket, theirs = socket.socketpair()
-        names = [*preload, *(f"{OPTIONAL}{name}" for name in optional)]
+        names = [*self._preload, *(f"{OPTIONAL}{name}" for name in self._optional)]
         with theirs:
             self._server = subprocess.Popen(  # noqa: S603 - our own module, no shell
                 # -P: a folder named `trainer` where the command is typed must not shadow ours.
@@ -70,68 +104,109 @@ class LocalExecutor:
                 env=self._environment,
                 start_new_session=True,  # Ctrl-C in the terminal is ours to handle
             )
-        answer = self._first_answer()
-        if (module := answer["unfit"]) is not None:
-            self.close()
-            return module, answer["reason"]
-        return None
-
-    def _first_answer(self) -> dict[str, Any]:
-        """Return what the server says once it has imported what it is to preload."""
         self._socket.settimeout(_START_TIMEOUT_S)
         try:
-            answer = self._lines(self._socket.recv(65536))
+            answers = self._lines(self._receive())
         except TimeoutError as error:
             self.close()
             raise TrainerError("the trainer's modules took more than 120 s to import") from error
-        finally:
-            self._socket.settimeout(None)
-        if not answer:
-            self.close()
-            raise TrainerError("the fork server ended while it imported the trainer")
-        if failed := answer[0]["failed"]:
-            self.close()
-            module, reason = next(iter(failed.items()))
-            raise TrainerError(
-                f"cannot import {module}: {reason}", hint="pip install 'ablate-studies[all]'"
-            )
-        return answer[0]
+        self._socket.settimeout(None)
+        return answers[0] if answers else None
+
+    def _receive(self) -> bytes:
+        """Return what the server has sent, nothing when it is gone."""
+        try:
+            return self._socket.recv(65536)
+        except ConnectionResetError:
+            return b""
 
     def start(self, job: Job, on_step: Callable[[], None]) -> None:
         """Fork a worker for the attempt."""
+        self._running[job.attempt_id] = job.log
         self._send({"start": job.attempt_id, "job": str(job.attempt_dir / "job.json")})
 
     def poll(self, timeout_s: float) -> list[Exited]:
         """Return the attempts whose process ended."""
         ready, _, _ = select.select([self._socket], [], [], timeout_s)
         if ready:
-            data = self._socket.recv(65536)
-            if not data:
-                raise TrainerError("the fork server died", hint="run the same command again")
-            for message in self._lines(data):
-                if "exited" in message:
-                    self._exited.append(Exited(message["exited"], message["code"]))
+            self._listen()
         exited, self._exited = self._exited, []
         return exited
+
+    def _listen(self) -> None:
+        data = self._receive()
+        if not data:
+            self._replace_server()
+            return
+        for message in self._lines(data):
+            if "started" in message:
+                self._pids[message["started"]] = message["pid"]
+            else:
+                self._note_end(message["exited"], message["code"])
+
+    def _note_end(self, attempt_id: int, code: int | None) -> None:
+        self._running.pop(attempt_id, None)
+        self._pids.pop(attempt_id, None)
+        self._exited.append(Exited(attempt_id, code))
+
+    def _replace_server(self) -> None:
+        """Start another server for one that is gone, and all attempts with it.
+
+        Raises:
+            TrainerError: If servers end again and again.
+        """
+        self.close()
+        if time.monotonic() - self._started_at > _EARLY_S:
+            self._early_ends = 0
+        else:
+            self._count_early_end("as soon as it had started")
+        self._note(
+            "the fork server died, and with it what it ran; runs go on from their last checkpoint"
+        )
+        for attempt_id in sorted(self._running):
+            self._note_end(attempt_id, None)
+        self._start_server()
+
+    def _count_early_end(self, when: str) -> None:
+        self._early_ends += 1
+        if self._early_ends > _MAX_EARLY_ENDS:
+            raise TrainerError(
+                f"the fork server died {self._early_ends} times {when}",
+                hint="`ablate run --executor inline` shows what it dies of",
+            )
 
     def stop(self, attempt_id: int, *, now: bool) -> None:
         """Send SIGTERM, or SIGKILL to all that the attempt started."""
         self._send({"signal": attempt_id, "number": signal.SIGKILL if now else signal.SIGTERM})
 
+    def dump(self, attempt_id: int) -> None:
+        """Send a signal whose handler needs no interpreter; ask py-spy too, where it is."""
+        self._send({"signal": attempt_id, "number": signal.SIGCONT})
+        self._send({"signal": attempt_id, "number": DUMP})
+        program, pid = shutil.which("py-spy"), self._pids.get(attempt_id)
+        if program is None or pid is None:
+            return
+        with suppress(OSError), self._running[attempt_id].open("ab") as log:
+            # Not waited for: it may hang at what hangs, and ends with that.
+            subprocess.Popen(  # noqa: S603 - a fixed program without a shell
+                [program, "dump", "--nonblocking", "--subprocesses", "--pid", str(pid)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
     def close(self) -> None:
-        """Close the socket, upon which the server kills what runs and ends."""
+        """Close the socket, upon which the server and its guardian kill what runs and end."""
         self._socket.close()
         try:
-            self._server.wait(10)
+            self._server.wait(_END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self._server.kill()
             self._server.wait()
 
     def _send(self, message: dict[str, int | str]) -> None:
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):  # the next `poll` finds it gone
             self._socket.sendall(json.dumps(message).encode() + b"\n")
-        except BrokenPipeError as error:
-            raise TrainerError("the fork server died", hint="run the same command again") from error
 
     def _lines(self, data: bytes) -> list[dict[str, Any]]:
         *lines, self._buffer = (self._buffer + data).split(b"\n")
@@ -144,9 +219,7 @@ _SERVER = "ablate.execution.executors.forkserver"
 def _environment(threads: int) -> dict[str, str]:
     return {
         **os.environ,
-        "OMP_NUM_THREADS": str(threads),
-        "MKL_NUM_THREADS": str(threads),
-        "OPENBLAS_NUM_THREADS": str(threads),
+        **{name: str(at_most(threads, name)) for name in THREAD_SETTINGS},
         # cuBLAS is only reproducible with a workspace of fixed size.
         "CUBLAS_WORKSPACE_CONFIG": os.environ.get("CUBLAS_WORKSPACE_CONFIG", ":4096:8"),
     }

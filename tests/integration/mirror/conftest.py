@@ -16,10 +16,10 @@ from ablate.testing.factories import (
     make_variant,
 )
 from ablate.testing.tracking_server import FaultyProxy, tracking_server
-from tests.integration.mirror.content import KEYS, MAX_POINTS
+from tests.integration.mirror.content import KEYS, MAX_POINTS, REQUEST_S
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
     """Yield the port of an MLflow server and its database."""
     folder = tmp_path_factory.mktemp("server")
@@ -37,7 +37,7 @@ def proxy(server: tuple[int, Path]) -> Iterator[FaultyProxy]:
 
 @pytest.fixture
 def settings(tmp_path: Path, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", str(REQUEST_S))
     monkeypatch.setattr(process, "_RETRIES_S", (0.1, 0.1))
     return Settings(
         project=tmp_path,

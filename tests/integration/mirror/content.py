@@ -6,6 +6,7 @@ import contextlib
 import math
 import sqlite3
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from ablate.testing.factories import (
     make_checkpoint,
     must_claim,
 )
+from tests.patience import slowness
 
 MAX_POINTS = 100
+REQUEST_S = math.ceil(slowness())
+"""What a request may take: a second, or more where MLflow itself needs it."""
 KEYS = ("train/loss/l1", "train/loss/<odd>", "train/audio/rms")
 
 
@@ -87,13 +91,15 @@ def in_mlflow(database: Path, study: str, tag: str = "ablate.run") -> Content:
     return {name: sorted(points) for name, points in found.items()}
 
 
-def in_sql(store: Store, study: str, *, max_points: int = MAX_POINTS) -> Content:
+def in_sql(
+    store: Store, study: str, *, keys: Sequence[str] = KEYS, max_points: int = MAX_POINTS
+) -> Content:
     """Return what should be in MLflow, by the rule of the documents, from SQL."""
     found: Content = {}
     for run in store.runs(study):
         stride = math.ceil(1000 / (max_points - 1))
         points: list[tuple[str, int, float, int]] = []
-        for curve in store.curves([run.id], KEYS):
+        for curve in store.curves([run.id], keys):
             rows = list(zip(curve.steps, curve.values, curve.times, strict=True))
             kept = [row for row in rows if not math.isinf(row[1])]
             if len(rows) > max_points:

@@ -178,6 +178,25 @@ def test_run_that_was_deleted_in_mlflow_or_made_twice_is_mended(
     assert in_mlflow(server[1], study) == in_sql(store, study)
 
 
+@pytest.mark.parametrize("what", ["deleted", "renamed"])
+def test_experiment_that_is_not_where_it_was_is_there_again(
+    store: Store, settings: Settings, study: str, server: tuple[int, Path], what: str
+) -> None:
+    from mlflow import MlflowClient
+
+    train_all(store)
+    sync(store, settings, summarise)
+    client = MlflowClient(settings.mlflow_uri)
+    experiment = client.get_experiment_by_name(f"ablate/{study}").experiment_id
+    if what == "deleted":
+        client.delete_experiment(experiment)
+    else:
+        client.rename_experiment(experiment, f"{study} of last week")
+    sync(store, settings, summarise)
+
+    assert in_mlflow(server[1], study) == in_sql(store, study)
+
+
 def test_copy_imported_again_leaves_out_the_summaries(
     store: Store, settings: Settings, study: str
 ) -> None:

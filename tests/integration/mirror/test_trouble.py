@@ -7,9 +7,12 @@ import json
 import multiprocessing
 import os
 import random
+import socket
 import sqlite3
 import threading
 import time
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -29,7 +32,8 @@ from ablate.testing.factories import (
 )
 from ablate.testing.tracking_server import Fault, FaultyProxy
 from tests.integration.conftest import SLOW_STUDY, make_project
-from tests.integration.mirror.content import in_mlflow, in_sql, train, train_all
+from tests.integration.mirror.content import REQUEST_S, in_mlflow, in_sql, train, train_all
+from tests.patience import PATIENCE_S, slowness
 from tests.thorough import few_or_many
 
 pytest.importorskip("mlflow")
@@ -40,20 +44,19 @@ pytestmark = pytest.mark.filterwarnings("default")
 KILLS = few_or_many(5, 100)
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        Fault(status=500),
-        Fault(status=500, error_code="INTERNAL_ERROR"),
-        Fault(status=429, error_code="REQUEST_LIMIT_EXCEEDED"),
-        Fault(status=503),
-        Fault(status=404),
-        Fault(delay_s=1.3),
-        Fault(is_cut=True),
-        Fault(is_unanswered=True),
-    ],
-    ids=str,
-)
+FAULTS = {
+    "a gateway's 500": Fault(status=500),
+    "MLflow's 500": Fault(status=500, error_code="INTERNAL_ERROR"),
+    "429": Fault(status=429, error_code="REQUEST_LIMIT_EXCEEDED"),
+    "503": Fault(status=503),
+    "404": Fault(status=404),
+    "late": Fault(delay_s=1.3 * REQUEST_S),
+    "cut": Fault(is_cut=True),
+    "unanswered": Fault(is_unanswered=True),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_fault_that_may_pass_ends_the_sync_and_the_next_goes_on(
     store: Store, settings: Settings, study: str, server, proxy: FaultyProxy, fault: Fault
 ) -> None:
@@ -91,6 +94,24 @@ def test_outage_makes_few_requests_and_says_what_to_do(
     assert "MLFLOW_TRACKING_TOKEN" in str(caught.value.hint)
 
 
+def test_address_that_drops_packets_is_told_soon(
+    store: Store, settings: Settings, study: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_all(store)
+    monkeypatch.setattr("ablate.addresses._PATIENCE_S", 0.2)
+    with closing(socket.socket()) as full, ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)  # who comes when the queue is full gets no answer
+        for _ in range(4):
+            waiting.enter_context(closing(connecting := socket.socket()))
+            connecting.setblocking(False)
+            connecting.connect_ex(full.getsockname())
+        address = f"http://127.0.0.1:{full.getsockname()[1]}"
+
+        with pytest.raises(MirrorError, match=rf"{address} cannot be reached: timed out"):
+            sync(store, replace(settings, mlflow_uri=address), summarise)
+
+
 def test_follower_asks_less_and_less_and_complains_once(
     store: Store,
     settings: Settings,
@@ -111,7 +132,7 @@ def test_follower_asks_less_and_less_and_complains_once(
     process.sys.stdin.close()
 
     # After 0.02, 0.04, ... 0.4, 0.4 s; and the last copy.
-    assert 6 <= proxy.requests <= 12
+    assert 6 / slowness() <= proxy.requests <= 12
     assert capsys.readouterr().err.count("MLFLOW_TRACKING_TOKEN") == 1
 
 
@@ -169,10 +190,10 @@ def test_answer_that_comes_too_late_leaves_no_second_run(
     store: Store, settings: Settings, study: str, server: tuple[int, Path], proxy: FaultyProxy
 ) -> None:
     train_all(store)
-    late = iter([Fault(delay_s=1.5)])
+    late = iter([Fault(delay_s=1.5 * REQUEST_S)])
     proxy.fault = lambda path, _body: next(late, None) if path.endswith("runs/create") else None
     sync(store, settings, summarise)  # the first creation lands behind the second
-    time.sleep(0.8)
+    time.sleep(0.8 * REQUEST_S)
     sync(store, settings, summarise)
 
     assert in_mlflow(server[1], study) == in_sql(store, study)
@@ -198,7 +219,7 @@ def test_mirror_killed_anywhere_loses_and_doubles_nothing(
     for _ in range(KILLS):
         child = children.Process(target=_sync_again_and_again, args=(settings,))
         child.start()
-        time.sleep(draw.uniform(0.05, 2.0))
+        time.sleep(draw.uniform(0.05, 2.0 * REQUEST_S))
         child.kill()
         child.join()
         reader = open_store(settings.db_url, read_only=True)
@@ -230,7 +251,7 @@ def test_runs_are_the_same_whatever_the_server_does_meanwhile(
     (mirror,) = [c for c in children if "--follow" in c.cmdline()]
     project.wait_for(lambda: proxy.requests > 0)
     mirror.kill()
-    assert running.wait(60) == 0
+    assert running.wait(PATIENCE_S) == 0
     behind = project.ablate("mlflow", "status")
     proxy.fault = lambda _path, _body: None
     assert project.ablate("mlflow", "sync") == ""  # stdout is data, and there is none
@@ -260,7 +281,7 @@ def test_first_copies_at_once_and_after_a_kill_make_one_database(tmp_path: Path)
     copies = [project.start("mlflow", "sync") for _ in range(2)]
 
     for copy in copies:
-        assert copy.wait(120) == 0
+        assert copy.wait(PATIENCE_S) == 0
     with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as database:
         assert database.execute("SELECT count(*) FROM runs").fetchone() == (0,)
     assert not (folder / "mlflow.new").exists()

@@ -4,12 +4,11 @@ import math
 import pytest
 
 from ablate.analysis.comparison import common_step, compare
-from ablate.analysis.loading import load
 from ablate.analysis.verdicts import Verdict
 from ablate.domain import IMPORTED, Event, Kind, RunState
 from ablate.errors import NotFoundError
 from ablate.rules import Status
-from tests.factories import HEALTHY, FakeStore, make_data, make_scale_fix
+from tests.factories import HEALTHY, make_data, make_scale_fix
 
 KEY = "valid/loss/l1"
 
@@ -372,32 +371,6 @@ def test_unknown_metric_and_baseline_name_the_closest():
         compare(make_scale_fix(), baseline="phase_b")
 
 
-def test_load_reads_the_study_through_the_store():
-    data = make_scale_fix()
-
-    loaded = load(FakeStore(data), "scale-fix")
-
-    assert compare(loaded) == compare(data)
-
-
-def test_load_without_the_baseline_compares_with_the_first_named_and_says_so():
-    store = FakeStore(make_scale_fix())
-
-    data = load(store, "scale-fix", ["phase_fixed", "phase_a"])
-
-    assert data.baseline == "phase_fixed"
-    assert data.names == ("phase_a", "phase_fixed")
-    assert "compared with phase_fixed" in data.notes[0]
-    assert load(store, "scale-fix", ["phase_a"], baseline="phase1").names == ("phase1", "phase_a")
-
-
-def test_load_of_an_unknown_phase_names_the_closest():
-    with pytest.raises(NotFoundError) as error:
-        load(FakeStore(make_scale_fix()), "scale-fix", ["phase_1"])
-
-    assert error.value.hint == "did you mean 'phase1'?"
-
-
 def test_common_step_of_diverged_runs_alone_is_where_all_of_them_came():
     data = make_data(
         {"base": {0: flat(1.0, 5), 1: flat(1.0, 3)}},
@@ -420,18 +393,6 @@ def test_common_step_of_stopped_and_failed_runs_is_where_the_last_was_stopped():
     )
 
     assert common_step(data) == 70
-
-
-def test_load_for_a_comparison_reads_what_verdicts_need_and_what_is_asked_for():
-    store = FakeStore(make_scale_fix())
-
-    data = load(store, "scale-fix", keys=["train/norm/final*"])
-
-    assert compare(data) == dataclasses.replace(compare(load(store, "scale-fix")))
-    assert "train/norm/final_conv_weight" in data.keys
-    sparing = load(store, "scale-fix", keys=())
-    assert "train/norm/final_conv_weight" not in sparing.keys
-    assert "train/norm/final_conv_weight" in sparing.logged
 
 
 def test_a_variant_that_changes_nothing_is_said_to_be_exactly_as_the_baseline():

@@ -275,3 +275,15 @@ def test_runs_that_have_not_begun_may_still_turn_out_well():
         "1 of 4 runs failed at step 30",
         "3 of 4 runs have not finished (step 0)",
     )
+
+
+def test_a_total_that_differs_is_not_called_alike():
+    term, total = "train/loss/sc", "train/loss/total"
+
+    def reasons(first):
+        base = falling(2.0, key=term) | falling(2.0, key=total)
+        values = {"base": {0: base}, "b": {0: base | falling(first, key=total)}}
+        return compared(values, {}).row("b").reasons
+
+    assert reasons(2.0) == ("every curve is that of base to the bit",)
+    assert reasons(1.0) == ("every curve but the total is that of base to the bit",)

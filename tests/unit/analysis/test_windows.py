@@ -109,7 +109,7 @@ def test_a_mean_of_finite_values_is_finite_and_between_them(values):
 def test_the_untrained_model_never_stands_in_for_a_trained_one() -> None:
     from ablate.analysis.windows import value_at
     from ablate.rules import MetricRule
-    from ablate.store.base import Curve
+    from ablate.store.curves import Curve
 
     curve = Curve(run_id="r", key="a/b", steps=(0,), values=(1.0,), times=(0.0,))
 

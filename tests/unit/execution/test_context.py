@@ -19,33 +19,10 @@ from ablate.execution.tensors import DeviceLog
 from ablate.execution.worker import run_job
 from ablate.protocol import Run
 from ablate.rules import Guard
-from ablate.store.base import SpoolBatch
+from ablate.store.base import Ending
 from ablate.store.spool import SpoolReader, SpoolWriter
+from tests.attempts import Attempt
 from tests.jobs import make_job
-
-
-class Attempt:
-    """A context that can be read back."""
-
-    def __init__(self, folder: Path, **changes: Any) -> None:
-        self.job = make_job(folder, **changes)
-        self.job.write()
-        self.spool = SpoolWriter(self.job.spool, attempt_id=1)
-        self.context = RunContext(self.job, self.spool, on_step=lambda: None)
-
-    def read(self) -> SpoolBatch:
-        with SpoolReader(self.job.spool) as reader:
-            return reader.read(10**6)
-
-    def curve(self, key: str) -> list[tuple[int, float]]:
-        return [
-            (log.step, log.values[log.keys.index(key)])
-            for log in self.read().logs
-            if key in log.keys
-        ]
-
-    def checkpoints(self) -> tuple[Checkpoint, ...]:
-        return tuple(reversed(self.read().checkpoints))
 
 
 def test_job_survives_its_file(tmp_path: Path) -> None:
@@ -131,74 +108,6 @@ def test_seeds_of_streams_are_stable_distinct_and_independent_of_the_variant(
     assert again.seed("init") == context.seed("init")
 
 
-def test_checkpoint_comes_back_and_only_two_are_kept(tmp_path: Path) -> None:
-    attempt = Attempt(tmp_path)
-    for step in (10, 20, 30):
-        attempt.context.save(step, {"w": torch.full((2,), float(step)), "n": step})
-
-    resumed = Attempt(tmp_path, attempt=2, resume_from=attempt.checkpoints())
-    state = resumed.context.resume()
-
-    assert state is not None
-    assert state["n"] == 30
-    assert torch.equal(state["w"], torch.full((2,), 30.0))
-    assert resumed.read().start_step == 30
-    left = sorted(p.name for p in (attempt.job.attempt_dir / "checkpoints").iterdir())
-    assert left == [f"step-{n:09d}.{kind}" for n in (20, 30) for kind in ("ckpt", "json")]
-
-
-@pytest.mark.parametrize("harm", ["cut", "flip", "remove", "note"])
-def test_harmed_checkpoint_is_passed_over_and_said(tmp_path: Path, harm: str) -> None:
-    attempt = Attempt(tmp_path)
-    for step in (10, 20):
-        attempt.context.save(step, {"n": step})
-    newest = attempt.job.attempt_dir / "checkpoints" / "step-000000020.ckpt"
-    content = newest.read_bytes()
-    match harm:
-        case "cut":
-            newest.write_bytes(content[: len(content) // 2])
-        case "flip":
-            newest.write_bytes(bytes([content[0] ^ 1]) + content[1:])
-        case "remove":
-            newest.unlink()
-        case _:
-            newest.with_suffix(".json").write_text("{")
-
-    resumed = Attempt(tmp_path, attempt=2, resume_from=attempt.checkpoints())
-
-    assert resumed.context.resume() == {"n": 10}
-    assert [e.name for e in resumed.read().events] == ["checkpoint_rejected", "resumed"]
-
-
-def test_pickled_code_in_a_checkpoint_is_never_executed(tmp_path: Path) -> None:
-    import pickle
-
-    class Evil:
-        def __reduce__(self) -> tuple:
-            return (Path.touch, (tmp_path / "owned",))
-
-    attempt = Attempt(tmp_path)
-    attempt.context.save(10, Evil())
-
-    with pytest.raises(pickle.UnpicklingError):
-        Attempt(tmp_path, attempt=2, resume_from=attempt.checkpoints()).context.resume()
-    assert not (tmp_path / "owned").exists()
-
-
-def test_resume_on_other_grounds_is_marked_inexact_and_keeps_its_threads(tmp_path: Path) -> None:
-    attempt = Attempt(tmp_path, threads=2)
-    attempt.context.save(10, {"n": 10})
-
-    same = Attempt(tmp_path, attempt=2, threads=1, resume_from=attempt.checkpoints())
-    same.context.resume()
-    moved = Attempt(tmp_path, attempt=3, device="cuda", resume_from=attempt.checkpoints())
-    moved.context.resume()
-
-    assert same.context.threads == 2
-    assert same.read().inexact is None
-    assert moved.read().inexact == "device cpu -> cuda"
-
-
 def test_guard_fires_once_at_the_same_step_after_a_resume(tmp_path: Path) -> None:
     guard = Guard.parse("low", "a/b < 1", for_steps=10, after_step=5, do="stop")
     attempt = Attempt(tmp_path, guards=(guard,))
@@ -264,7 +173,7 @@ def test_one_condition_that_breaks_starts_the_count_of_all_again(tmp_path: Path)
     assert [e.step for e in attempt.read().events] == [22]  # 12 is the first step with both
 
 
-def test_limit_pauses_unless_the_run_is_done(tmp_path: Path) -> None:
+def test_limit_pauses_before_the_end_of_the_run(tmp_path: Path) -> None:
     paused = Attempt(tmp_path / "a", step_limit=50).context
     paused.log({"a/b": 1.0}, 50)
     done = Attempt(tmp_path / "b", step_limit=100).context
@@ -272,7 +181,19 @@ def test_limit_pauses_unless_the_run_is_done(tmp_path: Path) -> None:
 
     assert paused.should_stop
     assert paused.ending.state is AttemptState.PAUSED
+    assert not done.should_stop  # what its trainer does behind its last step, it does now
     assert done.ending.state is AttemptState.SUCCEEDED
+
+
+def test_trainer_that_is_told_to_stop_at_its_last_step_has_not_come_to_its_end(
+    tmp_path: Path,
+) -> None:
+    context = Attempt(tmp_path).context
+    context.log({"a/b": 1.0}, 100)  # the last of the config
+    context.request_stop("asked to stop")
+
+    assert context.should_stop
+    assert context.ending == Ending(state=AttemptState.PAUSED, reason="asked to stop")
 
 
 def test_names_become_keys_by_the_rule_of_imports(tmp_path: Path) -> None:

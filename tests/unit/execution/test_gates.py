@@ -17,7 +17,7 @@ from ablate.attempt.gates import GateWatch
 from ablate.domain import AttemptState
 from ablate.execution.job import Job
 from ablate.rules import Action, Demand, Gate, MetricRule, Target
-from ablate.store.base import Curve
+from ablate.store.curves import Curve
 from tests.jobs import make_job
 from tests.unit.execution.test_context import Attempt
 

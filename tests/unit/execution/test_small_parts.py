@@ -7,11 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ablate.errors import UsageError
 from ablate.execution.devices import Devices, parse_devices
-from ablate.execution.runners import is_known_dead, this_runner
+from ablate.execution.runners import Life, life_of, this_runner
 
 
 def test_slots_share_gpus_in_turn() -> None:
@@ -76,7 +77,20 @@ def test_runner_is_dead_only_when_that_is_known() -> None:
     ).stdout.strip()
     host, boot, pid, start, tail = gone.split("/")
 
-    assert is_known_dead(gone)
-    assert is_known_dead("/".join((host, "an-earlier-boot", str(os.getpid()), start, tail)))
-    assert not is_known_dead(this_runner())
-    assert not is_known_dead("/".join(("elsewhere", boot, pid, start, tail)))
+    own = this_runner()
+    assert life_of(gone) is Life.DEAD
+    assert life_of(own) is Life.ALIVE
+    assert life_of("/".join((host, boot, own.split("/")[2], start, tail))) is Life.DEAD
+    assert life_of("/".join((host, "an-earlier-boot", pid, start, tail))) is Life.UNKNOWN
+    assert (
+        life_of("/".join((host, boot.replace("pid:", "pid:1"), pid, start, tail))) is Life.UNKNOWN
+    )
+    assert life_of("cut off") is Life.UNKNOWN
+
+
+def test_runner_lives_on_whatever_the_clock_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = this_runner()
+
+    monkeypatch.setattr(psutil, "boot_time", lambda: 3600.0)  # what a step of the clock changes
+
+    assert life_of(own) is Life.ALIVE

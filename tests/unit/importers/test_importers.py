@@ -11,10 +11,11 @@ from torch.utils.tensorboard import SummaryWriter
 from ablate.domain import AttemptState
 from ablate.errors import NotFoundError, UsageError
 from ablate.importers.events import crc32c
-from ablate.importers.names import KeyMap, variant_name
+from ablate.importers.names import KeyMap
 from ablate.importers.points import Points
 from ablate.importers.seeds import split_seed
 from ablate.keys import default_key
+from ablate.planning.names import cleaned_name
 from tests.unit.importers.logs import (
     VERSION,
     event,
@@ -79,8 +80,8 @@ def test_two_names_for_one_key_are_refused() -> None:
 
 
 def test_names_of_variants_and_seeds() -> None:
-    assert variant_name("my run: lr=0.1, [b]") == "my-run-lr=0.1-b"
-    assert variant_name("--") == "imported"
+    assert cleaned_name("my run: lr=0.1, [b]") == "my-run-lr=0.1-b"
+    assert cleaned_name("--") == "imported"
     assert split_seed("phase_a-s3") == ("phase_a", 3)
     assert split_seed("big/seed_12") == ("big", 12)
     assert split_seed("classes5") == ("classes5", None)

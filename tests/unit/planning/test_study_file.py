@@ -145,9 +145,10 @@ def test_missing_file_is_not_found(tmp_path: Path) -> None:
 def test_python_tags_are_never_executed() -> None:
     text = GOOD + "base: {x: !!python/object/apply:os.system ['touch /tmp/ablate-owned']}\n"
 
-    parsed = check_study(parse_document(text, name="f"))
+    with pytest.raises(StudyFileError, match=r"the tag !!python/object/apply:os\.system is") as no:
+        check_study(parse_document(text, name="f"))
 
-    assert parsed.base == {"x": ["touch /tmp/ablate-owned"]}
+    assert no.value.line is not None
     assert not Path("/tmp/ablate-owned").exists()
 
 

@@ -18,7 +18,7 @@ from ablate.domain import RunState
 from ablate.errors import NotFoundError
 from ablate.render.comparison import render
 from ablate.render.comparison_tables import CONTRAST_TONES, VERDICT_TONES, summary_text
-from ablate.render.formats import printable
+from ablate.text import from_csv_text, printable
 from tests.factories import HEALTHY, PHASES, make_data, make_scale_fix
 
 FORMATS = ("table", "md", "csv", "json", "ndjson", "html", "latex")
@@ -77,7 +77,7 @@ def test_hostile_names_come_back_from_json_and_csv_as_given():
     lines = render(comparison, "ndjson").split("\n")
     assert tuple(strict(line)["variant"] for line in lines) == HOSTILE
     cells = list(csv.DictReader(io.StringIO(render(comparison, "csv"))))
-    assert tuple(dict.fromkeys(cell["variant"] for cell in cells)) == HOSTILE
+    assert tuple(dict.fromkeys(from_csv_text(cell["variant"]) for cell in cells)) == HOSTILE
 
 
 @pytest.mark.parametrize("width", [40, 80, 100, 200])
@@ -220,6 +220,27 @@ def test_diverged_runs_are_named_beside_the_number_of_runs():
 
     assert "3 (1 diverged)" in text
     assert "(n=2)" in text
+
+
+def with_seeds(first: int, second: int):
+    """Compare two variants with so many seeds, the second with a lower loss."""
+    key = "valid/loss/l1"
+    curves = {
+        name: {s: {key: [level + 0.01 * math.sin(s * level) + 0.001 * s] * 3} for s in range(n)}
+        for name, n, level in (("base", first, 2.0), ("lower", second, 1.5))
+    }
+    return compare(make_data(curves, spec={"metrics": {key: "min"}}))
+
+
+@pytest.mark.parametrize("fmt", FORMATS)
+@pytest.mark.parametrize("seeds", [(41, 41), (100, 100), (1, 100), (100, 1), (1, 1)])
+def test_any_number_of_seeds_can_be_shown(fmt, seeds):
+    assert "lower" in render(with_seeds(*seeds), fmt)
+
+
+@pytest.mark.parametrize(("seeds", "is_said"), [(40, True), (41, False)])
+def test_sign_flip_test_is_told_where_it_was_made(seeds, is_said):
+    assert ("sign-flip" in render(with_seeds(seeds, seeds), "table")) is is_said
 
 
 def under_way():

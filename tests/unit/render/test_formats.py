@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablate.analysis.wording import number, percent, span, spread
-from ablate.render.formats import interval, mean_with_error, printable, signed
+from ablate.render.formats import interval, mean_with_error, signed
+from ablate.text import printable
 
 
 @pytest.mark.parametrize(

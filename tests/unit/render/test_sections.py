@@ -67,3 +67,17 @@ def test_a_study_without_points_has_no_findings():
     data = make_data({"base": {0: {}}})
 
     assert findings_of(data, compare(data)) == ()
+
+
+def test_of_a_total_of_zero_nothing_is_a_share():
+    logged = {"train/loss/total": 0.0, "train/loss/a": 2.0, "train/weighted/a": 1.0}
+    data = make_data({"base": {0: {key: [value] * 3 for key, value in logged.items()}}})
+    (found,) = findings_of(data, compare(data))
+
+    budget = next(t for t in finding_tables(found, at_step=2) if t.title == "Loss budget")
+
+    assert [(row[0].text, row[3].text, row[4].text) for row in budget.rows] == [
+        ("a", "1", "-"),
+        ("in no logged term", "-1", "-"),
+        ("total", "0", "-"),
+    ]

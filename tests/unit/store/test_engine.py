@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ablate.errors import StoreError, StoreUnavailableError, UsageError
-from ablate.store import open_store, sqlite
+from ablate.store import open_store
 from ablate.store.engine import connect, parse_url
 from ablate.testing.factories import make_plan
 
@@ -71,9 +71,8 @@ def test_folder_that_cannot_be_made_is_named(tmp_path):
         open_store(f"{tmp_path}/file/below/ablate.db")
 
 
-def test_locked_database_is_reported_after_the_busy_timeout(path, monkeypatch):
-    monkeypatch.setattr(sqlite, "WRITE_TIMEOUT_S", 0.2)
-    store = open_store(str(path))
+def test_locked_database_is_reported_after_the_time_to_wait(path):
+    store = open_store(str(path), wait_s=0.2)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailableError, match="locked") as caught:
@@ -174,3 +173,20 @@ def test_opening_an_existing_database_does_not_load_alembic(path):
         print('alembic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr
+
+
+def test_what_libraries_log_is_not_printed():
+    lines = """
+import logging
+import ablate.store.engine
+
+try:
+    raise ConnectionError("the server closed the connection")
+except ConnectionError:
+    for name in ("sqlalchemy.pool.impl.QueuePool", "psycopg"):
+        logging.getLogger(name).error("Exception during reset or similar", exc_info=True)
+"""
+
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -18,6 +18,7 @@ from ablate.store import spool as spool_module
 from ablate.store.base import Ending, StepValues
 from ablate.store.frames import HEADER_BYTES
 from ablate.store.spool import SpoolReader, SpoolWriter
+from tests.patience import PATIENCE_S
 
 names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 key_sets = st.dictionaries(names, st.floats(allow_nan=True), max_size=6)
@@ -292,7 +293,7 @@ def test_full_disk_is_reported_and_writing_goes_on_when_there_is_space(tmp_path)
     path = tmp_path / "1.spool"
 
     process = run_script(FULL_DISK, path)
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=PATIENCE_S)[0]
 
     assert process.returncode == 0
     assert [log[0] for log in read_logs(path)] == list(range(int(output) + 1))
@@ -321,7 +322,7 @@ def test_what_was_acknowledged_survives_sigkill(tmp_path, n_lines):
 
     os.kill(process.pid, signal.SIGKILL)
     rest = process.stdout.read().split()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_S)
 
     acknowledged = int(rest[-1]) if rest else n_lines - 1
     logged = [log[0] for log in read_logs(path)]

@@ -1,0 +1,1 @@
+"""Damaged and hostile bytes: whatever comes in, one clear error, soon, and nothing elsewhere."""

@@ -1,0 +1,98 @@
+"""Studies of any shape and any numbers: compared, reported and drawn, or refused with one error."""
+
+from __future__ import annotations
+
+import json
+import random
+from functools import partial
+from typing import NoReturn
+
+from ablate.analysis.comparison import compare
+from ablate.analysis.study_data import StudyData
+from ablate.domain import Event, RunState
+from ablate.render.comparison import render
+from dashboards.compare_page import compare_html
+from dashboards.report import report_html, report_markdown
+from tests.factories import SPEC, make_data, make_scale_fix
+from tests.fuzz.damage import outcome
+from tests.thorough import few_or_many
+
+N_STUDIES = few_or_many(25, 3000)
+FORMATS = ("table", "md", "csv", "json", "ndjson", "html", "latex")
+KEYS = sorted({key for _, key in make_scale_fix(seeds=(0,), steps=20).curves})
+OTHER_KEYS = (
+    *("loss", "valid/pesq", "train/loss/own", "train/pull/own", "train/grad/own"),
+    *("train/update/head", "train/update/encoder", "train/change/codebook_q0"),
+    *("train/rvq/usage_q0", "train/rvq/explained_variance", "train/optim/lr"),
+    *("train/optim/clip_fraction", "train/audio/rms_ac", "train/stage/decoder", "train/norm/total"),
+    *("valid/white/l1", "valid/mean/l1", "system/cpu/percent"),
+)
+ODD = (0.0, -0.0, 1.0, -1.0, 1e-320, 1e308, -1e308, float("nan"), float("inf"), float("-inf"))
+EVENTS = ("guard_fired", "warmup_ended", "quantizer_activated", "file_skipped", "jump", "resumed")
+
+
+def values(rng: random.Random, steps: list[int]) -> dict[int, float]:
+    """Return a curve: equal, odd, growing, noisy or tiny numbers, with or without odd ones."""
+    kind = rng.choice(("equal", "odd", "growing", "noise", "integers"))
+    scale = rng.choice((1e-300, 1e-12, 0.1, 1.0, 1e6, 1e300))
+    constant = rng.choice((*ODD[:5], 0.3))
+
+    def value(step: int) -> float:
+        if kind == "odd" or rng.random() < 0.02:
+            return rng.choice(ODD)
+        made = {
+            "equal": constant,
+            "growing": scale * (1 + step),
+            "noise": scale * rng.gauss(1, 1),
+        }
+        return made.get(kind, float(rng.randrange(-2, 3)))
+
+    return {step: value(step) for step in steps}
+
+
+def study(rng: random.Random) -> StudyData:
+    """Return a study of up to four variants with up to fifty seeds."""
+    keys = [*KEYS, *OTHER_KEYS]
+    if rng.random() < 0.7:
+        keys = rng.sample(keys, rng.randrange(1, 12))
+    n_seeds = rng.choice((1, 1, 2, 3, 5, 50 if len(keys) < 12 else 4))
+    made, states, events = {}, {}, {}
+    for variant in ("base", "a", "b", "c")[: rng.randrange(1, 5)]:
+        made[variant] = {}
+        for seed in range(rng.choice((n_seeds, n_seeds, n_seeds - 1))):
+            last, every = rng.choice((0, 1, 7, 700)), rng.choice((1, 10, 99))
+            steps = list(range(rng.choice((0, 0, last)), last + 1, every))
+            share = rng.choice((0.0, 0.9, 0.9, 1.0, 1.0, 1.0))  # 0: a run without a point
+            logged = [key for key in keys if rng.random() < share]
+            made[variant][seed] = {key: values(rng, steps) for key in logged}
+            states[variant, seed] = rng.choice((RunState.SUCCEEDED, *RunState))
+            events[variant, seed] = [
+                Event(rng.choice(EVENTS), rng.choice(steps), {"guard": "collapse"}, 0.0)
+                for _ in range(rng.choice((0, 0, 3)))
+            ]
+    spec = rng.choice(({}, SPEC, {"metrics": {keys[0]: rng.choice(("min", "max"))}}))
+    return make_data(made, spec=spec, states=states, events=events)
+
+
+def refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def answer(data: StudyData, at_step: int | None, width: int | None) -> None:
+    comparison = compare(data, at_step=at_step)
+    for form in FORMATS:
+        assert render(comparison, form, width=width)
+    json.loads(render(comparison, "json"), parse_constant=refuse)
+    assert compare_html(comparison, data)
+    assert report_html(data, comparison)
+    assert report_markdown(data, comparison)
+
+
+def test_every_study_is_answered_in_every_format() -> None:
+    answered = 0
+    for seed in range(N_STUDIES):
+        rng = random.Random(seed)
+        data = study(rng)
+        at_step, width = rng.choice((None, None, 0, 5, 10**9)), rng.choice((None, 20, 80))
+        answered += outcome(f"study {seed}", partial(answer, data, at_step, width)) is None
+    assert answered > N_STUDIES / 2
