@@ -94,8 +94,8 @@ class RunContext:
         self._stop: Ending | None = None
         self._cut = _MAX_INT
         """Behind this step nothing is kept: a guard or a gate has stopped the run there."""
-        self._was_told = False
-        """Whether the trainer has read that it should stop."""
+        self._told_at: int | None = None
+        """The last step when the trainer first read that it should stop."""
         self._unheard_since: float | None = None
         """When it was asked to stop, until it looks or that is told."""
         self._threads = job.threads
@@ -131,7 +131,9 @@ class RunContext:
         if self._last_step >= self._gates.next_step:
             self._pass_gates(self._last_step)
         if self.is_stopping:
-            self._was_told, self._unheard_since = True, None
+            self._unheard_since = None
+            if self._told_at is None:
+                self._told_at = self._last_step
         return self.is_stopping
 
     @property
@@ -143,15 +145,17 @@ class RunContext:
     def ending(self) -> Ending:
         """How the attempt ends if the trainer returns now.
 
-        A trainer that was never told to stop has trained to its end, whatever was asked meanwhile.
-        One that was told has not, at its last step either: what it does behind that, a final
-        evaluation say, it does when it is resumed.
+        A trainer that was never told to stop has trained to its end, whatever was asked meanwhile,
+        and so has one that was told and went on to its last step. One that was told there has not:
+        what it does behind that, a final evaluation say, it does when it is resumed.
         """
         self.flush()
         self._pass_gates(self._last_step)
         if self._stop is not None and self._stop.state is AttemptState.STOPPED:
             return self._stop
-        if not self.is_stopping or not self._was_told:
+        told_at, end = self._told_at, self._job.config.get("steps")
+        went_on = told_at is None or (isinstance(end, int) and told_at < end <= self._last_step)
+        if not self.is_stopping or went_on:
             return Ending(state=AttemptState.SUCCEEDED)
         reason = self._stop.reason if self._stop else f"paused at step {self._last_step}"
         return Ending(state=AttemptState.PAUSED, reason=reason)
@@ -169,7 +173,7 @@ class RunContext:
     def tell_stop(self, reason: str) -> None:
         """Take note that the trainer was asked to stop by other means than `should_stop`."""
         self.request_stop(reason)
-        self._was_told = True
+        self._told_at = self._last_step
 
     @property
     def dir(self) -> Path:

@@ -196,6 +196,16 @@ def test_trainer_that_is_told_to_stop_at_its_last_step_has_not_come_to_its_end(
     assert context.ending == Ending(state=AttemptState.PAUSED, reason="asked to stop")
 
 
+def test_trainer_that_trains_on_after_it_was_told_to_stop_comes_to_its_end(tmp_path: Path) -> None:
+    context = Attempt(tmp_path).context
+    context.request_stop("asked to stop")
+    for step in (99, 100):
+        context.log({"a/b": 1.0}, step)
+        assert context.should_stop
+
+    assert context.ending.state is AttemptState.SUCCEEDED
+
+
 def test_names_become_keys_by_the_rule_of_imports(tmp_path: Path) -> None:
     attempt = Attempt(tmp_path)
 
