@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,21 @@ def start(function: Callable[..., object], *arguments: Any) -> BaseProcess:
 
 def servers_of(process_id: int) -> list[psutil.Process]:
     """Return the fork servers below an `ablate run`: each is the child of its guardian."""
-    guardians = psutil.Process(process_id).children()
-    return [server for guardian in guardians for server in guardian.children()]
+    return _children(_children([psutil.Process(process_id)]))
 
 
 def trainers_of(process_id: int) -> list[psutil.Process]:
     """Return the training processes below an `ablate run`: children of its fork server."""
-    return [trainer for server in servers_of(process_id) for trainer in server.children()]
+    return _children(servers_of(process_id))
+
+
+def _children(parents: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """Return the children of processes, of which some may end meanwhile."""
+    found = []
+    for parent in parents:
+        with suppress(psutil.NoSuchProcess):
+            found += parent.children()
+    return found
 
 
 def whole_tree(process_id: int) -> list[psutil.Process]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +69,6 @@ def _from_server(request: Request, uri: str) -> Reading:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    # MLflow's own retries keep a call for minutes; whoever typed the command waits for it.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     try:
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
@@ -81,9 +78,10 @@ def _from_server(request: Request, uri: str) -> Reading:
             hint="pip install 'ablate-studies[mlflow]'",
         ) from error
     try:
-        client: Any = MlflowClient(tracking_uri=uri)
-        found = list(_runs(client, _experiment(client, request.experiment)))
-        runs = [_source_run(client, request, run) for run in found]
+        with _in_environment(_PATIENCE):
+            client: Any = MlflowClient(tracking_uri=uri)
+            found = list(_runs(client, _experiment(client, request.experiment)))
+            runs = [_source_run(client, request, run) for run in found]
     except AblateError:
         raise
     except Exception as error:  # MLflow's own, and its drivers' for a damaged database
@@ -95,6 +93,20 @@ def _from_server(request: Request, uri: str) -> Reading:
 
 
 _WHERE = "check that the address is right and the server runs"
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+"""MLflow's own retries keep a call for minutes; whoever typed the command waits for it."""
+
+
+@contextmanager
+def _in_environment(defaults: Mapping[str, str]) -> Generator[None]:
+    """Set what is not set, for a while: a mirror in this process has a patience of its own."""
+    missing = {name: value for name, value in defaults.items() if name not in os.environ}
+    os.environ.update(missing)
+    try:
+        yield
+    finally:
+        for name in missing:
+            del os.environ[name]
 
 
 def _refuse_missing(uri: str) -> None:
