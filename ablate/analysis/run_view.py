@@ -34,9 +34,12 @@ class RunView:
     """The step at which it is read."""
 
     def recent(self, key: str) -> float | None:
-        """Return the mean over the last tenth, None without a point; costs no whole curve."""
+        """Return the mean over the last tenth; costs no whole curve.
+
+        None without a point, and where one is NaN: no limit says anything of that.
+        """
         found = value_at(self.data.curve(self.run.id, key), DEFAULT_RULE, self.last)
-        return found.value if found else None
+        return None if found is None or math.isnan(found.value) else found.value
 
     def settled(self, key: str) -> float | None:
         """Return what `recent` does, None where the trained model was measured only once.

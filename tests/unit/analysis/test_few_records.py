@@ -57,6 +57,13 @@ def test_no_cause_is_named_from_one_record_and_one_is_from_several(values):
     assert causes_of(ill_run(values, range(0, 110, 10)), "base", 100)
 
 
+@pytest.mark.parametrize("values", ILL.values(), ids=ILL)
+def test_numbers_that_are_nan_are_evidence_of_nothing(values):
+    data = ill_run(dict.fromkeys(values, float("nan")), range(0, 110, 10))
+
+    assert causes_of(data, "base", 100) == ()
+
+
 def test_a_later_record_does_not_count_at_an_earlier_step():
     data = ill_run(ILL["codes that explain nothing"], [0, 10, 50, 100])
 
