@@ -81,10 +81,13 @@ def mean_interval(values: Sequence[float], *, confidence: float = CONFIDENCE) ->
     if n < 2 or not math.isfinite(centre):
         return Interval(centre, None, None, n)
     half = t_quantile((1 + confidence) / 2, n - 1) * _sd(values) / math.sqrt(n)
+    return Interval(centre, *_around(centre, half), n)
+
+
+def _around(centre: float, half: float) -> tuple[float, float] | tuple[None, None]:
+    """Return the ends of an interval, none where a float does not hold both."""
     low, high = centre - half, centre + half
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return Interval(centre, None, None, n)
-    return Interval(centre, low, high, n)
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else (None, None)
 
 
 def contrast_of(
@@ -161,11 +164,11 @@ def welch_contrast(
         return None
     difference, spread = mean(own) - mean(theirs), _Spread.of(own, theirs)
     half, p_t = spread.half, spread.p(difference)
-    is_known = math.isfinite(difference) and math.isfinite(half)
+    ci_low, ci_high = _around(difference, half)
     contrast = Contrast(
         difference=difference if math.isfinite(difference) else None,
-        ci_low=difference - half if is_known else None,
-        ci_high=difference + half if is_known else None,
+        ci_low=ci_low,
+        ci_high=ci_high,
         p=None,
         p_smallest=None,
         p_t=p_t,
@@ -173,7 +176,7 @@ def welch_contrast(
         pairs=0,
         verdict=None,
         # By the degrees of freedom of a paired test: rather a seed too many.
-        seeds_needed=_needed(difference, spread.sd, family) if is_known else None,
+        seeds_needed=_needed(difference, spread.sd, family) if ci_low is not None else None,
         measure=_measure(goal),
         method="welch",
         n_variant=len(own),

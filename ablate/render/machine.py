@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, cast
 
 from ablate.analysis.causes import Cause
 from ablate.analysis.comparison import Comparison, Row
@@ -184,13 +184,12 @@ def _csv_contrast(c: Contrast) -> list[Raw]:
 
 
 def _cause_object(cause: Cause) -> dict[str, Any]:
-    evidence = {name: _finite(value) for name, value in cause.evidence.items()}
-    return {"name": cause.name, "sentence": cause.sentence, "evidence": evidence}
+    return {"name": cause.name, "sentence": cause.sentence, "evidence": dict(cause.evidence)}
 
 
 def _summary_object(summary: Summary) -> dict[str, Any]:
     return {
-        "mean": _finite(summary.mean),
+        "mean": summary.mean,
         "kind": str(summary.kind),
         "ci_low": summary.ci_low,
         "ci_high": summary.ci_high,
@@ -206,7 +205,7 @@ def _summary_object(summary: Summary) -> dict[str, Any]:
             {
                 "run": v.run_id,
                 "seed": v.seed,
-                "value": _finite(v.value),
+                "value": v.value,
                 "kind": str(Kind.of(v.value)),
                 "step": v.step,
             }
@@ -234,9 +233,14 @@ def _contrast_object(contrast: Contrast) -> dict[str, Any]:
     }
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
 def _dump(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=indent)
+
+
+def _finite(value: Any) -> Any:
+    """Return an object of JSON with null for each number that is not finite."""
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_finite(part) for part in cast("list[Any]", value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -151,6 +151,14 @@ def test_welch_resolves_values_without_any_spread_and_nothing_that_is_too_large_
     assert welch_contrast(huge, ones, goal="min").verdict == "unresolved"
 
 
+def test_interval_that_a_float_does_not_hold_is_none():
+    wide, ones = {7: -1e308, 8: 0.0, 9: -1e308}, dict.fromkeys(range(2), 1.0)
+    contrast = welch_contrast(wide, ones, goal="min")
+
+    assert contrast.difference == pytest.approx(-1e308 / 1.5)
+    assert (contrast.ci_low, contrast.ci_high, contrast.seeds_needed) == (None, None, None)
+
+
 @pytest.mark.parametrize(
     ("own", "method", "counts"),
     [
