@@ -116,7 +116,8 @@ class Night:
 
     def _kill(self, whom: Callable[[int], list[psutil.Process]]) -> None:
         for process in whom(self._one().pid):
-            process.kill()
+            with suppress(psutil.NoSuchProcess):  # some end with the one before
+                process.kill()
 
     def _suspend(self, whom: Callable[[int], list[psutil.Process]]) -> None:
         suspended = whom(self._one().pid)
