@@ -74,10 +74,13 @@ def with_helpers(tmp_path):
 
 def n_helpers(running: subprocess.Popen[bytes]) -> int:
     """Return how many helpers there are; more than enough when the command has ended."""
-    try:
-        return sum(len(t.children(recursive=True)) for t in trainers_of(running.pid))
-    except psutil.NoSuchProcess:
-        return 0 if running.poll() is None else 1000
+    if running.poll() is not None:
+        return 1000
+    n = 0
+    for trainer in trainers_of(running.pid):
+        with suppress(psutil.NoSuchProcess):
+            n += len(trainer.children(recursive=True))
+    return n
 
 
 @pytest.mark.parametrize("who", WHO)
