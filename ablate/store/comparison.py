@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby, zip_longest
 from typing import Any
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, and_, func, select, text
 
 from ablate.domain import AttemptState
 from ablate.store.changes import TABLES
@@ -171,8 +171,16 @@ _POINT = ("step", "value", "kind", "time")
 
 
 def _points(connection: Connection, series_id: int) -> Iterator[tuple[Any, ...]]:
-    query = select(PointRow.step, PointRow.value, PointRow.kind, PointRow.time)
-    query = query.where(PointRow.series_id == series_id).order_by(PointRow.step)
+    """Yield points with the time that they have; where it is written depends on the batches."""
+    time = func.coalesce(PointRow.time, StepRow.time)
+    of_step = and_(StepRow.attempt_id == SeriesRow.attempt_id, StepRow.step == PointRow.step)
+    query = (
+        select(PointRow.step, PointRow.value, PointRow.kind, time)
+        .join(SeriesRow, SeriesRow.id == PointRow.series_id)
+        .outerjoin(StepRow, of_step)
+        .where(PointRow.series_id == series_id)
+        .order_by(PointRow.step)
+    )
     return map(_plain, connection.execute(query, execution_options=_STREAM))
 
 

@@ -20,7 +20,7 @@ from ablate.store import open_store
 from ablate.store.base import Ending
 from ablate.store.models import Base
 from ablate.testing.factories import must_claim
-from tests.integration.conftest import Project, environment, make_project
+from tests.integration.conftest import TRAINER, Project, environment, make_project
 from tests.patience import PATIENCE_S
 from tests.thorough import few_or_many
 
@@ -28,7 +28,7 @@ STUDY = """
 study: toy
 question: Which rate?
 trainer: toytrain:train
-base: {steps: 40, lr: 0.01, sleep_s: 0, save_every: 10}
+base: {steps: 40, lr: 0.01, sleep_s: 0.04, save_every: 10}
 phases:
   slow: {baseline: true}
   fast: {from: slow, set: {lr: 0.1}}
@@ -41,12 +41,18 @@ guards:
 THEIRS = "step,train/loss/total\n" + "".join(
     f"{step},{'nan' if step % 7 == 3 else 1 / (step + 1)}\n" for step in range(120)
 )
+RAISES = '        if step == config.get("raise_at")'
+LOGS_TWICE = """\
+        if step == 20:
+            run.log({"valid/loss/l1": 2 * x, "train/loss/total": x}, step)
+"""
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Return a project with trained, resumed, retried, cancelled and imported runs."""
     made = make_project(tmp_path_factory.mktemp("trained"), STUDY)
+    made.write("toytrain.py", TRAINER.replace(RAISES, LOGS_TWICE + RAISES, 1))
     made.write("theirs.csv", THEIRS)
     made.ablate("study", "create", "toy")
     made.ablate("run", "toy", "--steps", "20", "--only", "slow")
@@ -253,7 +259,7 @@ def test_server_database_is_made_anew_in_an_empty_one(
 
 
 def test_not_beside_a_live_run(tmp_path: Path) -> None:
-    slow = STUDY.replace("sleep_s: 0", "sleep_s: 0.2")
+    slow = STUDY.replace("sleep_s: 0.04", "sleep_s: 0.2")
     project = make_project(tmp_path, slow)
     project.ablate("study", "create", "toy")
     process = project.start("run", "toy", "--workers", "1")
@@ -277,7 +283,7 @@ def test_not_beside_a_live_run(tmp_path: Path) -> None:
 
 
 def test_run_whose_database_is_deleted_ends_with_an_error(tmp_path: Path) -> None:
-    project = make_project(tmp_path, STUDY.replace("sleep_s: 0", "sleep_s: 0.2"))
+    project = make_project(tmp_path, STUDY.replace("sleep_s: 0.04", "sleep_s: 0.2"))
     project.ablate("study", "create", "toy")
     process = project.start("run", "toy", "--workers", "1")
     project.wait_for(lambda: bool(project.rows("SELECT 1 FROM run_metrics WHERE step = 5")))

@@ -31,6 +31,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
+def test_demo_is_on_the_disk_a_second_time(trained: Project) -> None:
+    assert "runs were compared with their spools, nothing differs" in trained.ablate("db", "check")
+
+
 def last_values(project: Project, phase: str, key: str) -> dict[int, float]:
     """Return seed -> the last value of a key."""
     rows = project.rows(
