@@ -86,7 +86,7 @@ class RunContext:
         self._on_device = DeviceLog(self._write_any)
         self._checkpoints: list[Checkpoint] = list(job.resume_from)
         self._checkpoint_steps = frozenset(job.checkpoint_steps)
-        self._pause_at = _pause_of(job)
+        self._pause_at = _MAX_INT if job.pause_at is None else job.pause_at
         self._has_started = False
         self._last_step = -1
         self._code = job.code
@@ -153,8 +153,8 @@ class RunContext:
         self._pass_gates(self._last_step)
         if self._stop is not None and self._stop.state is AttemptState.STOPPED:
             return self._stop
-        told_at, end = self._told_at, self._job.config.get("steps")
-        went_on = told_at is None or (isinstance(end, int) and told_at < end <= self._last_step)
+        told_at, end = self._told_at, self._job.end
+        went_on = told_at is None or (end is not None and told_at < end <= self._last_step)
         if not self.is_stopping or went_on:
             return Ending(state=AttemptState.SUCCEEDED)
         reason = self._stop.reason if self._stop else f"paused at step {self._last_step}"
@@ -487,13 +487,6 @@ class RunContext:
         return Surroundings(
             environment=self._environment(), config=self._job.config, code=self._code
         )
-
-
-def _pause_of(job: Job) -> int:
-    """Return the step to pause at; one that is not before the run's end pauses nothing."""
-    end = job.config.get("steps")
-    is_moot = isinstance(end, int) and job.step_limit is not None and job.step_limit >= end
-    return _MAX_INT if job.step_limit is None or is_moot else job.step_limit
 
 
 def _version(package: str) -> str | None:

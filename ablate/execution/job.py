@@ -96,6 +96,18 @@ class Job:
     """Seconds between two measurements of the machine, 0 for none."""
 
     @property
+    def end(self) -> int | None:
+        """The run's last step, None where its config does not say."""
+        steps = self.config.get("steps")
+        return steps if isinstance(steps, int) else None
+
+    @property
+    def pause_at(self) -> int | None:
+        """The step to pause at; a limit that is not before the run's end pauses nothing."""
+        limit, end = self.step_limit, self.end
+        return None if limit is None or (end is not None and limit >= end) else limit
+
+    @property
     def attempt_dir(self) -> Path:
         """See `attempt_path`."""
         return attempt_path(self.run_dir, self.attempt)

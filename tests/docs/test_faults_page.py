@@ -21,4 +21,4 @@ def test_every_row_has_a_test_that_is_there_or_says_for_what_it_waits():
 
 
 def test_no_row_is_there_twice():
-    assert len({row.split(" | ")[0] for row in ROWS}) == len(ROWS) == 68
+    assert len({row.split(" | ")[0] for row in ROWS}) == len(ROWS) >= 68
