@@ -36,7 +36,7 @@ class Audit:
 
     mislabelled: tuple[Mislabelled, ...]
     checked: int
-    """Runs that were looked at."""
+    """Runs that were looked at; one that two studies want is one."""
     by_name: tuple[tuple[Imported, ...], ...]
     """Imported runs that count as seeds of one variant by their name alone."""
     unknown: tuple[str, ...]
@@ -47,7 +47,7 @@ def audit(store: Store, settings: Settings) -> Audit:
     """Compare every trained run's stored config with its identity. Changes nothing."""
     found: list[Mislabelled] = []
     unknown: list[str] = []
-    checked = 0
+    checked: set[str] = set()
     by_name: list[tuple[Imported, ...]] = []
     for study in store.studies(with_archived=True):
         runs = store.runs(study.name)
@@ -65,10 +65,13 @@ def audit(store: Store, settings: Settings) -> Audit:
             unknown.append(f"{study.name}: its trainer was version {was}, now it is {now}")
             continue
         trained = [run for run in runs if run.trainer != IMPORTED]
-        checked += len(trained)
+        checked.update(run.id for run in trained)
         found += _of_study(settings, study, spec, trainer, trained)
     return Audit(
-        mislabelled=tuple(found), checked=checked, by_name=tuple(by_name), unknown=tuple(unknown)
+        mislabelled=tuple(found),
+        checked=len(checked),
+        by_name=tuple(by_name),
+        unknown=tuple(unknown),
     )
 
 

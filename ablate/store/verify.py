@@ -21,7 +21,7 @@ from ablate.store.comparison import Comparison
 from ablate.store.engine import Database, connect, reading, writing
 from ablate.store.journal import Deleted, Journal, Rows, journal_path, journals_at
 from ablate.store.migrate import upgrade
-from ablate.store.models import AttemptRow, RunRow
+from ablate.store.models import AttemptRow
 from ablate.store.replay import Fault, Replay, Spool, SpoolOf
 from ablate.store.schema import HEAD
 
@@ -33,7 +33,7 @@ class Verification:
     differences: tuple[str, ...]
     """Empty when nothing differs."""
     runs: int
-    """How many there are."""
+    """How many have begun."""
     whole: int
     """Of these many the points, events and checkpoints were compared with their spools."""
     not_compared: tuple[str, ...]
@@ -79,7 +79,7 @@ def _verify(
     here: Connection, database: Database, anew: Database, data_dir: Path, spool_of: SpoolOf
 ) -> Verification:
     source = _source(here, database, data_dir)
-    runs = set(here.execute(select(RunRow.id)).scalars())
+    runs = set(here.execute(select(AttemptRow.run_id)).scalars())
     with writing(anew) as there:
         replay = Replay(there, _as_stored(here, spool_of))
         replay.put(source.content)
