@@ -157,10 +157,8 @@ def _pause_of(store: Store, request: Request) -> int | None:
 
     A run that was asked to stop at its last step has yet to do what its trainer does then.
     """
-    names = request.studies or tuple(study.name for study in store.studies())
-    runs = [run for name in names for run in store.runs(name)]
-    ends = [r.config.get("steps") for r in runs if not request.only or r.id in request.only]
     limit = request.steps
+    ends = [run.config.get("steps") for run in _asked_for(store, request)]
     is_moot = limit is not None and all(isinstance(end, int) and end <= limit for end in ends)
     return None if is_moot else limit
 
@@ -226,15 +224,19 @@ def _would_mix(runs: Sequence[Run], others: Collection[str]) -> bool:
     return any(run.id in others for run in waiting) or (bool(waiting) and not has_new)
 
 
+def _asked_for(store: Store, request: Request) -> list[Run]:
+    """Return the runs of the request, each once, whatever their state."""
+    names = request.studies or [study.name for study in store.studies()]
+    runs = {run.id: run for name in names for run in store.runs(name)}
+    return [run for run in runs.values() if not request.only or run.id in request.only]
+
+
 def _waiting(store: Store, request: Request) -> list[Run]:
     """Return the runs of the request that are not finished."""
-    names = request.studies or tuple(study.name for study in store.studies())
-    runs = {run.id: run for name in names for run in store.runs(name)}
     return [
         run
-        for run in runs.values()
+        for run in _asked_for(store, request)
         if not (run.state.is_finished or run.trainer == IMPORTED)
-        and (not request.only or run.id in request.only or run.variant in request.only)
         and (request.steps is None or run.start_step < request.steps)
     ]
 
@@ -252,9 +254,7 @@ def _say_nothing_to_do(store: Store, request: Request) -> None:
     from ablate.render.studies import count_states
 
     known = [study.name for study in store.studies()]
-    names = request.studies or known
-    runs = {run.id: run for name in names for run in store.runs(name)}
-    chosen = [run for run in runs.values() if not request.only or run.id in request.only]
+    chosen = _asked_for(store, request)
     say(f"nothing to run: {count_states(chosen)}")
     own = (run for run in chosen if run.trainer != IMPORTED)
     failed = [run for run in own if run.state is RunState.FAILED]
@@ -263,7 +263,7 @@ def _say_nothing_to_do(store: Store, request: Request) -> None:
         say(f"why: ablate logs {labels[0]}")
         say(f"next: ablate retry {' '.join(labels[:_LISTED])}{' ...' * (len(labels) > _LISTED)}")
         raise typer.Exit(1)
-    say(f"next: ablate compare --study {names[-1]}")
+    say(f"next: ablate compare --study {(request.studies or known)[-1]}")
 
 
 def _work(store: Store, settings: Settings, request: Request, waiting: Sequence[Run]) -> None:

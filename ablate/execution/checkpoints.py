@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 from ablate.domain import Checkpoint
 from ablate.execution.tensors import load_state, save_state
+from ablate.files import force_to_disk
 
 KEPT = 2
 """How many checkpoints a run keeps: the newest, and one to fall back on."""
@@ -69,11 +69,11 @@ def save_checkpoint(
         digest = file_digest(aside)
         record = json.dumps({"step": step, "sha256": digest, "meta": dict(meta)})
         note.write_text(record, encoding="utf-8")
-        _sync(aside)
-        _sync(note)
+        force_to_disk(aside)
+        force_to_disk(note)
         aside.replace(data)
         note.replace(data.with_suffix(".json"))
-        _sync(folder)
+        force_to_disk(folder)
     finally:
         aside.unlink(missing_ok=True)
         note.unlink(missing_ok=True)
@@ -187,11 +187,3 @@ def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file, 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

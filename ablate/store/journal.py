@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import make_url
 
 from ablate.errors import StoreError
+from ablate.files import force_to_disk
 from ablate.store.frames import Frame, framed, read_frames, unavailable
 
 FOLDER = "journal"
@@ -168,8 +169,7 @@ class Journal:
             if self.damage is not None:
                 self.path.replace(self.path.with_name(f"{self.path.name}.damaged"))
             aside.replace(self.path)
-            with _opened(self.path.parent, os.O_RDONLY) as folder:
-                os.fsync(folder)
+            force_to_disk(self.path.parent)
         except OSError as error:
             with suppress(OSError):
                 aside.unlink(missing_ok=True)

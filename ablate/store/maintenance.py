@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 
 from ablate.errors import NotFoundError, StoreError, UsageError
-from ablate.files import make_empty
+from ablate.files import force_to_disk, make_empty
 from ablate.store.engine import Database, autocommit, connect
 from ablate.store.schema import check_usable, peek
 
@@ -79,8 +79,7 @@ def copy_file(source: Path, target: Path) -> None:
             closing(sqlite3.connect(part)) as copy,
         ):
             original.backup(copy)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
+        force_to_disk(part)
         part.rename(target)
     except (sqlite3.Error, OSError) as error:
         part.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing, suppress
@@ -13,6 +12,7 @@ from pathlib import Path
 from sqlalchemy import Connection, func, select, text
 
 from ablate.errors import StoreError, UsageError
+from ablate.files import force_to_disk
 from ablate.store.engine import Database, connect, parse_url, reading, sqlite_path, writing
 from ablate.store.journal import Deleted, Journal, Rows, database_of
 from ablate.store.migrate import upgrade
@@ -84,7 +84,7 @@ def rebuild(
         _make_one_file(aside)
         old = _set_aside(path)
         aside.replace(path)
-        _sync_folder(path.parent)
+        force_to_disk(path.parent)
     except OSError as error:
         raise StoreError(f"{path} cannot be made anew: {error.strerror}") from error
     finally:
@@ -165,8 +165,7 @@ def _refuse_rows(url: str) -> None:
 def _make_one_file(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    force_to_disk(path)
 
 
 def _set_aside(path: Path) -> Path | None:
@@ -186,11 +185,3 @@ def _set_aside(path: Path) -> Path | None:
 def _remove(path: Path) -> None:
     for end in _BESIDE:
         Path(f"{path}{end}").unlink(missing_ok=True)
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -22,6 +22,7 @@ from typing import Any, NoReturn, Self
 
 from ablate.domain import AttemptState, Checkpoint, Event
 from ablate.errors import StoreError
+from ablate.files import force_to_disk
 from ablate.provenance import Code
 from ablate.store.base import Ending, SpoolBatch, StepValues
 from ablate.store.frames import (
@@ -238,7 +239,7 @@ class SpoolWriter:
             if found is None:
                 os.ftruncate(self._file, 0)
                 os.write(self._file, header(attempt_id))
-                _sync_folder(self._path)
+                force_to_disk(self._path.parent)
             elif found != attempt_id:
                 raise StoreError(f"spool {self._path} is of attempt {found}, not {attempt_id}")
             self._cut_tail()
@@ -247,15 +248,6 @@ class SpoolWriter:
 
     def _fail(self, error: OSError) -> NoReturn:
         unavailable(self._path, "written", error)
-
-
-def _sync_folder(path: Path) -> None:
-    """Make a new file's name survive a power cut."""
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _check_keys(keys: tuple[str, ...]) -> None:
