@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from ablate.errors import UsageError
+from ablate.execution import devices
 from ablate.execution.devices import Devices, parse_devices
 from ablate.execution.runners import Life, life_of, this_runner
 
@@ -94,3 +95,18 @@ def test_runner_lives_on_whatever_the_clock_says(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(psutil, "boot_time", lambda: 3600.0)  # what a step of the clock changes
 
     assert life_of(own) is Life.ALIVE
+
+
+@pytest.mark.parametrize(
+    ("setting", "slots", "threads"),
+    [("1", 1, 1), ("3", 1, 3), ("99", 1, 8), ("99", 4, 2), ("no number", 2, 4), (None, 16, 1)],
+)
+def test_a_smaller_number_of_threads_that_the_user_set_is_kept(
+    monkeypatch: pytest.MonkeyPatch, setting: str | None, slots: int, threads: int
+) -> None:
+    monkeypatch.setattr(devices, "cores", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if setting is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", setting)
+
+    assert devices.threads_of_each(slots) == threads
