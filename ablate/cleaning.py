@@ -12,8 +12,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablate.attempt.job import databases_of
 from ablate.domain import IMPORTED, Orphan
-from ablate.execution.job import databases_of
 from ablate.files import size_of
 from ablate.settings import Settings
 from ablate.store.base import Store

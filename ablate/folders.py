@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ablate.attempt.job import spool_path
 from ablate.domain import (
     IMPORT_NOTE,
     IMPORTED,
@@ -26,17 +27,16 @@ from ablate.domain import (
     Variant,
 )
 from ablate.errors import AblateError
-from ablate.execution.job import spool_path
 from ablate.identity import canonical_json
 from ablate.planning.plan import make_plan
 from ablate.planning.spec import StudySpec
 from ablate.planning.study_file import read_study
 from ablate.planning.trainers import trainer_of
 from ablate.settings import Settings
-from ablate.store.base import Ending
+from ablate.spool.batch import Ending
+from ablate.spool.spool import SpoolReader
+from ablate.storable import explanation, to_json
 from ablate.store.journal import Rows, place_of
-from ablate.store.spool import SpoolReader
-from ablate.store.text import explanation, to_json
 
 RECOVERED = "recovered"
 """The study of runs that no study file plans."""

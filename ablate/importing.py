@@ -40,9 +40,10 @@ from ablate.planning.bounded import MAX_BYTES, plain_yaml
 from ablate.planning.names import check_name, shown_name
 from ablate.planning.spec import StudySpec
 from ablate.settings import Settings, user_name
+from ablate.spool.batch import Ending
+from ablate.storable import check_name as check_storable
 from ablate.store import open_store
-from ablate.store.base import Ending, ImportedRun
-from ablate.store.text import check_name as check_storable
+from ablate.store.base import ImportedRun
 from ablate.text import few
 
 _WITHOUT_POINTS = "it logged no point before it ended"

@@ -14,8 +14,8 @@ from typing import TypeAlias
 import numpy as np
 
 from ablate.domain import Claim
+from ablate.spool.batch import SpoolBatch, StepValues
 from ablate.store import open_store
-from ablate.store.base import SpoolBatch, StepValues
 from ablate.testing.factories import make_plan, must_claim
 
 Block: TypeAlias = "np.ndarray[tuple[int, int], np.dtype[np.float64]]"

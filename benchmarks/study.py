@@ -9,8 +9,8 @@ from typing import TypeAlias
 import numpy as np
 
 from ablate.domain import AttemptState
+from ablate.spool.batch import Ending, SpoolBatch, StepValues
 from ablate.store import open_store
-from ablate.store.base import Ending, SpoolBatch, StepValues
 from ablate.testing.factories import make_plan, must_claim
 
 STUDY = "scale-fix"

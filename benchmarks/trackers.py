@@ -20,19 +20,20 @@ from pathlib import Path
 from typing import Any, ClassVar
 from zlib import crc32
 
+from ablate.attempt.context import RunContext
+from ablate.attempt.job import Job
+from ablate.attempt.runners import this_runner
 from ablate.domain import AttemptState, Claim, Run
-from ablate.execution.context import RunContext
 from ablate.execution.devices import Devices
 from ablate.execution.executors.base import Exited
-from ablate.execution.job import Job
 from ablate.execution.progress import ProgressMeter, RunProgress
-from ablate.execution.runners import this_runner
 from ablate.execution.scheduler import Scheduler
 from ablate.execution.scheduling import SchedulerOptions
 from ablate.execution.slots import Slots
+from ablate.spool.batch import Ending
+from ablate.spool.spool import SpoolWriter
 from ablate.store import open_store
-from ablate.store.base import ClaimFilter, Ending
-from ablate.store.spool import SpoolWriter
+from ablate.store.base import ClaimFilter
 from ablate.testing.factories import make_plan
 
 

@@ -57,7 +57,7 @@ def watching_shares(overrides: Mapping[str, Any], steps: int) -> dict[str, float
 
     Counted inside one process: the difference of two runs is lost in their noise.
     """
-    from ablate.execution.context import RunContext
+    from ablate.attempt.context import RunContext
     from trainer import diagnostics, loop, movement
 
     spent: dict[str, float] = dict.fromkeys(("records", "diagnostics", "writing the log"), 0.0)
@@ -119,9 +119,9 @@ class _Nowhere:
 
 def _run(folder: Path) -> Any:
     """Return a run that logs into a spool, as in a worker."""
-    from ablate.execution.context import RunContext
-    from ablate.execution.job import Job
-    from ablate.store.spool import SpoolWriter
+    from ablate.attempt.context import RunContext
+    from ablate.attempt.job import Job
+    from ablate.spool.spool import SpoolWriter
 
     job = Job(
         attempt_id=1,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from ablate.artifacts import Artifact
+from ablate.attempt.artifacts import Artifact
 from dashboards.page import Clip, Part, Sound
 
 MAX_BYTES = 16_000_000

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ablate.attempt.context import RunContext
 from ablate.domain import Checkpoint
-from ablate.execution.context import RunContext
-from ablate.store.base import SpoolBatch
-from ablate.store.spool import SpoolReader, SpoolWriter
+from ablate.spool.batch import SpoolBatch
+from ablate.spool.spool import SpoolReader, SpoolWriter
 from tests.jobs import make_job
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ablate.execution.job import Job
+from ablate.attempt.job import Job
 
 
 def make_job(folder: Path, **changes: Any) -> Job:

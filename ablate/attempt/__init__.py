@@ -1,1 +1,1 @@
-"""What lives in the training process and is of use outside it too: guards and gates."""
+"""What lives in the training process. It writes files alone: no SQL, no network."""

@@ -121,7 +121,7 @@ def write_report(
 
 def _samples(data: StudyData, settings: Settings) -> dict[str, Samples]:
     """Return variant -> the newest samples of its first run that has any."""
-    from ablate.artifacts import artifacts_of, newest_samples
+    from ablate.attempt.artifacts import artifacts_of, newest_samples
     from dashboards.samples import Samples
 
     found: dict[str, Samples] = {}

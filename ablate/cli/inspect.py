@@ -12,7 +12,7 @@ from ablate.cli.shared import LIST_FORMATS, check_format, opened, settings_of, s
 from ablate.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
-    from ablate.execution.inspection import Snapshot
+    from ablate.inspection.checkpoint import Snapshot
 
 _WHERE = "RUN, RUN@STEP or a FILE."
 
@@ -32,7 +32,7 @@ def inspect(
     form: str = typer.Option("table", "--format", help=LIST_FORMATS),
 ) -> None:
     """Show every tensor of a checkpoint, or how two checkpoints differ; no code in it is run."""
-    from ablate.execution.inspection import differences, rows_of
+    from ablate.inspection.checkpoint import differences, rows_of
     from ablate.render.inspection import differences_table, rows_table, snapshot_object
     from ablate.render.listing import FORMATS
 
@@ -66,7 +66,7 @@ def _check_found(is_found: bool, snapshot: Snapshot, patterns: list[str]) -> Non
 
 def _read(context: typer.Context, where: str) -> Snapshot:
     """Return the checkpoint of a run, or the file, that is meant."""
-    from ablate.execution.inspection import choose_checkpoint, read_file
+    from ablate.inspection.checkpoint import choose_checkpoint, read_file
     from ablate.lookup import find_run
 
     if Path(where).is_file():

@@ -71,7 +71,7 @@ def logs(
     follow: bool = typer.Option(False, "-f", "--follow", help="Wait for more."),
 ) -> None:
     """Print what the trainer of a run printed, and why its attempts ended."""
-    from ablate.execution.job import log_path
+    from ablate.attempt.job import log_path
     from ablate.lookup import find_runs
 
     with opened(context) as store:
@@ -133,7 +133,7 @@ def retry(
 
 def start_over(store: Store, settings: Settings, runs: Sequence[Run]) -> tuple[str, ...]:
     """Put runs back to their beginning; their own folders are put aside. Return those moved."""
-    from ablate.execution.job import set_files_aside
+    from ablate.attempt.job import set_files_aside
 
     moved = store.start_over([run.id for run in runs], by=user_name())
     for run_id in moved:

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from ablate.attempt.permit import Permit
 from ablate.domain import Claim
 from ablate.errors import StoreUnavailableError
-from ablate.execution.leases import Permit
 from ablate.execution.progress import ProgressMeter
-from ablate.store.base import Ending, SpoolBatch
-from ablate.store.spool import SpoolReader
+from ablate.spool.batch import Ending, SpoolBatch
+from ablate.spool.spool import SpoolReader
 
 
 class Active:

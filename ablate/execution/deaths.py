@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import takewhile
+from pathlib import Path
 
 from ablate.domain import Attempt, AttemptState
-from ablate.execution.signals import ASKED
-from ablate.store.base import Ending
+from ablate.spool.batch import ASKED, GPU_FULL, Ending
 
 _HUNG = "hung"
 """How the reason of an attempt begins that was ended because it logged nothing."""
-GPU_FULL = "out of GPU memory"
-"""How the reason of an attempt begins whose GPU had no memory left."""
 _MAX_ENDS = 3
 """A run that dies, or hangs, so often between the same two checkpoints is failed."""
 
@@ -112,3 +111,26 @@ def ending_of_death(
         return Ending(state=AttemptState.LOST, reason=how, exit_code=exit_code)
     reason = f"{how}, in {deaths} attempts"
     return Ending(state=AttemptState.FAILED, reason=reason, exit_code=exit_code)
+
+
+def oom_kills(root: Path = Path("/")) -> int:
+    """Return how many processes the kernel has ended for lack of memory so far.
+
+    Counted are those of this process's control group, else those of the machine; 0 where neither
+    is told. Source: Linux, "Control Group v2", ``memory.events``, and ``/proc/vmstat``.
+
+    Args:
+        root: Below which ``proc`` and ``sys`` are.
+    """
+    with suppress(OSError, StopIteration):
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+        group = next(line.removeprefix("0::") for line in lines if line.startswith("0::"))
+        return _kills_in(root / "sys/fs/cgroup" / group.lstrip("/") / "memory.events")
+    with suppress(OSError, StopIteration):
+        return _kills_in(root / "proc/vmstat")
+    return 0
+
+
+def _kills_in(path: Path) -> int:
+    words = (line.split() for line in path.read_text(encoding="utf-8").splitlines())
+    return next(int(word[1]) for word in words if word[0] == "oom_kill")

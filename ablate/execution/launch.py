@@ -8,15 +8,15 @@ from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from ablate.attempt.job import Job
+from ablate.attempt.runners import this_runner
 from ablate.domain import IMPORTED, Claim, Run, RunState, Study
 from ablate.errors import TrainerError
 from ablate.execution.devices import Devices, threads_of_each
 from ablate.execution.executors.base import Executor
 from ablate.execution.executors.inline import InlineExecutor
 from ablate.execution.executors.local import LocalExecutor
-from ablate.execution.job import Job
 from ablate.execution.progress import Observer, ProgressMeter
-from ablate.execution.runners import this_runner
 from ablate.execution.scheduler import Scheduler
 from ablate.execution.scheduling import SchedulerOptions, Summary
 from ablate.execution.slots import Slots

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ablate.domain import Run
 from ablate.execution.pace import Pace
-from ablate.store.base import Ending, SpoolBatch
+from ablate.spool.batch import Ending, SpoolBatch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,6 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from ablate.attempt.job import Job, process_path, spool_path
+from ablate.attempt.runners import end_process
 from ablate.domain import AttemptState, Claim, RunState
 from ablate.errors import (
     AblateError,
@@ -23,22 +25,14 @@ from ablate.errors import (
     StoreGoneError,
     StoreUnavailableError,
 )
+from ablate.execution import deaths
 from ablate.execution.active import Active
-from ablate.execution.deaths import (
-    count_hangs,
-    ending_beside_others,
-    ending_of_death,
-    ending_of_hang,
-    is_gpu_full,
-)
 from ablate.execution.executors.base import Executor, Exited
-from ablate.execution.job import Job, process_path, spool_path
 from ablate.execution.leases import Watch
-from ablate.execution.memory import oom_kills
 from ablate.execution.progress import Observer, ProgressMeter
-from ablate.execution.runners import end_process
 from ablate.execution.scheduling import SchedulerOptions, Summary
-from ablate.store.base import Ending, Store
+from ablate.spool.batch import Ending
+from ablate.store.base import Store
 from ablate.text import counted
 
 _POLL_S = 0.1
@@ -67,7 +61,7 @@ class Scheduler:
     Args:
         store: Opened for writing by this process.
         executor: Where attempts run; closed by the caller.
-        runner: Who we are; see `ablate.execution.runners`.
+        runner: Who we are; see `ablate.attempt.runners`.
         make_job: Turns a claim and a worker slot into a job.
         run_dir: Run id -> its folder.
         make_meter: Makes what follows a claim's progress, told how often its run has hung.
@@ -115,7 +109,7 @@ class Scheduler:
         self._beat_s = options.lease_s / 6
         self._stored_at = 0.0
         self._beaten_at = 0.0
-        self._oom_kills = oom_kills()
+        self._oom_kills = deaths.oom_kills()
         self._has_waited = False
         """Whether it was told that others have all slots."""
 
@@ -249,7 +243,7 @@ class Scheduler:
             return False
         self._patiently(job.write)
         attempts = self._patiently(self._store.attempts, claim.run.id)
-        meter = self._make_meter(claim, count_hangs(attempts))
+        meter = self._make_meter(claim, deaths.count_hangs(attempts))
         active = Active(claim, job.spool, meter, job.permit)
         self._patiently(active.permit, asked_at + self._options.lease_s)
         self._slot_of[claim.attempt_id] = slot
@@ -323,7 +317,7 @@ class Scheduler:
             self._executor.dump(claim.attempt_id)
         elif active.ending is None and self._now() - active.hung_at > _DUMP_S:
             attempts = self._patiently(self._store.attempts, claim.run.id)
-            active.ending = ending_of_hang(pace.idle_s, active.meter.read().step, attempts)
+            active.ending = deaths.ending_of_hang(pace.idle_s, active.meter.read().step, attempts)
             self._executor.stop(claim.attempt_id, now=True)
 
     def _give_up(self, active: Active, error: StoreError) -> None:
@@ -386,15 +380,17 @@ class Scheduler:
         """Return how an attempt ended, and run less at once when memory was short."""
         attempts = self._patiently(self._store.attempts, active.claim.run.id)
         slot = self._slot_of[exited.attempt_id]
-        kills, self._oom_kills = self._oom_kills, oom_kills()
+        kills, self._oom_kills = self._oom_kills, deaths.oom_kills()
         if active.ending is None:
             is_oom = exited.exit_code == -signal.SIGKILL and self._oom_kills > kills
             if is_oom:
                 self._note_shortage(active, self._slots.run_less())
-            return ending_of_death(exited.exit_code, attempts, stops=self._stops, is_oom=is_oom)
-        if is_gpu_full(active.ending) and self._slots.neighbours(slot):
+            return deaths.ending_of_death(
+                exited.exit_code, attempts, stops=self._stops, is_oom=is_oom
+            )
+        if deaths.is_gpu_full(active.ending) and self._slots.neighbours(slot):
             self._note_shortage(active, self._slots.share_less(slot))
-            return ending_beside_others(active.ending, attempts)
+            return deaths.ending_beside_others(active.ending, attempts)
         return active.ending
 
     def _note_shortage(self, active: Active, number: int) -> None:

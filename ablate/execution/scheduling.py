@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ablate.attempt.permit import clock
+from ablate.attempt.runners import Life, life_of
 from ablate.domain import RunState
-from ablate.execution.leases import clock
-from ablate.execution.runners import Life, life_of
 from ablate.execution.slots import Slots
 from ablate.store.base import LEASE_S, ClaimFilter
 

@@ -12,7 +12,7 @@ from typing import Any
 from ablate.domain import AttemptState, Json
 from ablate.identity import canonical_json
 from ablate.importers.points import Counts, Points
-from ablate.store.text import explanation
+from ablate.storable import explanation
 
 RECENT_S = 300.0
 """A run that logged so many seconds ago, and of which no end is known, still trains."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from ablate.errors import UsageError
-from ablate.store.base import SpoolBatch, StepValues
+from ablate.spool.batch import SpoolBatch, StepValues
 from ablate.store.curves import Curve
 
 MAX_STEP = 2**63 - 1

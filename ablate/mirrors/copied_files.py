@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ablate.artifacts import Artifact
+from ablate.attempt.artifacts import Artifact
 
 
 class CopiedFiles:

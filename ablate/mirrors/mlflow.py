@@ -26,7 +26,7 @@ from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 
 from ablate.addresses import masked, no_answer
-from ablate.artifacts import Artifact
+from ablate.attempt.artifacts import Artifact
 from ablate.domain import Run, Study
 from ablate.errors import MirrorDeniedError, MirrorError
 from ablate.files import make_empty

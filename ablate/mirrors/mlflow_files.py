@@ -12,7 +12,7 @@ from mlflow.protos.databricks_pb2 import (
 )
 from requests import HTTPError
 
-from ablate.artifacts import Artifact
+from ablate.attempt.artifacts import Artifact
 
 _CODES = {400: INVALID_PARAMETER_VALUE, 401: UNAUTHENTICATED, 403: PERMISSION_DENIED}
 """What MLflow calls the answers of a server that stores artifacts; others may pass."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ablate.addresses import masked
-from ablate.artifacts import artifacts_of
+from ablate.attempt.artifacts import artifacts_of
 from ablate.errors import MirrorDeniedError, MirrorError, UsageError
 from ablate.mirrors.copied_files import CopiedFiles
 from ablate.mirrors.parked import ParkedItems

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
@@ -110,9 +109,3 @@ def _user_trainer(name: str, project: Path) -> UserTrainer:
         schema=declared.schema,
         code_version=declared.version,
     )
-
-
-def add_project(project: Path) -> None:
-    """Put the project's folder first on the import path, once."""
-    if str(project) not in sys.path:
-        sys.path.insert(0, str(project))

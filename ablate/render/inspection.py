@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ablate.execution.inspection import Difference, Row, Snapshot
-from ablate.execution.tensors import TensorFacts
+from ablate.inspection.checkpoint import Difference, Row, Snapshot
+from ablate.inspection.facts import TensorFacts
 from ablate.render.formats import number, percent
 from ablate.render.tables import Cell, Column, Table
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from ablate.domain import AttemptState, Run
 from ablate.execution.progress import RunProgress
-from ablate.store.base import Ending
+from ablate.spool.batch import Ending
 from ablate.text import duration, printable, silence
 
 _PLAIN_EVERY_S = 15.0

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ablate.domain import Claim
-from ablate.store.base import SpoolBatch
-from ablate.store.frames import unavailable
-from ablate.store.spool import SpoolWriter
+from ablate.spool.batch import SpoolBatch
+from ablate.spool.frames import unavailable
+from ablate.spool.spool import SpoolWriter
 
 
 def import_spool(folder: Path, run_id: str, attempt: int) -> Path:

@@ -10,6 +10,7 @@ import secrets
 from sqlalchemy import Connection, insert, select, update
 
 from ablate.domain import IMPORTED, AttemptState, Claim, Run, RunState
+from ablate.storable import check_name, explanation, to_json
 from ablate.store import leases
 from ablate.store.base import ImportedRun
 from ablate.store.changes import touch_run
@@ -17,7 +18,6 @@ from ablate.store.clock import db_now
 from ablate.store.ingest import lease_lost
 from ablate.store.models import AttemptRow, RunRow
 from ablate.store.orphans import lock_plans
-from ablate.store.text import check_name, explanation, to_json
 
 
 def begin(connection: Connection, run: ImportedRun, by: str) -> Claim | None:

@@ -11,8 +11,9 @@ from sqlalchemy import Connection, and_, case, delete, insert, select, text, upd
 from ablate.domain import AttemptState, Claim
 from ablate.errors import LeaseLostError
 from ablate.provenance import Code
+from ablate.spool.batch import SpoolBatch, StepValues
+from ablate.storable import check_name, explanation, to_json
 from ablate.store import postgres, sqlite
-from ablate.store.base import SpoolBatch, StepValues
 from ablate.store.models import (
     AttemptRow,
     CheckpointRow,
@@ -26,7 +27,6 @@ from ablate.store.models import (
 from ablate.store.queries import AnyRow, chunks, counts
 from ablate.store.rollups import Tail, joined, stale_buckets, summarise, tail_of
 from ablate.store.rows import has_repeats, new_rows, rows_in_order
-from ablate.store.text import check_name, explanation, to_json
 
 _DIALECTS = {"sqlite": sqlite, "postgresql": postgres}
 

@@ -9,7 +9,7 @@ the database is an older copy, replaces what had it and all that followed: SQL i
 is there. A change that is a base has every row; a file begins with one, and is written anew from
 one when numbers are missing in it.
 
-The file is made of the frames of `ablate.store.frames`, the first byte of each says what it holds.
+The file is made of the frames of `ablate.spool.frames`, the first byte of each says what it holds.
 A change whose last frame is missing is not there.
 """
 
@@ -27,7 +27,7 @@ from sqlalchemy import make_url
 
 from ablate.errors import StoreError
 from ablate.files import force_to_disk
-from ablate.store.frames import Frame, framed, read_frames, unavailable
+from ablate.spool.frames import Frame, framed, read_frames, unavailable
 
 FOLDER = "journal"
 """In the folder of a project's data: a file for each database."""

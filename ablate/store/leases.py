@@ -13,8 +13,10 @@ from sqlalchemy.orm import aliased
 from sqlalchemy.sql import ColumnElement
 
 from ablate.domain import IMPORTED, AttemptState, Claim, Hold, Longer, RunState
+from ablate.spool.batch import Ending
+from ablate.storable import explanation
 from ablate.store import queries
-from ablate.store.base import LEASE_S, ClaimFilter, Ending
+from ablate.store.base import LEASE_S, ClaimFilter
 from ablate.store.changes import touch_run
 from ablate.store.clock import db_now
 from ablate.store.ingest import lease_lost
@@ -28,7 +30,6 @@ from ablate.store.models import (
     VariantRow,
 )
 from ablate.store.queries import AnyRow, AnySelect
-from ablate.store.text import explanation
 
 _RUNNING = RunState.RUNNING.value
 _CAN_GO_ON = (RunState.SUCCEEDED, RunState.QUEUED)

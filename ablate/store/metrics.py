@@ -10,11 +10,11 @@ from typing import Any, NamedTuple, TypeAlias
 from sqlalchemy import Connection, or_, select
 
 from ablate.domain import Event
+from ablate.storable import from_json
 from ablate.store.curves import Curve
 from ablate.store.models import AttemptRow, EventRow, MetricKeyRow, PointRow, SeriesRow, StepRow
 from ablate.store.queries import MAX_STEP, chunks, counts, counts_from, counts_to
 from ablate.store.rows import decode
-from ablate.store.text import from_json
 
 
 class CountingSteps(NamedTuple):

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Select, and_, delete, func, or_, select, text
 from sqlalchemy.sql import ColumnElement
 
 from ablate.domain import IMPORTED, Orphan, Run, RunState
+from ablate.storable import from_json
 from ablate.store.changes import touch_deleted
 from ablate.store.clock import db_now
 from ablate.store.models import (
@@ -28,7 +29,6 @@ from ablate.store.models import (
     TransitionRow,
 )
 from ablate.store.queries import chunks, former_runs, is_wanted, run_by_link
-from ablate.store.text import from_json
 
 _IMPORT_S = 3600.0
 """An import that began so long ago and has not ended was broken off."""

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Select, Table, bindparam, insert, select, upd
 
 from ablate.domain import Longer, Plan, RunState, Variant
 from ablate.errors import UsageError
+from ablate.storable import check_name, to_json
 from ablate.store import leases
 from ablate.store.base import StudySource
 from ablate.store.changes import touch_run, touch_study
@@ -17,7 +18,6 @@ from ablate.store.clock import db_now
 from ablate.store.models import AttemptRow, RunRow, StudyRow, StudyRunRow, VariantRow
 from ablate.store.orphans import lock_plans
 from ablate.store.queries import chunks, plan_text, unknown_study
-from ablate.store.text import check_name, to_json
 
 
 def apply_plan(

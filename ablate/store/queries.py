@@ -25,6 +25,7 @@ from ablate.domain import (
 )
 from ablate.errors import NotFoundError, did_you_mean
 from ablate.provenance import Code
+from ablate.storable import from_json, to_json
 from ablate.store.clock import db_now
 from ablate.store.models import (
     AttemptRow,
@@ -36,7 +37,6 @@ from ablate.store.models import (
     StudyRunRow,
     VariantRow,
 )
-from ablate.store.text import from_json, to_json
 
 MAX_STEP = 2**63 - 1
 _CHUNK = 1000

@@ -18,13 +18,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from ablate.domain import IMPORTED, AttemptState, Claim, Run, RunState
 from ablate.errors import StoreError
+from ablate.spool.spool import SpoolReader
 from ablate.store.changes import TABLES
 from ablate.store.ingest import Known, ingest
 from ablate.store.journal import Deleted, Rows
 from ablate.store.models import AttemptRow, JournalRow, RunRow, TransitionRow
 from ablate.store.orphans import delete_rows
 from ablate.store.queries import AnyRow
-from ablate.store.spool import SpoolReader
 
 STARTED_OVER = "started over"
 """Reason of the transition after which earlier attempts count no more."""

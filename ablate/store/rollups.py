@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from sqlalchemy import Connection, select
 
-from ablate.store.base import StepValues
+from ablate.spool.batch import StepValues
 from ablate.store.models import PointRow
 from ablate.store.queries import MAX_STEP, chunks
 from ablate.store.rows import Column, decode

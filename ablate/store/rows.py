@@ -10,7 +10,7 @@ from itertools import chain, pairwise
 from typing import NamedTuple, TypeAlias
 
 from ablate.domain import Kind
-from ablate.store.base import StepValues
+from ablate.spool.batch import StepValues
 
 FullRow: TypeAlias = tuple[int, int, float | None, int, float | None]
 """series_id, step, value, kind, time: see `ablate.store.models.PointRow`."""

@@ -11,16 +11,10 @@ from sqlalchemy import Connection, RowMapping, delete, insert, select
 
 from ablate.domain import Attempt, Checkpoint, Claim, Event, Hold, Longer, Orphan, Plan, Run, Study
 from ablate.provenance import Code
+from ablate.spool.batch import Ending, SpoolBatch
+from ablate.storable import check_name
 from ablate.store import imports, leases, metrics, orphans, plans, queries
-from ablate.store.base import (
-    LEASE_S,
-    ClaimFilter,
-    Ending,
-    ImportedRun,
-    MirrorCursor,
-    SpoolBatch,
-    StudySource,
-)
+from ablate.store.base import LEASE_S, ClaimFilter, ImportedRun, MirrorCursor, StudySource
 from ablate.store.curves import Curve, Outline, WindowMean
 from ablate.store.engine import Database, reading, writing
 from ablate.store.import_spools import spooled
@@ -29,7 +23,6 @@ from ablate.store.means import means
 from ablate.store.models import MirrorCursorRow, RunRow
 from ablate.store.outlines import outlines
 from ablate.store.streaming import stream
-from ablate.store.text import check_name
 
 
 class SqlStore:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ablate.domain import Checkpoint, Claim, Event, Plan, Variant
-from ablate.store.base import ClaimFilter, SpoolBatch, StepValues, Store
+from ablate.spool.batch import SpoolBatch, StepValues
+from ablate.store.base import ClaimFilter, Store
 
 
 def make_variant(name: str, **changes: Any) -> Variant:

@@ -9,7 +9,8 @@ import pytest
 
 from ablate.domain import AttemptState, Claim, RunState
 from ablate.errors import LeaseLostError
-from ablate.store.base import ClaimFilter, Ending, SpoolBatch, Store
+from ablate.spool.batch import Ending, SpoolBatch
+from ablate.store.base import ClaimFilter, Store
 from ablate.testing.factories import feed, logs, make_checkpoint, make_plan, must_claim
 
 # ruff: noqa: D102 - a test's name says what it tests

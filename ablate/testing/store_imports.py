@@ -9,8 +9,9 @@ import pytest
 
 from ablate.domain import IMPORTED, AttemptState, Cell, Plan, RunState
 from ablate.errors import LeaseLostError, NotFoundError, UsageError
+from ablate.spool.batch import Ending, SpoolBatch
 from ablate.store import open_store
-from ablate.store.base import ClaimFilter, Ending, ImportedRun, SpoolBatch, Store
+from ablate.store.base import ClaimFilter, ImportedRun, Store
 from ablate.testing.factories import feed, logs, make_plan, make_variant, must_claim
 
 # ruff: noqa: D102 - a test's name says what it tests

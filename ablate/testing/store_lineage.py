@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 
 from ablate.domain import AttemptState, Origin, Plan, RunState, Variant
-from ablate.store.base import ClaimFilter, Ending, Store
+from ablate.spool.batch import Ending
+from ablate.store.base import ClaimFilter, Store
 from ablate.testing.factories import (
     feed,
     logs,

@@ -8,7 +8,8 @@ import pytest
 
 from ablate.domain import AttemptState, Claim, Longer, Origin, Plan, RunState
 from ablate.errors import UsageError
-from ablate.store.base import Ending, MirrorCursor, Store
+from ablate.spool.batch import Ending
+from ablate.store.base import MirrorCursor, Store
 from ablate.testing.factories import (
     feed,
     logs,

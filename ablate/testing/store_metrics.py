@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from ablate.domain import AttemptState, Claim
 from ablate.errors import UsageError
-from ablate.store.base import Ending, MirrorCursor, SpoolBatch, StepValues, Store
+from ablate.spool.batch import Ending, SpoolBatch, StepValues
+from ablate.store.base import MirrorCursor, Store
 from ablate.testing.factories import (
     feed,
     logs,

@@ -8,7 +8,8 @@ import pytest
 
 from ablate.domain import AttemptState, Checkpoint, RunState
 from ablate.errors import LeaseLostError, NotFoundError
-from ablate.store.base import ClaimFilter, Ending, MirrorCursor, SpoolBatch, Store
+from ablate.spool.batch import Ending, SpoolBatch
+from ablate.store.base import ClaimFilter, MirrorCursor, Store
 from ablate.testing.factories import (
     feed,
     logs,

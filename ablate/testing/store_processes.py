@@ -12,8 +12,9 @@ import pytest
 
 from ablate.domain import AttemptState, RunState
 from ablate.errors import LeaseLostError
+from ablate.spool.batch import Ending
 from ablate.store import open_store
-from ablate.store.base import ClaimFilter, Ending, Store
+from ablate.store.base import ClaimFilter, Store
 from ablate.testing.factories import feed, logs, make_plan, must_claim
 
 # ruff: noqa: D102 - a test's name says what it tests

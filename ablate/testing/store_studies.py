@@ -9,7 +9,8 @@ import pytest
 
 from ablate.domain import AttemptState, RunState
 from ablate.errors import NotFoundError, UsageError
-from ablate.store.base import ClaimFilter, Ending, Store
+from ablate.spool.batch import Ending
+from ablate.store.base import ClaimFilter, Store
 from ablate.testing.factories import make_plan, make_variant, must_claim
 
 # ruff: noqa: D102 - a test's name says what it tests

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from ablate.domain import AttemptState
 from ablate.errors import UsageError
-from ablate.store.base import Ending, StepValues, Store
+from ablate.spool.batch import Ending, StepValues
+from ablate.store.base import Store
 from ablate.store.curves import MIN_OUTLINE, Curve
 from ablate.testing.factories import feed, logs, make_plan, must_claim
 

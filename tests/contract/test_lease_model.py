@@ -22,20 +22,21 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from ablate.attempt.job import Job
+from ablate.attempt.permit import Permit
+from ablate.attempt.runners import Life
 from ablate.domain import AttemptState, Claim, Run, RunState
 from ablate.errors import StoreUnavailableError
 from ablate.execution.devices import Devices
 from ablate.execution.executors.base import Exited
-from ablate.execution.job import Job
-from ablate.execution.leases import Permit
 from ablate.execution.progress import ProgressMeter
-from ablate.execution.runners import Life
 from ablate.execution.scheduler import Scheduler
 from ablate.execution.scheduling import SchedulerOptions
 from ablate.execution.slots import Slots
+from ablate.spool.batch import Ending
+from ablate.spool.spool import SpoolWriter
 from ablate.store import open_store
-from ablate.store.base import ClaimFilter, Ending, Store
-from ablate.store.spool import SpoolWriter
+from ablate.store.base import ClaimFilter, Store
 from ablate.testing.factories import make_plan
 from tests.jobs import make_job
 from tests.thorough import few_or_many

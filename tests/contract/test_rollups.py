@@ -11,8 +11,8 @@ from sqlalchemy import text
 
 from ablate.domain import AttemptState
 from ablate.errors import LeaseLostError
+from ablate.spool.batch import Ending, SpoolBatch, StepValues
 from ablate.store import open_store
-from ablate.store.base import Ending, SpoolBatch, StepValues
 from ablate.store.engine import connect, reading
 from ablate.store.rollups import RollupTuple, bucket_of, rollup
 from ablate.store.rows import decode

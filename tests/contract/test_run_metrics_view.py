@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from ablate.domain import AttemptState, Kind
+from ablate.spool.batch import Ending, StepValues
 from ablate.store import open_store
-from ablate.store.base import Ending, StepValues
 from ablate.store.engine import connect, reading
 from ablate.testing.factories import feed, logs, make_plan, make_variant, must_claim
 

@@ -11,9 +11,9 @@ import pytest
 
 from ablate.domain import AttemptState, Checkpoint, Event
 from ablate.settings import load_settings
-from ablate.store.base import Ending
-from ablate.store.frames import HEADER_BYTES, read_frames
-from ablate.store.spool import SpoolReader, SpoolWriter
+from ablate.spool.batch import Ending
+from ablate.spool.frames import HEADER_BYTES, read_frames
+from ablate.spool.spool import SpoolReader, SpoolWriter
 from tests.fuzz.damage import damaged, outcome
 from tests.thorough import few_or_many
 

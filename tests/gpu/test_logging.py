@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ablate.execution.context import RunContext
-from ablate.store.spool import SpoolReader, SpoolWriter
+from ablate.attempt.context import RunContext
+from ablate.spool.spool import SpoolReader, SpoolWriter
 from tests.jobs import make_job
 
 pytestmark = [

@@ -14,8 +14,8 @@ from typing import Any
 
 from sqlalchemy import text
 
+from ablate.attempt.checkpoints.files import load_checkpoint
 from ablate.execution import scheduler
-from ablate.execution.checkpoints import load_checkpoint
 from ablate.execution.devices import parse_devices
 from ablate.execution.launch import Request, run_studies
 from ablate.planning.plan import make_plan

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import torch
 
+from ablate.attempt.checkpoints.files import load_checkpoint, save_checkpoint
+from ablate.attempt.context import RunContext
+from ablate.attempt.patience import is_full
+from ablate.attempt.worker import run_job
 from ablate.domain import AttemptState
 from ablate.errors import StoreUnavailableError
-from ablate.execution.checkpoints import load_checkpoint, save_checkpoint
-from ablate.execution.context import RunContext
-from ablate.execution.patience import is_full
-from ablate.execution.worker import run_job
 from ablate.protocol import Run
-from ablate.store.base import Ending
-from ablate.store.spool import SpoolReader, SpoolWriter
+from ablate.spool.batch import Ending
+from ablate.spool.spool import SpoolReader, SpoolWriter
 from tests.disks import SmallDisk
 from tests.integration.conftest import Project, kill
 from tests.integration.test_running import DIGESTS, POINTS
@@ -108,7 +108,7 @@ STATES: dict[str, Any] = {
 @pytest.fixture(params=sorted(STATES))
 def state(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     if request.param == "json":
-        monkeypatch.setattr("ablate.execution.tensors.torch_module", lambda: None)
+        monkeypatch.setattr("ablate.attempt.checkpoints.states.torch_module", lambda: None)
     return STATES[request.param]
 
 

@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 import pytest
 
 from ablate.domain import AttemptState
+from ablate.spool.batch import Ending, StepValues
 from ablate.store import open_store
-from ablate.store.base import Ending, StepValues
 from ablate.testing.factories import feed, make_event, must_claim
 from tests.integration.conftest import Project, make_project
 

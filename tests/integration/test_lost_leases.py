@@ -8,8 +8,9 @@ from contextlib import closing
 import pytest
 
 from ablate.domain import AttemptState, Run, RunState
+from ablate.spool.batch import Ending
 from ablate.store import open_store
-from ablate.store.base import Ending, Store
+from ablate.store.base import Store
 from tests.integration.conftest import Project, size_of
 from tests.patience import PATIENCE_S
 from tests.thorough import few_or_many

@@ -145,7 +145,7 @@ def test_every_acknowledged_point_of_a_killed_run_reaches_the_database(project: 
 
 
 def last_step_of(spool: Path) -> int:
-    from ablate.store.spool import SpoolReader
+    from ablate.spool.spool import SpoolReader
 
     with SpoolReader(spool) as reader:
         return max(log.step for log in reader.read(10**6).logs)

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from ablate.cli import app
 from ablate.domain import AttemptState
+from ablate.spool.batch import Ending
 from ablate.store import open_store
-from ablate.store.base import Ending
 from ablate.store.models import Base
 from ablate.testing.factories import must_claim
 from tests.integration.conftest import TRAINER, Project, environment, make_project

@@ -12,9 +12,9 @@ from contextlib import closing
 import pytest
 
 from ablate.domain import AttemptState
+from ablate.spool.batch import Ending
+from ablate.spool.spool import SpoolReader
 from ablate.store import open_store
-from ablate.store.base import Ending
-from ablate.store.spool import SpoolReader
 from ablate.testing.factories import make_plan, must_claim
 from tests.patience import PATIENCE_S
 
@@ -22,7 +22,7 @@ WRITE = """
     import os, sys
     from pathlib import Path
     from ablate.domain import Event
-    from ablate.store.spool import SpoolWriter
+    from ablate.spool.spool import SpoolWriter
     writer = SpoolWriter(Path(sys.argv[1]), attempt_id=int(sys.argv[2]))
     writer.started(None, None)
     step = 0
@@ -39,7 +39,7 @@ INGEST = """
     import os, pickle, sys
     from pathlib import Path
     from ablate.store import open_store
-    from ablate.store.spool import SpoolReader
+    from ablate.spool.spool import SpoolReader
     store = open_store(sys.argv[1])
     claim = pickle.loads(bytes.fromhex(sys.argv[3]))
     reader = SpoolReader(Path(sys.argv[2]), store.attempts(claim.run.id)[0].spool_offset)

@@ -23,9 +23,9 @@ import ablate
 from ablate.domain import Kind
 from ablate.exporting import point_blocks
 from ablate.keys import metric_key
+from ablate.spool.spool import SpoolReader
 from ablate.store import open_store
 from ablate.store.base import Store
-from ablate.store.spool import SpoolReader
 from ablate.testing.factories import make_plan, must_claim
 from tests.integration.faulty import FaultyProject
 from tests.thorough import few_or_many

@@ -11,8 +11,8 @@ import pytest
 
 from ablate.domain import AttemptState
 from ablate.errors import StoreError
+from ablate.spool.batch import Ending
 from ablate.store import maintenance, open_store
-from ablate.store.base import Ending
 from ablate.store.migrate import check, downgrade, upgrade
 from ablate.store.schema import REVISIONS, peek
 from ablate.testing.factories import feed, logs, must_claim

@@ -1,4 +1,4 @@
-from ablate.artifacts import artifacts_of, newest_samples
+from ablate.attempt.artifacts import artifacts_of, newest_samples
 
 
 def make(folder, *names):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from ablate.execution.job import Job
+from ablate.attempt.job import Job
 
 
 @dataclass(frozen=True, slots=True)

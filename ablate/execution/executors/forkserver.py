@@ -154,9 +154,9 @@ def _wake(_number: int, _frame: FrameType | None) -> None:
 
 def _work(job_file: Path) -> int:
     """Run the job with its output in its log; return the exit code."""
-    from ablate.execution.job import Job
-    from ablate.execution.signals import DUMP
-    from ablate.execution.worker import run_job
+    from ablate.attempt.job import Job
+    from ablate.attempt.signals import DUMP
+    from ablate.attempt.worker import run_job
 
     job = Job.read(job_file)
     terminal = os.dup(2)
@@ -255,7 +255,7 @@ def main() -> None:
     # Whoever signals all processes means the runner, which asks each trainer to save.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    from ablate.execution import worker
+    from ablate.attempt import worker
     from ablate.provenance import mark_preloaded
 
     assert worker

@@ -6,9 +6,9 @@ import signal
 import time
 from collections.abc import Callable
 
+from ablate.attempt.job import Job
+from ablate.attempt.worker import run_job
 from ablate.execution.executors.base import Exited
-from ablate.execution.job import Job
-from ablate.execution.worker import run_job
 
 
 class InlineExecutor:

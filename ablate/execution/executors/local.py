@@ -16,12 +16,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ablate.attempt.job import Job
+from ablate.attempt.signals import DUMP
 from ablate.errors import TrainerError
 from ablate.execution.devices import THREAD_SETTINGS, at_most
 from ablate.execution.executors.base import Exited
 from ablate.execution.executors.forkserver import OPTIONAL
-from ablate.execution.job import Job
-from ablate.execution.signals import DUMP
 
 _START_TIMEOUT_S = 120.0
 _END_TIMEOUT_S = 40.0

@@ -12,7 +12,8 @@ from typing import Any
 
 from ablate.domain import AttemptState, Claim
 from ablate.mirrors.names import accepted
-from ablate.store.base import Ending, StepValues, Store
+from ablate.spool.batch import Ending, StepValues
+from ablate.store.base import Store
 from ablate.testing.factories import (
     feed,
     make_checkpoint,

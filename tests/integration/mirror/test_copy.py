@@ -16,7 +16,8 @@ from ablate.mirroring import summarise
 from ablate.mirrors.process import require_local, sync
 from ablate.mirrors.records import Copied
 from ablate.settings import Settings
-from ablate.store.base import Ending, Store
+from ablate.spool.batch import Ending
+from ablate.store.base import Store
 from ablate.testing.factories import (
     feed,
     logs,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ablate.artifacts import artifacts_of, keep
+from ablate.attempt.artifacts import artifacts_of, keep
+from ablate.attempt.job import attempt_path
 from ablate.domain import Run
 from ablate.errors import MirrorError
-from ablate.execution.job import attempt_path
 from ablate.mirroring import standings, summarise
 from ablate.mirrors.process import mirror_name, sync
 from ablate.settings import Settings

@@ -25,8 +25,9 @@ from ablate.mirrors import process
 from ablate.mirrors.process import parked_path, sync
 from ablate.mirrors.records import Copied
 from ablate.settings import Settings
+from ablate.spool.batch import Ending
 from ablate.store import open_store
-from ablate.store.base import Ending, Store
+from ablate.store.base import Store
 from ablate.testing.factories import (
     must_claim,
 )

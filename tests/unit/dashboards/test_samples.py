@@ -6,7 +6,7 @@ import wave
 import pytest
 
 from ablate.analysis.comparison import compare
-from ablate.artifacts import Artifact
+from ablate.attempt.artifacts import Artifact
 from dashboards.report import report_html, write_report
 from dashboards.samples import Samples, samples_part
 from tests.factories import HEALTHY, make_scale_fix

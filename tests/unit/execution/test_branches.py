@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from ablate.attempt.context import BranchError
+from ablate.attempt.job import Job
+from ablate.attempt.worker import run_job
 from ablate.domain import AttemptState, BranchPoint
-from ablate.execution.context import BranchError
-from ablate.execution.job import Job
-from ablate.execution.worker import run_job
 from ablate.protocol import Run
 from ablate.rules import Guard
-from ablate.store.spool import SpoolReader
+from ablate.spool.spool import SpoolReader
 from tests.jobs import make_job
 from tests.unit.execution.test_context import Attempt
 from tests.unit.execution.test_gates import gate

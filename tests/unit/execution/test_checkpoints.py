@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from ablate.execution.checkpoints import collect_strays
+from ablate.attempt.checkpoints.files import collect_strays
 from tests.attempts import Attempt
 
 

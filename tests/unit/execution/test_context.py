@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from ablate.artifacts import artifacts_of
+from ablate.attempt.artifacts import artifacts_of
+from ablate.attempt.context import RunContext
+from ablate.attempt.device_log import DeviceLog
+from ablate.attempt.job import Job
+from ablate.attempt.worker import run_job
 from ablate.domain import AttemptState, Checkpoint
-from ablate.execution.context import RunContext
-from ablate.execution.job import Job
-from ablate.execution.tensors import DeviceLog
-from ablate.execution.worker import run_job
 from ablate.protocol import Run
 from ablate.rules import Guard
-from ablate.store.base import Ending
-from ablate.store.spool import SpoolReader, SpoolWriter
+from ablate.spool.batch import Ending
+from ablate.spool.spool import SpoolReader, SpoolWriter
 from tests.attempts import Attempt
 from tests.jobs import make_job
 
@@ -336,7 +336,7 @@ def test_artifact_that_cannot_be_read_leaves_nothing(tmp_path: Path) -> None:
 @pytest.fixture
 def device_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have tensors treated as if they were on a device."""
-    monkeypatch.setattr("ablate.execution.tensors.is_on_device", lambda _: True)
+    monkeypatch.setattr("ablate.attempt.device_log.is_on_device", lambda _: True)
 
 
 @pytest.mark.usefixtures("device_tensors")

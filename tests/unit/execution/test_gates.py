@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from ablate.analysis.windows import value_at, value_before
 from ablate.attempt.gates import GateWatch
+from ablate.attempt.job import Job
 from ablate.domain import AttemptState
-from ablate.execution.job import Job
 from ablate.rules import Action, Demand, Gate, MetricRule, Target
 from ablate.store.curves import Curve
 from tests.jobs import make_job
@@ -105,7 +105,7 @@ def test_all_that_is_logged_at_the_step_counts_in_any_order(tmp_path: Path, aske
 def test_values_on_a_device_count_at_the_gate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ablate.execution.tensors.is_on_device", lambda _: True)
+    monkeypatch.setattr("ablate.attempt.device_log.is_on_device", lambda _: True)
     attempt = Attempt(tmp_path, gates=(gate(10),))
     attempt.context.log({KEY: torch.tensor(0.075)}, 9)
     attempt.context.log({KEY: torch.tensor(0.5)}, 10)

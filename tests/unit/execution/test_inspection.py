@@ -7,9 +7,9 @@ import pickle
 import pytest
 import torch
 
+from ablate.attempt.checkpoints.files import save_checkpoint
 from ablate.errors import NotFoundError, UsageError
-from ablate.execution.checkpoints import save_checkpoint
-from ablate.execution.inspection import choose_checkpoint, differences, read_file, rows_of
+from ablate.inspection.checkpoint import choose_checkpoint, differences, read_file, rows_of
 from tests.factories import make_run
 
 

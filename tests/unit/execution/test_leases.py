@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ablate.attempt.permit import Permit, clock
+from ablate.attempt.runners import Life
 from ablate.domain import Hold
-from ablate.execution.leases import Permit, Watch, clock
-from ablate.execution.runners import Life
+from ablate.execution.leases import Watch
 
 
 class World:

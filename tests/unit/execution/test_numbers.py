@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from ablate.execution.numbers import check_step, exact_float
+from ablate.attempt.numbers import check_step, exact_float
 from tests.unit.execution.test_context import Attempt
 
 
@@ -67,7 +67,7 @@ def test_steps_are_integers_in_range() -> None:
 def test_device_tensors_are_checked_at_once_and_copied_exactly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ablate.execution.tensors.is_on_device", lambda _: True)
+    monkeypatch.setattr("ablate.attempt.device_log.is_on_device", lambda _: True)
     attempt = Attempt(tmp_path)
     for odd in (torch.zeros(2), torch.tensor(1j)):
         with pytest.raises(TypeError, match="a/odd: "):

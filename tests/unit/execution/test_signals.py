@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ablate.execution.worker import run_job
-from ablate.store.spool import SpoolReader
+from ablate.attempt.worker import run_job
+from ablate.spool.spool import SpoolReader
 from tests.jobs import make_job
 from tests.patience import PATIENCE_S
 
@@ -42,7 +42,7 @@ DELAYED = """
 import multiprocessing, os, signal, sys, time
 os.register_at_fork(after_in_child=lambda: time.sleep(0.05))  # before ours, as on a busy machine
 
-from ablate.execution.signals import StopSignal
+from ablate.attempt.signals import StopSignal
 
 def nothing(_):
     pass

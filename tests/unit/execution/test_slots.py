@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ablate.execution.deaths import oom_kills
 from ablate.execution.devices import Devices
-from ablate.execution.memory import oom_kills
 from ablate.execution.slots import Slots
 
 GPUS = Devices((0, 1))

@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ablate.attempt.runners import Life, life_of, this_runner
 from ablate.errors import UsageError
 from ablate.execution import devices
 from ablate.execution.devices import Devices, parse_devices
-from ablate.execution.runners import Life, life_of, this_runner
 
 
 def test_slots_share_gpus_in_turn() -> None:
@@ -72,7 +72,7 @@ def fake_smi(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_runner_is_dead_only_when_that_is_known() -> None:
-    code = "from ablate.execution.runners import this_runner; print(this_runner())"
+    code = "from ablate.attempt.runners import this_runner; print(this_runner())"
     gone = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True
     ).stdout.strip()

@@ -158,7 +158,7 @@ def test_new_sqlite_database_is_wal_and_strict(path):
     ("module", "heavy"),
     [
         ("ablate.store", {"sqlalchemy", "alembic", "pandas", "numpy", "torch", "psycopg"}),
-        ("ablate.store.spool", {"sqlalchemy", "alembic", "pandas", "numpy", "torch", "psycopg"}),
+        ("ablate.spool.spool", {"sqlalchemy", "alembic", "pandas", "numpy", "torch", "psycopg"}),
         ("ablate.store.sql", {"alembic", "pandas", "torch"}),
     ],
 )

@@ -11,8 +11,8 @@ import pytest
 
 from ablate.domain import AttemptState
 from ablate.errors import StoreUnavailableError
+from ablate.spool.batch import Ending
 from ablate.store import open_store
-from ablate.store.base import Ending
 from ablate.store.journal import Deleted, Journal, Rows, database_of, journal_path, journals_at
 from ablate.testing.factories import make_plan, must_claim
 

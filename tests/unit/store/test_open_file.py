@@ -12,8 +12,8 @@ import pytest
 
 from ablate.domain import AttemptState
 from ablate.errors import StoreGoneError, StoreUnavailableError
+from ablate.spool.batch import Ending
 from ablate.store import open_store
-from ablate.store.base import Ending
 from ablate.testing.factories import feed, logs, make_plan, must_claim
 from tests.patience import slowness
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.store.base import StepValues
+from ablate.spool.batch import StepValues
 from ablate.store.rows import decode, encode, has_repeats, new_rows, rows_in_order
 
 

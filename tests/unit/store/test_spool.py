@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from ablate.domain import AttemptState, Checkpoint, Event
 from ablate.errors import StoreError, StoreUnavailableError
-from ablate.store import spool as spool_module
-from ablate.store.base import Ending, StepValues
-from ablate.store.frames import HEADER_BYTES
-from ablate.store.spool import SpoolReader, SpoolWriter
+from ablate.spool import spool as spool_module
+from ablate.spool.batch import Ending, StepValues
+from ablate.spool.frames import HEADER_BYTES
+from ablate.spool.spool import SpoolReader, SpoolWriter
 from tests.patience import PATIENCE_S
 
 names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
@@ -266,7 +266,7 @@ FULL_DISK = """
     import resource, signal, sys
     from pathlib import Path
     from ablate.errors import StoreUnavailableError
-    from ablate.store.spool import SpoolWriter
+    from ablate.spool.spool import SpoolWriter
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     writer = SpoolWriter(Path(sys.argv[1]), attempt_id=1)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
@@ -302,7 +302,7 @@ def test_full_disk_is_reported_and_writing_goes_on_when_there_is_space(tmp_path)
 STREAM = """
     import os, sys
     from pathlib import Path
-    from ablate.store.spool import SpoolWriter
+    from ablate.spool.spool import SpoolWriter
     writer = SpoolWriter(Path(sys.argv[1]), attempt_id=1)
     step = 0
     while True:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablate.errors import UsageError
-from ablate.store.text import check_name, explanation, from_json, name_fault, to_json
+from ablate.storable import check_name, explanation, from_json, name_fault, to_json
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 values = st.recursive(

@@ -13,12 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ablate import artifacts
-from ablate.attempt.gates import NOTHING_SEEN, GateWatch, Judgement
-from ablate.attempt.guards import Firing, GuardWatch
-from ablate.domain import AttemptState, BranchPoint, Checkpoint, Event
-from ablate.errors import StoreUnavailableError
-from ablate.execution.checkpoints import (
+from ablate.attempt import artifacts
+from ablate.attempt.checkpoints.files import (
     CheckpointError,
     load_checkpoint,
     prune_checkpoints,
@@ -26,18 +22,22 @@ from ablate.execution.checkpoints import (
     saved_threads,
     steps_on_disk,
 )
-from ablate.execution.job import Job
-from ablate.execution.leases import Permit
-from ablate.execution.machine import MachineMeter
-from ablate.execution.numbers import check_step, exact_float
-from ablate.execution.patience import Patience, say
-from ablate.execution.resuming import Surroundings, newest_good
-from ablate.execution.tensors import DeviceLog, is_device_number
+from ablate.attempt.checkpoints.resuming import Surroundings, newest_good
+from ablate.attempt.device_log import DeviceLog, is_device_number
+from ablate.attempt.gates import NOTHING_SEEN, GateWatch, Judgement
+from ablate.attempt.guards import Firing, GuardWatch
+from ablate.attempt.job import Job
+from ablate.attempt.machine import MachineMeter
+from ablate.attempt.numbers import check_step, exact_float
+from ablate.attempt.patience import Patience, say
+from ablate.attempt.permit import Permit
+from ablate.domain import AttemptState, BranchPoint, Checkpoint, Event
+from ablate.errors import StoreUnavailableError
 from ablate.keys import metric_key
 from ablate.provenance import loaded_code, new_modules
-from ablate.store.base import Ending
-from ablate.store.spool import SpoolWriter
-from ablate.store.text import name_fault
+from ablate.spool.batch import Ending
+from ablate.spool.spool import SpoolWriter
+from ablate.storable import name_fault
 
 _MAX_KEY_LENGTH = 250
 _NO_TEXT = str.maketrans({"/": " "})

@@ -10,9 +10,6 @@ from contextlib import suppress
 from functools import cache
 from types import FrameType
 
-ASKED = "asked to stop"
-"""Why an attempt has paused."""
-
 DUMP = getattr(signal, "SIGRTMAX", signal.SIGUSR2)
 """Has a training process write the stacks of all its threads; one that trainers hardly use."""
 

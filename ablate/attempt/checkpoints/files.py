@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ablate.attempt.checkpoints.states import load_state, save_state
 from ablate.domain import Checkpoint
-from ablate.execution.tensors import load_state, save_state
 from ablate.files import force_to_disk
 
 KEPT = 2

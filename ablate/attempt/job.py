@@ -31,7 +31,7 @@ def log_path(run_dir: Path, attempt: int) -> Path:
 
 
 def process_path(run_dir: Path, attempt: int) -> Path:
-    """Return where an attempt's process says who it is; see `ablate.execution.runners`."""
+    """Return where an attempt's process says who it is; see `ablate.attempt.runners`."""
     return attempt_path(run_dir, attempt) / "process"
 
 
@@ -129,7 +129,7 @@ class Job:
 
     @property
     def permit(self) -> Path:
-        """Where it stands until when the trainer may go on; see `ablate.execution.leases`."""
+        """Where it stands until when the trainer may go on; see `ablate.attempt.permit`."""
         return self.attempt_dir / "permit"
 
     @property

@@ -10,14 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+from ablate.attempt.checkpoints.files import file_digest
+from ablate.attempt.checkpoints.states import is_torch_file, load_state
 from ablate.domain import Checkpoint, Run
 from ablate.errors import NotFoundError, UsageError
-from ablate.execution.checkpoints import file_digest
-from ablate.execution.tensors import (
+from ablate.inspection.facts import (
     TensorFacts,
     distance,
-    is_torch_file,
-    load_state,
     named_values,
     perplexity,
     require_torch,

@@ -6,24 +6,24 @@ import dataclasses
 import importlib
 import inspect
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, get_type_hints
 
+from ablate.attempt.checkpoints.files import collect_strays
+from ablate.attempt.context import RunContext
+from ablate.attempt.job import Job
+from ablate.attempt.patience import Patience, is_full, say
+from ablate.attempt.runners import this_runner
+from ablate.attempt.signals import StopSignal
 from ablate.domain import AttemptState
-from ablate.execution.checkpoints import collect_strays
-from ablate.execution.context import RunContext
-from ablate.execution.deaths import GPU_FULL
-from ablate.execution.job import Job
-from ablate.execution.patience import Patience, is_full, say
-from ablate.execution.runners import this_runner
-from ablate.execution.signals import ASKED, StopSignal
-from ablate.planning.trainers import add_project
 from ablate.protocol import Diverged
-from ablate.store.base import Ending
-from ablate.store.spool import SpoolWriter
+from ablate.spool.batch import ASKED, GPU_FULL, Ending
+from ablate.spool.spool import SpoolWriter
 
 
 def run_job(
@@ -122,7 +122,7 @@ def _save_points(context: RunContext) -> None:
 def _load(job: Job) -> Callable[[Any, RunContext], object]:
     module, _, function = job.train.partition(":")
     if job.project is not None:
-        add_project(job.project)
+        _add_project(job.project)
     return getattr(importlib.import_module(module), function)
 
 
@@ -166,3 +166,9 @@ def _one_line(error: BaseException) -> str:
     except Exception:  # of the error's own `__str__`
         text = ""
     return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__
+
+
+def _add_project(project: Path) -> None:
+    """Put the project's folder first on the import path, once."""
+    if str(project) not in sys.path:
+        sys.path.insert(0, str(project))

@@ -24,8 +24,8 @@ from ablate.domain import AttemptState, Checkpoint, Event
 from ablate.errors import StoreError
 from ablate.files import force_to_disk
 from ablate.provenance import Code
-from ablate.store.base import Ending, SpoolBatch, StepValues
-from ablate.store.frames import (
+from ablate.spool.batch import Ending, SpoolBatch, StepValues
+from ablate.spool.frames import (
     HEADER_BYTES,
     Frame,
     framed,
@@ -34,7 +34,7 @@ from ablate.store.frames import (
     read_frames,
     unavailable,
 )
-from ablate.store.text import from_json, name_fault, to_json
+from ablate.storable import from_json, name_fault, to_json
 
 _UNREADABLE = (LookupError, ValueError, TypeError, AttributeError, RecursionError, struct.error)
 """What comes of a record that is not as we write it."""

@@ -1,0 +1,1 @@
+"""Checkpoints: written, verified, found again, and from which of them an attempt goes on."""
