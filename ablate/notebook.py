@@ -8,9 +8,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ablate.app.exporting import matching_keys, point_blocks, wanted_runs
 from ablate.domain import Kind
 from ablate.errors import UsageError
-from ablate.exporting import matching_keys, point_blocks, wanted_runs
 from ablate.settings import load_settings
 from ablate.store import open_store
 
@@ -216,7 +216,7 @@ class StudyFrames:
         """
         import pandas as pd
 
-        from ablate.render.machine import COLUMNS, comparison_rows
+        from ablate.render.comparison.machine import COLUMNS, comparison_rows
 
         comparison = self.comparison(*variants, at=at, metrics=metrics, baseline=baseline)
         return pd.DataFrame(comparison_rows(comparison), columns=list(COLUMNS))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ablate.analysis.comparison import Comparison
 from ablate.analysis.study_data import StudyData
-from ablate.render.comparison import heading, method, preview
-from ablate.render.comparison_tables import VERDICT_TONES, contrasts_table, runs_text, values_table
+from ablate.render.comparison.tables import VERDICT_TONES, contrasts_table, runs_text, values_table
+from ablate.render.comparison.text import heading, method, preview
 from dashboards.figures.curves import curves_figure, curves_info
 from dashboards.figures.effects import effects_figure, effects_info
 from dashboards.page import Card, Drawn, Page, Part, Section, drawn, to_text, write_page

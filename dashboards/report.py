@@ -10,9 +10,9 @@ from ablate.analysis.comparison import Comparison
 from ablate.analysis.findings import Findings, findings_of
 from ablate.analysis.study_data import StudyData
 from ablate.errors import UsageError
-from ablate.render.comparison import method, verdict_lines
-from ablate.render.comparison_tables import VERDICT_TONES, contrasts_table, runs_text, values_table
-from ablate.render.sections import diagnosis_lines, finding_tables, onset_table
+from ablate.render.comparison.sections import diagnosis_lines, finding_tables, onset_table
+from ablate.render.comparison.tables import VERDICT_TONES, contrasts_table, runs_text, values_table
+from ablate.render.comparison.text import method, verdict_lines
 from ablate.render.tables import Table, markdown_text, to_markdown
 from dashboards.compare_page import (
     cards,

@@ -1,7 +1,7 @@
 """Which variants were trained by other code than the baseline, and which by more than one code.
 
 It follows from what is stored with the attempts, so it is the same on every machine; how the code
-is on the disk now is the business of `ablate.code_check`.
+is on the disk now is the business of `ablate.app.code_check`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from ablate.cli import (
+from ablate.cli.commands import (
     artifacts,
     clean,
     compare,

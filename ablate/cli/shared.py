@@ -127,7 +127,7 @@ def _to_stdout() -> Generator[None]:
 
 def say_changed_files(settings: Settings, studies: Sequence[Study]) -> None:
     """Say which studies' files have changed since the studies were created from them."""
-    from ablate.app import file_change
+    from ablate.app.creating import file_change
     from ablate.render.studies import change_line
 
     for study in studies:

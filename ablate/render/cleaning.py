@@ -9,7 +9,7 @@ from ablate.render.formats import file_size
 from ablate.render.tables import Cell, Column, Table
 
 if TYPE_CHECKING:
-    from ablate.cleaning import Leftover
+    from ablate.app.cleaning import Leftover
 
 _COLUMNS = (
     Column("run", is_fixed=True),

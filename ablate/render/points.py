@@ -12,26 +12,17 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
-from ablate.domain import Kind, Run
+from ablate.app.exporting import PointBlock
+from ablate.domain import Kind
 from ablate.errors import AblateError
-from ablate.store.curves import Curve
 from ablate.text import csv_text
 
 COLUMNS = ("study", "variant", "seed", "run", "key", "step", "value", "kind", "time", "state")
 _ROW_GROUP = 100_000
 """Rows of a row group of Parquet: some megabytes of memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class PointBlock:
-    """Points of one metric of one run as one variant sees it."""
-
-    run: Run
-    curve: Curve
 
 
 def write_csv(blocks: Iterable[PointBlock], file: BinaryIO) -> int:

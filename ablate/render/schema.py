@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ablate.auditing import Audit
-from ablate.imported import Imported
-from ablate.recovery import Recovered
+from ablate.app.auditing import Audit
+from ablate.app.imported import Imported
+from ablate.app.recovery import Recovered
 from ablate.store.migrate import SchemaStatus
 from ablate.store.verify import Verification
 from ablate.text import counted, listed

@@ -16,8 +16,8 @@ from ablate.render.tables import Cell, Column, Table, Tone
 from ablate.text import counted, silence, written
 
 if TYPE_CHECKING:
-    from ablate.app import FileChange
-    from ablate.code_check import OtherCode
+    from ablate.app.code_check import OtherCode
+    from ablate.app.creating import FileChange
     from ablate.execution.scheduling import Summary
     from ablate.planning.spec import StudySpec
 

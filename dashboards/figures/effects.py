@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.analysis.comparison import Comparison, Metric
 from ablate.analysis.contrasts import Contrast
-from ablate.render.comparison_tables import contrast_text
+from ablate.render.comparison.tables import contrast_text
 from dashboards.theme import INK, Look, axis, label, layout
 
 if TYPE_CHECKING:

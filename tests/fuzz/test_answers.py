@@ -10,7 +10,7 @@ from typing import NoReturn
 from ablate.analysis.comparison import compare
 from ablate.analysis.study_data import StudyData
 from ablate.domain import Event, RunState
-from ablate.render.comparison import render
+from ablate.render.comparison.text import render
 from dashboards.compare_page import compare_html
 from dashboards.report import report_html, report_markdown
 from tests.factories import SPEC, make_data, make_scale_fix

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ablate.app import plan_creation
+from ablate.app.creating import plan_creation
 from ablate.errors import AblateError, StudyFileError
 from ablate.planning.document import parse_document, read_document
 from ablate.planning.flags import StudyFlags, apply_flags, parse_flags

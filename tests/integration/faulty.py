@@ -14,15 +14,15 @@ from typing import Any
 
 from sqlalchemy import text
 
+from ablate.app.recovery import compare_copies
+from ablate.app.running import Request, run_studies
 from ablate.attempt.checkpoints.files import load_checkpoint
+from ablate.cli.progress import LineProgress
 from ablate.execution import scheduler
 from ablate.execution.devices import parse_devices
-from ablate.execution.launch import Request, run_studies
 from ablate.planning.plan import make_plan
 from ablate.planning.study_file import read_study
 from ablate.planning.trainers import load_trainer
-from ablate.recovery import compare_copies
-from ablate.render.progress import LineProgress
 from ablate.settings import Settings
 from ablate.store import open_store
 from ablate.store.engine import connect, reading

@@ -100,7 +100,7 @@ def test_fault_of_ours_is_told_in_three_lines(project: Project) -> None:
     first, second, third = done.stderr.splitlines()
     assert first.startswith("error: a fault of ablate: KeyError: ")
     assert "\x1b" not in done.stderr
-    assert second.startswith("  --> ablate/cli/study.py:")
+    assert second.startswith("  --> ablate/cli/commands/study.py:")
     assert third.startswith("hint: ")
     assert done.returncode == 70
 

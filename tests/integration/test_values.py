@@ -20,8 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import ablate
+from ablate.app.exporting import point_blocks
 from ablate.domain import Kind
-from ablate.exporting import point_blocks
 from ablate.keys import metric_key
 from ablate.spool.spool import SpoolReader
 from ablate.store import open_store

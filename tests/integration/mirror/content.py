@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ablate.app.mirroring import summariser
 from ablate.domain import AttemptState, Claim
 from ablate.mirrors.names import accepted
+from ablate.render.comparison.text import render
 from ablate.spool.batch import Ending, StepValues
 from ablate.store.base import Store
 from ablate.testing.factories import (
@@ -21,6 +23,8 @@ from ablate.testing.factories import (
 )
 from tests.patience import slowness
 
+summarise = summariser(lambda comparison: render(comparison, "md"))
+"""As `ablate mlflow sync` does it."""
 MAX_POINTS = 100
 REQUEST_S = math.ceil(slowness())
 """What a request may take: a second, or more where MLflow itself needs it."""

@@ -12,7 +12,6 @@ import pytest
 
 from ablate.domain import AttemptState
 from ablate.errors import UsageError
-from ablate.mirroring import summarise
 from ablate.mirrors.process import require_local, sync
 from ablate.mirrors.records import Copied
 from ablate.settings import Settings
@@ -24,7 +23,15 @@ from ablate.testing.factories import (
     make_checkpoint,
     must_claim,
 )
-from tests.integration.mirror.content import KEYS, in_mlflow, in_sql, logs_of, train, train_all
+from tests.integration.mirror.content import (
+    KEYS,
+    in_mlflow,
+    in_sql,
+    logs_of,
+    summarise,
+    train,
+    train_all,
+)
 
 pytest.importorskip("mlflow")
 # Warnings are MLflow's own, about the libraries it uses.
@@ -110,7 +117,7 @@ def test_summary_and_note_say_what_compare_says_and_follow_it(
 ) -> None:
     from ablate.analysis.comparison import compare
     from ablate.analysis.loading import load
-    from ablate.render.comparison import render
+    from ablate.render.comparison.text import render
 
     train_all(store)
     sync(store, settings, summarise)

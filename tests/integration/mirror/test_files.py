@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from ablate.app.mirroring import standings
 from ablate.attempt.artifacts import artifacts_of, keep
 from ablate.attempt.job import attempt_path
 from ablate.domain import Run
 from ablate.errors import MirrorError
-from ablate.mirroring import standings, summarise
 from ablate.mirrors.process import mirror_name, sync
 from ablate.settings import Settings
 from ablate.store.base import Store
 from ablate.testing.factories import must_claim
 from ablate.testing.tracking_server import Fault, FaultyProxy
-from tests.integration.mirror.content import in_mlflow, in_sql, train, train_all
+from tests.integration.mirror.content import in_mlflow, in_sql, summarise, train, train_all
 
 mlflow = pytest.importorskip("mlflow")
 # Warnings are MLflow's own, about the libraries it uses.

@@ -18,9 +18,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ablate.app.mirroring import standings
 from ablate.domain import AttemptState
 from ablate.errors import MirrorDeniedError, MirrorError
-from ablate.mirroring import standings, summarise
 from ablate.mirrors import process
 from ablate.mirrors.process import parked_path, sync
 from ablate.mirrors.records import Copied
@@ -33,7 +33,14 @@ from ablate.testing.factories import (
 )
 from ablate.testing.tracking_server import Fault, FaultyProxy
 from tests.integration.conftest import SLOW_STUDY, make_project
-from tests.integration.mirror.content import REQUEST_S, in_mlflow, in_sql, train, train_all
+from tests.integration.mirror.content import (
+    REQUEST_S,
+    in_mlflow,
+    in_sql,
+    summarise,
+    train,
+    train_all,
+)
 from tests.patience import PATIENCE_S, slowness
 from tests.thorough import few_or_many
 

@@ -10,7 +10,7 @@ from markupsafe import escape
 from ablate.analysis.comparison import compare
 from ablate.domain import RunState
 from ablate.errors import UsageError
-from ablate.render.comparison_tables import summary_text
+from ablate.render.comparison.tables import summary_text
 from dashboards.compare_page import compare_html, compare_page
 from dashboards.figures.effects import effects_figure, effects_info
 from dashboards.page import script_safe

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from ablate.app.exporting import point_blocks
+from ablate.app.importing import ImportOptions, apply_import, plan_import
 from ablate.domain import IMPORTED
 from ablate.errors import AblateError, UsageError
-from ablate.exporting import point_blocks
 from ablate.importers.patience import time_limit
-from ablate.importing import ImportOptions, apply_import, plan_import
 from ablate.planning.names import check_name, cleaned_name
 from ablate.render.points import write_csv
 from ablate.settings import load_settings

@@ -16,8 +16,8 @@ from ablate.analysis.study_data import StudyData
 from ablate.analysis.verdicts import Verdict
 from ablate.domain import RunState
 from ablate.errors import NotFoundError
-from ablate.render.comparison import render
-from ablate.render.comparison_tables import CONTRAST_TONES, VERDICT_TONES, summary_text
+from ablate.render.comparison.tables import CONTRAST_TONES, VERDICT_TONES, summary_text
+from ablate.render.comparison.text import render
 from ablate.text import from_csv_text, printable
 from tests.factories import HEALTHY, PHASES, make_data, make_scale_fix
 

@@ -1,6 +1,6 @@
 from ablate.analysis.comparison import compare
 from ablate.analysis.findings import findings_of
-from ablate.render.sections import finding_tables, onset_table
+from ablate.render.comparison.sections import finding_tables, onset_table
 from ablate.render.tables import to_csv, to_plain
 from tests.factories import COLLAPSE, make_data, make_scale_fix
 

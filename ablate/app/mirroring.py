@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from ablate.analysis.comparison import Comparison, Row, compare
 from ablate.analysis.loading import load
 from ablate.domain import Run
 from ablate.mirrors.parked import ParkedItems
-from ablate.mirrors.process import mirror_name, parked_path
+from ablate.mirrors.process import Summarise, mirror_name, parked_path
 from ablate.mirrors.records import Parked, Standing, StudySummary, VariantSummary
-from ablate.render.comparison import render
 from ablate.settings import Settings
 from ablate.store.base import MirrorCursor, Store
 
 
-def summarise(store: Store, study: str) -> StudySummary | None:
-    """Return what `ablate compare --study` says now, None before the first point."""
+def summariser(note: Callable[[Comparison], str]) -> Summarise:
+    """Return what tells a mirror what `ablate compare --study` says now.
+
+    Args:
+        note: Returns a comparison as Markdown.
+    """
+    return partial(_summarise, note)
+
+
+def _summarise(note: Callable[[Comparison], str], store: Store, study: str) -> StudySummary | None:
+    """Return the summary of a study, None before the first point."""
     spec = store.study(study).plan.spec
     is_declared = bool(spec.get("metrics") or spec.get("targets"))
     comparison = compare(load(store, study, keys=() if is_declared else None))
     if comparison.at_step is None:
         return None
     return StudySummary(
-        note=render(comparison, "md"),
+        note=note(comparison),
         at_step=comparison.at_step,
         variants=tuple(_variant(comparison, row) for row in comparison.rows),
     )

@@ -52,7 +52,7 @@ def downgrade(
 
 
 def _beside_runners(*, is_confirmed: bool) -> Callable[[Collection[str]], None]:
-    from ablate.recovery import refuse_beside_runners
+    from ablate.app.recovery import refuse_beside_runners
 
     def refuse(runners: Collection[str]) -> None:
         what = "the schema is not changed"
@@ -72,7 +72,7 @@ def check(context: typer.Context) -> None:
 
     All that the disk has a second time, in journal and spools, is compared. Writes nothing.
     """
-    from ablate.recovery import compare_copies
+    from ablate.app.recovery import compare_copies
     from ablate.render.schema import status_lines, verification_lines
     from ablate.store.migrate import check as check_schema
 
@@ -105,7 +105,7 @@ def rebuild(
     yes: bool = _YES,
 ) -> None:
     """Make a lost or damaged database anew from what is on the disk; the old file is kept."""
-    from ablate.recovery import recover
+    from ablate.app.recovery import recover
     from ablate.render.schema import recovery_lines
 
     found = recover(settings_of(context), journal=journal, is_confirmed=yes)
@@ -117,7 +117,7 @@ def rebuild(
 
 def _audited(context: typer.Context) -> tuple[list[str], bool]:
     """Return what holding runs against their identities found, and whether all is right."""
-    from ablate.auditing import audit
+    from ablate.app.auditing import audit
     from ablate.render.schema import audit_lines
 
     with opened(context) as store:

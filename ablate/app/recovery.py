@@ -7,10 +7,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablate.app.folders import read_folders
 from ablate.attempt.job import spool_path
 from ablate.attempt.runners import Life, life_of
 from ablate.errors import AblateError, HeldError, NotFoundError, StoreError, UsageError
-from ablate.folders import read_folders
 from ablate.settings import Settings
 from ablate.store import open_store
 from ablate.store.changes import numbered

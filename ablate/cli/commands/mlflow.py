@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from ablate.cli.shared import LIST_FORMATS, opened, say, settings_of, show
 from ablate.errors import AblateError
+
+if TYPE_CHECKING:
+    from ablate.mirrors.process import Summarise
 
 app = typer.Typer(help="Copy metrics to MLflow, and open its UI.", no_args_is_help=True)
 
@@ -16,14 +21,13 @@ def ui(
     port: int = typer.Option(5000, "--port", help="On 127.0.0.1.", min=1, max=65535),
 ) -> None:
     """Bring the copy up to date and serve MLflow's UI on this machine until interrupted."""
-    from ablate.mirroring import summarise
     from ablate.mirrors.process import require_local, serve_ui
     from ablate.mirrors.process import sync as sync_now
 
     settings = settings_of(context)
     require_local(settings)
     with opened(context, write=True) as store:
-        sync_now(store, settings, summarise)
+        sync_now(store, settings, _summarise())
     say(f"MLflow's UI: http://127.0.0.1:{port} (Ctrl-C ends it)")
     serve_ui(settings, port)
 
@@ -35,7 +39,7 @@ def sync(
     follow: bool = typer.Option(False, "--follow", help="Go on until standard input closes."),
 ) -> None:
     """Copy what is new in the results database to MLflow; try again what it had refused."""
-    from ablate.mirroring import standings, summarise
+    from ablate.app.mirroring import standings
     from ablate.mirrors.process import follow as follow_process
     from ablate.mirrors.process import shown_uri
     from ablate.mirrors.process import sync as sync_now
@@ -43,9 +47,9 @@ def sync(
     settings = settings_of(context)
     with opened(context, write=True) as store:
         if follow:
-            follow_process(store, settings, summarise)
+            follow_process(store, settings, _summarise())
             return
-        copied = sync_now(store, settings, summarise, rebuild=rebuild)
+        copied = sync_now(store, settings, _summarise(), rebuild=rebuild)
         parked = sum(s.state == "parked" for s in standings(store, settings))
     what = f"{copied.points} points of {copied.runs} runs"
     what += f" and {copied.files} files" if copied.files else ""
@@ -60,7 +64,7 @@ def status(
     form: str = typer.Option("table", "--format", help=LIST_FORMATS),
 ) -> None:
     """Show how far each run is copied, and what MLflow refused and why. Asks MLflow nothing."""
-    from ablate.mirroring import standings
+    from ablate.app.mirroring import standings
     from ablate.mirrors.process import shown_uri
     from ablate.render.mirror import standings_table
 
@@ -68,3 +72,10 @@ def status(
     with opened(context) as store:
         table = standings_table(standings(store, settings), shown_uri(settings))
     show(table, form, "mirror")
+
+
+def _summarise() -> Summarise:
+    from ablate.app.mirroring import summariser
+    from ablate.render.comparison.text import render
+
+    return summariser(lambda comparison: render(comparison, "md"))

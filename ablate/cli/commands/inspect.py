@@ -66,8 +66,8 @@ def _check_found(is_found: bool, snapshot: Snapshot, patterns: list[str]) -> Non
 
 def _read(context: typer.Context, where: str) -> Snapshot:
     """Return the checkpoint of a run, or the file, that is meant."""
+    from ablate.app.lookup import find_run
     from ablate.inspection.checkpoint import choose_checkpoint, read_file
-    from ablate.lookup import find_run
 
     if Path(where).is_file():
         return read_file(Path(where), label=where)

@@ -12,7 +12,7 @@ from ablate.domain import IMPORTED
 from ablate.errors import UsageError
 
 if TYPE_CHECKING:
-    from ablate.app import Creation
+    from ablate.app.creating import Creation
     from ablate.domain import Plan
 
 app = typer.Typer(help="Define, list and look at studies.", no_args_is_help=True)
@@ -39,8 +39,8 @@ def create(
     force: bool = typer.Option(False, "--force", help="Overwrite studies/NAME.yaml."),
 ) -> None:
     """Create a study; typed again, show and apply what changed."""
-    from ablate.app import create as create_study
-    from ablate.app import plan_creation
+    from ablate.app.creating import create as create_study
+    from ablate.app.creating import plan_creation
     from ablate.planning.flags import parse_flags
 
     settings = settings_of(context)
@@ -109,7 +109,7 @@ def _tell_done(creation: Creation) -> None:
 
 def _tell_other_code(context: typer.Context, name: str) -> None:
     """Say which of the study's runs, from before or from other studies, another code trained."""
-    from ablate.code_check import by_other_code
+    from ablate.app.code_check import by_other_code
     from ablate.render.studies import other_code_lines
 
     with opened(context) as store:

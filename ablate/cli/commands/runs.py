@@ -46,7 +46,7 @@ def status(
 ) -> None:
     """Show every run: state, step, attempts, why it ended. Writes nothing."""
     from ablate.analysis.newest import ending_in_no_number
-    from ablate.code_check import by_other_code
+    from ablate.app.code_check import by_other_code
     from ablate.render.studies import runs_table
 
     while True:
@@ -71,8 +71,8 @@ def logs(
     follow: bool = typer.Option(False, "-f", "--follow", help="Wait for more."),
 ) -> None:
     """Print what the trainer of a run printed, and why its attempts ended."""
+    from ablate.app.lookup import find_runs
     from ablate.attempt.job import log_path
-    from ablate.lookup import find_runs
 
     with opened(context) as store:
         found = find_runs(store, [run])[0]
@@ -114,7 +114,7 @@ def retry(
     ),
 ) -> None:
     """Put failed, diverged, stopped or cancelled runs back into the queue."""
-    from ablate.lookup import find_runs
+    from ablate.app.lookup import find_runs
     from ablate.render.studies import why_not_requeued
 
     with opened(context, write=True) as store:
@@ -143,7 +143,7 @@ def start_over(store: Store, settings: Settings, runs: Sequence[Run]) -> tuple[s
 
 def cancel(context: typer.Context, runs: list[str] = _RUNS) -> None:
     """End queued and running runs; what they logged is kept."""
-    from ablate.lookup import find_runs
+    from ablate.app.lookup import find_runs
 
     with opened(context, write=True) as store:
         found = find_runs(store, runs)

@@ -26,8 +26,8 @@ def artifacts(
     form: str = typer.Option("table", "--format", help=LIST_FORMATS),
 ) -> None:
     """List the files that a run has kept, sound and pictures among them, or copy them."""
+    from ablate.app.lookup import find_run
     from ablate.attempt.artifacts import artifacts_of
-    from ablate.lookup import find_run
     from ablate.render.listing import FORMATS
     from ablate.render.studies import artifacts_table
 

@@ -8,9 +8,9 @@ from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablate.app.imported import keep_imported
 from ablate.domain import IMPORTED, Plan, Study
 from ablate.errors import AblateError, NotFoundError, TrainerError, UsageError
-from ablate.imported import keep_imported
 from ablate.planning.diff import PlanDiff, diff_plans
 from ablate.planning.document import Document, parse_document, read_document
 from ablate.planning.flags import StudyFlags, apply_flags

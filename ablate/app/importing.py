@@ -15,11 +15,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from ablate.domain import IMPORTED, AttemptState, Cell, Json, Plan, Study, Variant
-from ablate.errors import NotFoundError, UsageError
-from ablate.files import read_bounded
-from ablate.identity import canonical_json
-from ablate.imported import (
+from ablate.app.imported import (
     Imported,
     Meeting,
     config_alone,
@@ -28,6 +24,10 @@ from ablate.imported import (
     stored_config,
     with_baseline,
 )
+from ablate.domain import IMPORTED, AttemptState, Cell, Json, Plan, Study, Variant
+from ablate.errors import NotFoundError, UsageError
+from ablate.files import read_bounded
+from ablate.identity import canonical_json
 from ablate.importers.base import Reading, Request, SourceRun
 from ablate.importers.beside import with_configs
 from ablate.importers.joining import join

@@ -47,7 +47,7 @@ def doctor(
     form: str = typer.Option("table", "--format", help=LIST_FORMATS),
 ) -> None:
     """Show what is installed and reachable: packages, trainers, GPUs, database. Writes nothing."""
-    from ablate.diagnosis import examine
+    from ablate.app.doctor import examine
     from ablate.render.tables import Cell, Column, Table
 
     findings = examine(settings_of(context))
@@ -68,11 +68,11 @@ _DEMO_PHASES = ("phase1", "phase_a", "phase_fixed", "base")
 def demo(context: typer.Context) -> None:
     """Do the main job on four phases of scale-fix: train (some minutes), compare, report."""
     from ablate.addresses import masked
-    from ablate.app import create, plan_creation
-    from ablate.cli.compare import show_comparison, write_report
-    from ablate.cli.run import train
+    from ablate.app.creating import create, plan_creation
+    from ablate.app.running import Request
+    from ablate.cli.commands.compare import show_comparison, write_report
+    from ablate.cli.commands.run import train
     from ablate.execution.devices import parse_devices
-    from ablate.execution.launch import Request
     from ablate.mirrors.process import shown_uri
     from ablate.planning.flags import StudyFlags
 

@@ -20,8 +20,8 @@ def clean(
     form: str = typer.Option("table", "--format", help=LIST_FORMATS),
 ) -> None:
     """Show what no study wants any more: runs, and folders without a run."""
-    from ablate.cleaning import delete as delete_leftovers
-    from ablate.cleaning import leftovers
+    from ablate.app.cleaning import delete as delete_leftovers
+    from ablate.app.cleaning import leftovers
     from ablate.render.cleaning import deleted_line, leftovers_table
     from ablate.render.listing import FORMATS
 

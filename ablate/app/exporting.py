@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from ablate.domain import Run
 from ablate.errors import NotFoundError, did_you_mean
-from ablate.render.points import PointBlock
 from ablate.store.base import Store
+from ablate.store.curves import Curve
+
+
+@dataclass(frozen=True, slots=True)
+class PointBlock:
+    """Points of one metric of one run as one variant sees it."""
+
+    run: Run
+    curve: Curve
 
 
 def point_blocks(

@@ -40,7 +40,7 @@ def export(
     ),
 ) -> None:
     """Write a study's points, one row for each (run, key, step), whatever their number."""
-    from ablate.exporting import point_blocks
+    from ablate.app.exporting import point_blocks
     from ablate.files import written_whole
     from ablate.render.points import WRITERS
 

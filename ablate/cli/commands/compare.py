@@ -72,8 +72,8 @@ def show_comparison(
     """Compare, print, and draw if asked to."""
     from ablate.analysis.comparison import compare as compare_variants
     from ablate.analysis.loading import load
-    from ablate.lookup import study_of
-    from ablate.render.comparison import render
+    from ablate.app.lookup import study_of
+    from ablate.render.comparison.text import render
 
     check_format(form, _FORMATS)
     with opened(context) as store:

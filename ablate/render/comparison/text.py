@@ -8,8 +8,8 @@ from typing import Literal
 
 from ablate.analysis.comparison import Comparison, Metric, Row
 from ablate.analysis.contrasts import Method
-from ablate.render import machine
-from ablate.render.comparison_tables import VERDICT_TONES, contrasts_table, values_table
+from ablate.render.comparison.tables import VERDICT_TONES, contrasts_table, values_table
+from ablate.render.comparison import machine
 from ablate.render.formats import number
 from ablate.render.tables import (
     STYLES,

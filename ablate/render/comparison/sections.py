@@ -13,7 +13,7 @@ from ablate.analysis.trivial import TrivialLoss
 from ablate.analysis.verdicts import Verdict
 from ablate.analysis.windows import Window, short_step
 from ablate.analysis.wording import number, of_runs, percent, span
-from ablate.render.comparison_tables import STATUS_TONES
+from ablate.render.comparison.tables import STATUS_TONES
 from ablate.render.tables import Cell, Column, Table, Tone
 from ablate.rules import Status
 

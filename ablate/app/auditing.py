@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from contextlib import chdir
 from dataclasses import dataclass
 
+from ablate.app.imported import Imported, seeds_by_name
 from ablate.domain import IMPORTED, Config, Run, Study
 from ablate.errors import AblateError
 from ablate.identity import canonical_json, flatten
-from ablate.imported import Imported, seeds_by_name
 from ablate.planning.document import parse_document
 from ablate.planning.plan import is_labelled_right, make_plan
 from ablate.planning.spec import StudySpec

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Literal, TextIO, cast
 
 import typer
 
-from ablate.cli.runs import start_over
+from ablate.cli.commands.runs import start_over
 from ablate.cli.shared import opened, say, say_changed_files, settings_of
 from ablate.domain import IMPORTED, RunState
 from ablate.errors import HeldError, NotFoundError, UsageError, did_you_mean
 from ablate.text import counted
 
 if TYPE_CHECKING:
+    from ablate.app.running import Request
     from ablate.domain import Run, Study
-    from ablate.execution.launch import Request
     from ablate.execution.progress import Observer
     from ablate.execution.scheduling import Summary
     from ablate.settings import Settings
@@ -76,8 +76,8 @@ def run(
     ),
 ) -> None:
     """Train what is queued; typed again, carry on where it stopped."""
+    from ablate.app.running import EXECUTORS, Request
     from ablate.execution.devices import parse_devices
-    from ablate.execution.launch import EXECUTORS, Request
 
     if executor not in EXECUTORS:
         raise UsageError(f"--executor {executor}: unknown", hint=f"known: {', '.join(EXECUTORS)}")
@@ -127,7 +127,7 @@ def train(
 @contextmanager
 def _steady_stderr() -> Generator[None]:
     """Let nothing that is said stand in the way of what trains."""
-    from ablate.render.steady import SteadyStream
+    from ablate.cli.steady import SteadyStream
 
     with (
         closing(SteadyStream(sys.stderr)) as stream,
@@ -138,7 +138,7 @@ def _steady_stderr() -> Generator[None]:
 
 def _resolve_only(store: Store, studies: Sequence[str], only: Sequence[str]) -> tuple[str, ...]:
     """Return the ids of the runs that ``--only`` means."""
-    from ablate.lookup import find_among
+    from ablate.app.lookup import find_among
 
     if not store.studies():
         raise NotFoundError("there is no study yet", hint="run: ablate study create scale-fix")
@@ -177,7 +177,7 @@ def _look_at_code(
         UsageError: If new runs would stand beside them and nobody said that they may, or if the
             code is part of the study and is another.
     """
-    from ablate.code_check import by_other_code
+    from ablate.app.code_check import by_other_code
     from ablate.render.studies import other_code_lines
 
     for study in [store.study(name) for name in request.studies] or store.studies():
@@ -207,7 +207,7 @@ def _refuse_old_plan(
     Raises:
         UsageError: With the way out, before anything is put back to its beginning.
     """
-    from ablate.app import has_other_code
+    from ablate.app.creating import has_other_code
 
     will_train = decision == "fresh" or any(not run.state.is_finished for run in runs)
     if will_train and has_other_code(settings, study):
@@ -267,7 +267,7 @@ def _say_nothing_to_do(store: Store, request: Request) -> None:
 
 
 def _work(store: Store, settings: Settings, request: Request, waiting: Sequence[Run]) -> None:
-    from ablate.execution.launch import run_studies
+    from ablate.app.running import run_studies
     from ablate.mirrors.process import mirroring
     from ablate.render.studies import summary_line, waiting_lines
 
@@ -311,7 +311,7 @@ def _never_logged(store: Store, request: Request) -> list[str]:
 def _progress(waiting: Sequence[Run]) -> AbstractContextManager[Observer]:
     from rich.console import Console
 
-    from ablate.render.progress import LineProgress, LiveProgress
+    from ablate.cli.progress import LineProgress, LiveProgress
 
     total = len(waiting)
     with_study = len({run.study for run in waiting}) > 1

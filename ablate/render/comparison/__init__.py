@@ -1,0 +1,1 @@
+"""A comparison of variants, for people and for machines."""
