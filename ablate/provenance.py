@@ -22,7 +22,7 @@ from typing import Any
 
 ABSENT_MEANS = "ABSENT_MEANS"
 NOT_IDENTITY = "NOT_IDENTITY"
-"""What a trainer's module declares of its keys; see `ablate.planning.declared`."""
+"""What a trainer's module declares of its keys; see `ablate.planning.trainers.declared`."""
 
 _INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 """Folders of installed packages; what lies in them is not the user's own code."""

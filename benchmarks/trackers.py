@@ -250,8 +250,8 @@ class WandbOffline:
     def count(folder: str) -> int:
         """Read the files as `ablate import wandb` does."""
         from ablate.importers.base import Request
+        from ablate.importers.formats.wandb import read
         from ablate.importers.names import KeyMap
-        from ablate.importers.wandb import read
 
         reading = read(Request(source=f"{folder}/wandb", names=KeyMap()))
         return sum(run.points.counts.kept for run in reading.runs)

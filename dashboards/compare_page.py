@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 from ablate.analysis.comparison import Comparison
-from ablate.analysis.study_data import StudyData
+from ablate.analysis.curves.study_data import StudyData
 from ablate.render.comparison.tables import VERDICT_TONES, contrasts_table, runs_text, values_table
 from ablate.render.comparison.text import heading, method, preview
 from dashboards.figures.curves import curves_figure, curves_info

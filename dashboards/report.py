@@ -7,8 +7,8 @@ from itertools import count
 from pathlib import Path
 
 from ablate.analysis.comparison import Comparison
+from ablate.analysis.curves.study_data import StudyData
 from ablate.analysis.findings import Findings, findings_of
-from ablate.analysis.study_data import StudyData
 from ablate.errors import UsageError
 from ablate.render.comparison.sections import diagnosis_lines, finding_tables, onset_table
 from ablate.render.comparison.tables import VERDICT_TONES, contrasts_table, runs_text, values_table

@@ -6,7 +6,9 @@ import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ablate.analysis.causes import Cause, causes_of
+from ablate.analysis.curves.study_data import StudyData, is_under_way
+from ablate.analysis.diagnosis.causes import Cause, causes_of
+from ablate.analysis.judging.verdicts import VariantVerdict, Verdict, judge
 from ablate.analysis.notes import (
     held_back,
     label_notes,
@@ -19,9 +21,7 @@ from ablate.analysis.notes import (
 )
 from ablate.analysis.other_code import CodeFindings, code_findings
 from ablate.analysis.repeats import repeats_of
-from ablate.analysis.study_data import StudyData, is_under_way
-from ablate.analysis.summaries import Summary, summarise
-from ablate.analysis.verdicts import VariantVerdict, Verdict, judge
+from ablate.analysis.statistics.summaries import Summary, summarise
 from ablate.domain import Json, RunState
 from ablate.errors import NotFoundError, did_you_mean
 from ablate.rules import Goal

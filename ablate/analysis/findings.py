@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ablate.analysis.budgets import Budget, Forces, budget_of, forces_of
-from ablate.analysis.collapse import Collapse, collapse_of
 from ablate.analysis.comparison import Comparison
-from ablate.analysis.drift import Parameter, Trend, parameters_of, trends_of
-from ablate.analysis.jumps import EventMark, Jump, events_of, jumps_of
-from ablate.analysis.onset import Miss, misses_of
-from ablate.analysis.sentences import sentences_for
-from ablate.analysis.silence import SilentLoss, silent_losses
-from ablate.analysis.study_data import StudyData, read_step
-from ablate.analysis.windows import Window
+from ablate.analysis.curves.drift import Parameter, Trend, parameters_of, trends_of
+from ablate.analysis.curves.jumps import EventMark, Jump, events_of, jumps_of
+from ablate.analysis.curves.onset import Miss, misses_of
+from ablate.analysis.curves.study_data import StudyData, read_step
+from ablate.analysis.curves.windows import Window
+from ablate.analysis.diagnosis.budgets import Budget, Forces, budget_of, forces_of
+from ablate.analysis.diagnosis.collapse import Collapse, collapse_of
+from ablate.analysis.diagnosis.sentences import sentences_for
+from ablate.analysis.diagnosis.silence import SilentLoss, silent_losses
 from ablate.rules import mean
 
 _JUMPING = ("train/loss/", "train/audio/", "train/rvq/", "train/norm/", "valid/")

@@ -6,8 +6,8 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from ablate.analysis.study_data import StudyData, is_under_way, read_step
-from ablate.analysis.summaries import Summary
+from ablate.analysis.curves.study_data import StudyData, is_under_way, read_step
+from ablate.analysis.statistics.summaries import Summary
 from ablate.analysis.wording import of_runs
 from ablate.domain import IMPORTED, Run, RunState
 from ablate.text import few

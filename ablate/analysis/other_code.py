@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from ablate.analysis.study_data import StudyData
+from ablate.analysis.curves.study_data import StudyData
 from ablate.domain import Run
 from ablate.provenance import Code, changes
 from ablate.text import few, listed

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ablate.analysis.study_data import StudyData, read_step
-from ablate.analysis.twins import TELLING, equal_curves
+from ablate.analysis.curves.study_data import StudyData, read_step
+from ablate.analysis.diagnosis.twins import TELLING, equal_curves
 from ablate.domain import Run
 
 

@@ -10,10 +10,10 @@ from ablate.app.imported import Imported, seeds_by_name
 from ablate.domain import IMPORTED, Config, Run, Study
 from ablate.errors import AblateError
 from ablate.identity import canonical_json, flatten
-from ablate.planning.document import parse_document
 from ablate.planning.plan import is_labelled_right, make_plan
-from ablate.planning.spec import StudySpec
-from ablate.planning.trainers import trainer_of
+from ablate.planning.study_file.document import parse_document
+from ablate.planning.study_file.spec import StudySpec
+from ablate.planning.trainers.registry import trainer_of
 from ablate.protocol import Trainer
 from ablate.settings import Settings
 from ablate.store.base import Store

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ablate.domain import Run
 from ablate.errors import AblateError
-from ablate.planning.trainers import load_trainer
+from ablate.planning.trainers.registry import load_trainer
 from ablate.provenance import changes, code_now, gone
 from ablate.store.base import Store
 

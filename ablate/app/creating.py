@@ -12,16 +12,16 @@ from ablate.app.imported import keep_imported
 from ablate.domain import IMPORTED, Plan, Study
 from ablate.errors import AblateError, NotFoundError, TrainerError, UsageError
 from ablate.planning.diff import PlanDiff, diff_plans
-from ablate.planning.document import Document, parse_document, read_document
-from ablate.planning.flags import StudyFlags, apply_flags
-from ablate.planning.imported_file import imported_file
 from ablate.planning.notes import plan_notes
 from ablate.planning.plan import imported_plan, make_plan
-from ablate.planning.source import find_source
-from ablate.planning.spec import StudySpec
-from ablate.planning.study_file import check_study
-from ablate.planning.templates import find_study, project_file, templates
-from ablate.planning.trainers import trainer_of
+from ablate.planning.study_file.document import Document, parse_document, read_document
+from ablate.planning.study_file.flags import StudyFlags, apply_flags
+from ablate.planning.study_file.imported import imported_file
+from ablate.planning.study_file.parsing import check_study
+from ablate.planning.study_file.spec import StudySpec
+from ablate.planning.study_file.templates import find_study, project_file, templates
+from ablate.planning.trainers.registry import trainer_of
+from ablate.planning.trainers.source import find_source
 from ablate.protocol import Trainer
 from ablate.provenance import is_own
 from ablate.settings import Settings, user_name

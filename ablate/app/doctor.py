@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from ablate.errors import AblateError
 from ablate.execution.devices import cores, parse_devices
-from ablate.planning.trainers import registered_trainers
+from ablate.planning.trainers.registry import registered_trainers
 from ablate.settings import Settings
 from ablate.store.migrate import check
 

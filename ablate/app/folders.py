@@ -29,9 +29,9 @@ from ablate.domain import (
 from ablate.errors import AblateError
 from ablate.identity import canonical_json
 from ablate.planning.plan import make_plan
-from ablate.planning.spec import StudySpec
-from ablate.planning.study_file import read_study
-from ablate.planning.trainers import trainer_of
+from ablate.planning.study_file.parsing import read_study
+from ablate.planning.study_file.spec import StudySpec
+from ablate.planning.trainers.registry import trainer_of
 from ablate.settings import Settings
 from ablate.spool.batch import Ending
 from ablate.spool.spool import SpoolReader

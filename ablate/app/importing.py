@@ -36,9 +36,9 @@ from ablate.importers.placing import Place, SeedRule, Wishes, place
 from ablate.importers.points import Counts
 from ablate.importers.sources import IMPORTERS, find_source
 from ablate.importers.titles import titled
-from ablate.planning.bounded import MAX_BYTES, plain_yaml
-from ablate.planning.names import check_name, shown_name
-from ablate.planning.spec import StudySpec
+from ablate.planning.study_file.bounded import MAX_BYTES, plain_yaml
+from ablate.planning.study_file.names import check_name, shown_name
+from ablate.planning.study_file.spec import StudySpec
 from ablate.settings import Settings, user_name
 from ablate.spool.batch import Ending
 from ablate.storable import check_name as check_storable

@@ -21,8 +21,8 @@ from ablate.execution.scheduler import Scheduler
 from ablate.execution.scheduling import SchedulerOptions, Summary
 from ablate.execution.slots import Slots
 from ablate.planning.plan import is_labelled_right
-from ablate.planning.spec import StudySpec
-from ablate.planning.trainers import trainer_of
+from ablate.planning.study_file.spec import StudySpec
+from ablate.planning.trainers.registry import trainer_of
 from ablate.protocol import Trainer
 from ablate.provenance import committed_code
 from ablate.settings import Settings

@@ -17,7 +17,7 @@ from ablate.errors import NotFoundError, UsageError
 from ablate.files import read_bounded
 from ablate.importers.base import SourceRun, plain_config
 from ablate.importers.configs import seed_of
-from ablate.planning.bounded import MAX_BYTES, plain_json, plain_yaml
+from ablate.planning.study_file.bounded import MAX_BYTES, plain_json, plain_yaml
 
 _STEMS = ("hparams", "config", "args", "params", "opt", "hyperparameters", "cfg", "options")
 _SUFFIXES = (".yaml", ".yml", ".json")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ablate.errors import UsageError
 from ablate.keys import SPLITS, default_key
-from ablate.planning.names import cleaned_name
+from ablate.planning.study_file.names import cleaned_name
 
 ROLES = frozenset({"step", "time", "run", "variant", "seed", "key", "value", "kind"})
 """What a column can be beside a metric."""

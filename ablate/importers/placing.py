@@ -18,7 +18,7 @@ from ablate.importers.base import SourceRun
 from ablate.importers.configs import differing, trained_with
 from ablate.importers.names import kept_name
 from ablate.importers.seeds import are_seeds, is_automatic, says_seed, split_number, split_seed
-from ablate.planning.names import cleaned_name
+from ablate.planning.study_file.names import cleaned_name
 from ablate.text import few
 
 SeedRule = Literal["auto", "names", "none"]

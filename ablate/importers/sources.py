@@ -11,7 +11,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from ablate.errors import NotFoundError, UsageError
-from ablate.importers import (
+from ablate.importers.base import Reading, Request
+from ablate.importers.formats import (
     csv,
     huggingface,
     jsonl,
@@ -21,8 +22,7 @@ from ablate.importers import (
     textlog,
     wandb,
 )
-from ablate.importers.base import Reading, Request
-from ablate.planning.bounded import plain_json
+from ablate.planning.study_file.bounded import plain_json
 
 _URI = re.compile(r"[a-z][a-z0-9+.-]*:/.*")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from ablate.domain import Config, Json, Longer, Plan, Variant
 from ablate.identity import canonical_json, flatten, identity
-from ablate.planning.spec import StudySpec
+from ablate.planning.study_file.spec import StudySpec
 
 _LENGTHS = frozenset(
     {

@@ -9,10 +9,10 @@ from pathlib import Path
 from ablate.domain import Plan, Variant
 from ablate.errors import did_you_mean
 from ablate.identity import flatten
-from ablate.planning.source import Sources
-from ablate.planning.spec import StudySpec
-from ablate.planning.trainers import UserTrainer
-from ablate.planning.unread import reading_of
+from ablate.planning.study_file.spec import StudySpec
+from ablate.planning.trainers.registry import UserTrainer
+from ablate.planning.trainers.source import Sources
+from ablate.planning.trainers.unread import reading_of
 from ablate.protocol import Trainer
 
 _LISTED = 8

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from ablate.designs import DESIGNS
 from ablate.domain import Config, Json, Origin, Plan, Run, Study, Variant
 from ablate.errors import StudyFileError, UsageError, did_you_mean
 from ablate.identity import identity
-from ablate.planning.dotted import Place, SettingError, Settings, leaves
-from ablate.planning.spec import FactorSpec, PhaseSpec, Start, StudySpec
+from ablate.planning.designs import DESIGNS
+from ablate.planning.study_file.dotted import Place, SettingError, Settings, leaves
+from ablate.planning.study_file.spec import FactorSpec, PhaseSpec, Start, StudySpec
 from ablate.protocol import ConfigError, Trainer
 
 IMPLICIT_PHASE = "base"

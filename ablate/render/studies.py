@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ablate.app.code_check import OtherCode
     from ablate.app.creating import FileChange
     from ablate.execution.scheduling import Summary
-    from ablate.planning.spec import StudySpec
+    from ablate.planning.study_file.spec import StudySpec
 
 _TONES: dict[RunState, Tone] = {
     RunState.SUCCEEDED: "good",

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ablate.analysis.jumps import events_of
-from ablate.analysis.study_data import RunCurve, StudyData
+from ablate.analysis.curves.jumps import events_of
+from ablate.analysis.curves.study_data import RunCurve, StudyData
 from ablate.rules import mean
 from ablate.text import counted
 from dashboards.theme import INK, MUTED, SILENT, TARGET, Look, axis, label, layout

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ablate.analysis.comparison import Comparison, Metric
-from ablate.analysis.contrasts import Contrast
+from ablate.analysis.statistics.contrasts import Contrast
 from ablate.render.comparison.tables import contrast_text
 from dashboards.theme import INK, Look, axis, label, layout
 

@@ -121,9 +121,9 @@ def test_decisions_are_short() -> None:
 
 def test_study_files_that_ship_can_be_planned() -> None:
     from ablate.planning.plan import make_plan
-    from ablate.planning.study_file import read_study
-    from ablate.planning.templates import templates
-    from ablate.planning.trainers import load_trainer
+    from ablate.planning.study_file.parsing import read_study
+    from ablate.planning.study_file.templates import templates
+    from ablate.planning.trainers.registry import load_trainer
 
     for path in templates().values():
         spec, document = read_study(path)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import NoReturn
 
 from ablate.analysis.comparison import compare
-from ablate.analysis.study_data import StudyData
+from ablate.analysis.curves.study_data import StudyData
 from ablate.domain import Event, RunState
 from ablate.render.comparison.text import render
 from dashboards.compare_page import compare_html

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from ablate.app.creating import plan_creation
 from ablate.errors import AblateError, StudyFileError
-from ablate.planning.document import parse_document, read_document
-from ablate.planning.flags import StudyFlags, apply_flags, parse_flags
-from ablate.planning.study_file import check_study
-from ablate.planning.templates import templates
+from ablate.planning.study_file.document import parse_document, read_document
+from ablate.planning.study_file.flags import StudyFlags, apply_flags, parse_flags
+from ablate.planning.study_file.parsing import check_study
+from ablate.planning.study_file.templates import templates
 from ablate.render.errors import error_text
 from ablate.settings import load_settings
 from tests.fuzz.damage import damaged, outcome

@@ -21,8 +21,8 @@ from ablate.cli.progress import LineProgress
 from ablate.execution import scheduler
 from ablate.execution.devices import parse_devices
 from ablate.planning.plan import make_plan
-from ablate.planning.study_file import read_study
-from ablate.planning.trainers import load_trainer
+from ablate.planning.study_file.parsing import read_study
+from ablate.planning.trainers.registry import load_trainer
 from ablate.settings import Settings
 from ablate.store import open_store
 from ablate.store.engine import connect, reading

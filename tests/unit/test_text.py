@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.planning.document import parse_scalar
+from ablate.planning.study_file.document import parse_scalar
 from ablate.text import counted, csv_text, from_csv_text, printable_lines, written
 
 

@@ -74,7 +74,7 @@ def demo(context: typer.Context) -> None:
     from ablate.cli.commands.run import train
     from ablate.execution.devices import parse_devices
     from ablate.mirrors.process import shown_uri
-    from ablate.planning.flags import StudyFlags
+    from ablate.planning.study_file.flags import StudyFlags
 
     settings = settings_of(context)
     create(settings, plan_creation(settings, "scale-fix", flags=StudyFlags()))
@@ -91,6 +91,6 @@ def demo(context: typer.Context) -> None:
 
 def schema() -> None:
     """Print the JSON Schema of study files, for editors."""
-    from ablate.planning.spec import json_schema
+    from ablate.planning.study_file.spec import json_schema
 
     put(json.dumps(json_schema(), indent=2))

@@ -294,7 +294,7 @@ def _work(store: Store, settings: Settings, request: Request, waiting: Sequence[
 
 def _never_logged(store: Store, request: Request) -> list[str]:
     """Name the metrics of studies that none of their finished runs has logged."""
-    from ablate.planning.spec import StudySpec
+    from ablate.planning.study_file.spec import StudySpec
 
     notes: list[str] = []
     for study in [store.study(name) for name in request.studies] or store.studies():

@@ -41,7 +41,7 @@ def create(
     """Create a study; typed again, show and apply what changed."""
     from ablate.app.creating import create as create_study
     from ablate.app.creating import plan_creation
-    from ablate.planning.flags import parse_flags
+    from ablate.planning.study_file.flags import parse_flags
 
     settings = settings_of(context)
     flags = parse_flags(factors=factor, settings=setting, design=design, seeds=seeds)
@@ -163,8 +163,8 @@ def archive(
 @app.command()
 def templates(form: str = _FORMAT) -> None:
     """List the studies that ship with the package."""
-    from ablate.planning.study_file import read_study
-    from ablate.planning.templates import templates as shipped
+    from ablate.planning.study_file.parsing import read_study
+    from ablate.planning.study_file.templates import templates as shipped
     from ablate.render.studies import templates_table
 
     specs = {name: read_study(path)[0] for name, path in shipped().items()}

@@ -6,10 +6,10 @@ import json
 import math
 from typing import Any, cast
 
-from ablate.analysis.causes import Cause
 from ablate.analysis.comparison import Comparison, Row
-from ablate.analysis.contrasts import Contrast
-from ablate.analysis.summaries import Summary
+from ablate.analysis.diagnosis.causes import Cause
+from ablate.analysis.statistics.contrasts import Contrast
+from ablate.analysis.statistics.summaries import Summary
 from ablate.domain import Kind
 from ablate.render.tables import Raw, csv_of
 

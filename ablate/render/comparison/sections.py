@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ablate.analysis.budgets import Budget, Forces
-from ablate.analysis.collapse import HALF, Collapse
 from ablate.analysis.comparison import Row
-from ablate.analysis.drift import Parameter, Trend
+from ablate.analysis.curves.drift import Parameter, Trend
+from ablate.analysis.curves.windows import Window, short_step
+from ablate.analysis.diagnosis.budgets import Budget, Forces
+from ablate.analysis.diagnosis.collapse import HALF, Collapse
+from ablate.analysis.diagnosis.trivial import TrivialLoss
 from ablate.analysis.findings import Findings, SilentRow
-from ablate.analysis.trivial import TrivialLoss
-from ablate.analysis.verdicts import Verdict
-from ablate.analysis.windows import Window, short_step
+from ablate.analysis.judging.verdicts import Verdict
 from ablate.analysis.wording import number, of_runs, percent, span
 from ablate.render.comparison.tables import STATUS_TONES
 from ablate.render.tables import Cell, Column, Table, Tone

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ablate.analysis.comparison import Comparison, Metric, Row
-from ablate.analysis.contrasts import Contrast
-from ablate.analysis.summaries import Summary
-from ablate.analysis.verdicts import Verdict
-from ablate.analysis.windows import short_step
+from ablate.analysis.curves.windows import short_step
+from ablate.analysis.judging.verdicts import Verdict
+from ablate.analysis.statistics.contrasts import Contrast
+from ablate.analysis.statistics.summaries import Summary
 from ablate.render.formats import STATUS_MARKS, mean_with_error, signed
 from ablate.render.tables import Cell, Column, Table, Tone
 from ablate.rules import Status

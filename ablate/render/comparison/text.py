@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from ablate.analysis.comparison import Comparison, Metric, Row
-from ablate.analysis.contrasts import Method
-from ablate.render.comparison.tables import VERDICT_TONES, contrasts_table, values_table
+from ablate.analysis.statistics.contrasts import Method
 from ablate.render.comparison import machine
+from ablate.render.comparison.tables import VERDICT_TONES, contrasts_table, values_table
 from ablate.render.formats import number
 from ablate.render.tables import (
     STYLES,

@@ -116,7 +116,7 @@ def test_summary_and_note_say_what_compare_says_and_follow_it(
     store: Store, settings: Settings, study: str, server: tuple[int, Path]
 ) -> None:
     from ablate.analysis.comparison import compare
-    from ablate.analysis.loading import load
+    from ablate.analysis.curves.loading import load
     from ablate.render.comparison.text import render
 
     train_all(store)
@@ -210,7 +210,7 @@ def test_copy_imported_again_leaves_out_the_summaries(
     store: Store, settings: Settings, study: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ablate.importers.base import Request
-    from ablate.importers.mlflow import read
+    from ablate.importers.formats.mlflow import read
 
     train_all(store)
     sync(store, settings, summarise)

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from ablate.analysis.causes import causes_of
+from ablate.analysis.diagnosis.causes import causes_of
 from ablate.domain import RunState
 from tests.factories import COLLAPSE, HEALTHY, make_data, make_scale_fix
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ablate.analysis.collapse import collapse_of
+from ablate.analysis.diagnosis.collapse import collapse_of
 from ablate.domain import Event
 from tests.factories import COLLAPSE, make_data, make_scale_fix
 

@@ -4,7 +4,7 @@ import math
 import pytest
 
 from ablate.analysis.comparison import common_step, compare
-from ablate.analysis.verdicts import Verdict
+from ablate.analysis.judging.verdicts import Verdict
 from ablate.domain import IMPORTED, Event, Kind, RunState
 from ablate.errors import NotFoundError
 from ablate.rules import Status

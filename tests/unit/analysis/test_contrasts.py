@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 
-from ablate.analysis.contrasts import (
+from ablate.analysis.statistics.contrasts import (
     contrast_of,
     holm,
     mean_interval,

@@ -4,11 +4,11 @@ import math
 
 import pytest
 
-from ablate.analysis.budgets import budget_of, forces_of
-from ablate.analysis.drift import parameters_of, trends_of
-from ablate.analysis.jumps import events_of, jump_at, jumps_of
-from ablate.analysis.onset import missed_from
-from ablate.analysis.silence import silence_of, silent_losses
+from ablate.analysis.curves.drift import parameters_of, trends_of
+from ablate.analysis.curves.jumps import events_of, jump_at, jumps_of
+from ablate.analysis.curves.onset import missed_from
+from ablate.analysis.diagnosis.budgets import budget_of, forces_of
+from ablate.analysis.diagnosis.silence import silence_of, silent_losses
 from ablate.domain import Event
 from ablate.rules import Status, Target
 from tests.factories import COLLAPSE, HEALTHY, make_curve, make_data, make_scale_fix

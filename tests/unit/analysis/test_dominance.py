@@ -2,7 +2,7 @@
 
 import pytest
 
-from ablate.analysis.causes import causes_of
+from ablate.analysis.diagnosis.causes import causes_of
 from ablate.domain import RunState
 from tests.factories import make_data
 

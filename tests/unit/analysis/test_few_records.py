@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
-from ablate.analysis.causes import causes_of
-from ablate.analysis.collapse import collapse_of
 from ablate.analysis.comparison import compare
-from ablate.analysis.drift import parameters_of
-from ablate.analysis.silence import silence_of
+from ablate.analysis.curves.drift import parameters_of
+from ablate.analysis.diagnosis.causes import causes_of
+from ablate.analysis.diagnosis.collapse import collapse_of
+from ablate.analysis.diagnosis.silence import silence_of
 from ablate.domain import RunState
 from ablate.rules import Status
 from tests.factories import make_data

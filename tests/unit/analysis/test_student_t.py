@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from ablate.analysis.student_t import t_quantile, t_tail
+from ablate.analysis.statistics.student_t import t_quantile, t_tail
 
 OPTIONS = settings(deadline=None)  # scipy's own first call takes long
 freedom = st.integers(1, 999)

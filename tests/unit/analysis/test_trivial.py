@@ -3,7 +3,7 @@
 import pytest
 
 from ablate.analysis.comparison import compare
-from ablate.analysis.trivial import likeness_of
+from ablate.analysis.diagnosis.trivial import likeness_of
 from tests.factories import make_data
 
 NULLS = {

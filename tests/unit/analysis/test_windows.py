@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.analysis.windows import (
+from ablate.analysis.curves.windows import (
     initial_value,
     relative_change,
     trend_windows,
@@ -107,7 +107,7 @@ def test_a_mean_of_finite_values_is_finite_and_between_them(values):
 
 
 def test_the_untrained_model_never_stands_in_for_a_trained_one() -> None:
-    from ablate.analysis.windows import value_at
+    from ablate.analysis.curves.windows import value_at
     from ablate.rules import MetricRule
     from ablate.store.curves import Curve
 

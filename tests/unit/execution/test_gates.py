@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.analysis.windows import value_at, value_before
+from ablate.analysis.curves.windows import value_at, value_before
 from ablate.attempt.gates import GateWatch
 from ablate.attempt.job import Job
 from ablate.domain import AttemptState

@@ -5,8 +5,8 @@ import struct
 import zlib
 from pathlib import Path
 
-from ablate.importers.events import crc32c, masked
-from ablate.importers.wandb import BLOCK, FIRST, FULL, HEADER, LAST, MIDDLE
+from ablate.importers.formats.events import crc32c, masked
+from ablate.importers.formats.wandb import BLOCK, FIRST, FULL, HEADER, LAST, MIDDLE
 
 
 def varint(value: int) -> bytes:

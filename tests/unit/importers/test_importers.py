@@ -10,12 +10,12 @@ from torch.utils.tensorboard import SummaryWriter
 
 from ablate.domain import AttemptState
 from ablate.errors import NotFoundError, UsageError
-from ablate.importers.events import crc32c
+from ablate.importers.formats.events import crc32c
 from ablate.importers.names import KeyMap
 from ablate.importers.points import Points
 from ablate.importers.seeds import split_seed
 from ablate.keys import default_key
-from ablate.planning.names import cleaned_name
+from ablate.planning.study_file.names import cleaned_name
 from tests.unit.importers.logs import (
     VERSION,
     event,

@@ -8,8 +8,8 @@ import pytest
 
 from ablate.domain import AttemptState
 from ablate.errors import NotFoundError, UsageError
-from ablate.importers import mlflow
 from ablate.importers.base import Request
+from ablate.importers.formats import mlflow
 from tests.unit.importers.reading import points, read
 
 RUN = "0" * 31

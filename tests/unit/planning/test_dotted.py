@@ -14,13 +14,13 @@ from ruamel.yaml import YAML
 from ablate.domain import Plan
 from ablate.errors import StudyFileError, UsageError
 from ablate.identity import canonical_json, flatten
-from ablate.planning.document import parse_document, round_trip_yaml
-from ablate.planning.dotted import SettingError, Settings
-from ablate.planning.flags import apply_flags, parse_flags
 from ablate.planning.plan import identity_of, make_plan
-from ablate.planning.spec import StudySpec
-from ablate.planning.study_file import check_study
-from ablate.planning.trainers import UserTrainer
+from ablate.planning.study_file.document import parse_document, round_trip_yaml
+from ablate.planning.study_file.dotted import SettingError, Settings
+from ablate.planning.study_file.flags import apply_flags, parse_flags
+from ablate.planning.study_file.parsing import check_study
+from ablate.planning.study_file.spec import StudySpec
+from ablate.planning.trainers.registry import UserTrainer
 from ablate.render.studies import variants_table
 from tests.thorough import few_or_many
 

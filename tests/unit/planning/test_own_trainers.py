@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from ablate.errors import AblateError, NotFoundError, StudyFileError, TrainerError
-from ablate.planning.document import parse_document
 from ablate.planning.notes import plan_notes
 from ablate.planning.plan import make_plan
-from ablate.planning.source import Sources
-from ablate.planning.study_file import check_study
-from ablate.planning.trainers import UserTrainer, load_trainer
+from ablate.planning.study_file.document import parse_document
+from ablate.planning.study_file.parsing import check_study
+from ablate.planning.trainers.registry import UserTrainer, load_trainer
+from ablate.planning.trainers.source import Sources
 from ablate.protocol import ConfigError
 
 EXPLODES = "raise RuntimeError('this module must not be imported')\n"

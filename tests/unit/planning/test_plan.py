@@ -9,11 +9,11 @@ import pytest
 from ablate.domain import Origin, Plan
 from ablate.errors import StudyFileError, UsageError
 from ablate.planning.diff import diff_plans
-from ablate.planning.document import parse_document
-from ablate.planning.flags import apply_flags, factor_names, parse_flags
 from ablate.planning.plan import make_plan
-from ablate.planning.study_file import check_study
-from ablate.planning.trainers import UserTrainer, load_trainer
+from ablate.planning.study_file.document import parse_document
+from ablate.planning.study_file.flags import apply_flags, factor_names, parse_flags
+from ablate.planning.study_file.parsing import check_study
+from ablate.planning.trainers.registry import UserTrainer, load_trainer
 
 STUDY = """\
 study: scale-fix

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ablate.errors import NotFoundError, StudyFileError
-from ablate.planning.document import parse_document
-from ablate.planning.study_file import check_study, read_study
+from ablate.planning.study_file.document import parse_document
+from ablate.planning.study_file.parsing import check_study, read_study
 
 GOOD = """\
 study: a

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from ablate.analysis.comparison import compare
-from ablate.analysis.contrasts import ContrastVerdict
-from ablate.analysis.study_data import StudyData
-from ablate.analysis.verdicts import Verdict
+from ablate.analysis.curves.study_data import StudyData
+from ablate.analysis.judging.verdicts import Verdict
+from ablate.analysis.statistics.contrasts import ContrastVerdict
 from ablate.domain import RunState
 from ablate.errors import NotFoundError
 from ablate.render.comparison.tables import CONTRAST_TONES, VERDICT_TONES, summary_text

@@ -1,0 +1,219 @@
+"""Reads a study's data from a store. The only module of the analysis that knows stores."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Collection, Mapping, Sequence
+from typing import cast
+
+from ablate.analysis.curves.replay import replayed
+from ablate.analysis.curves.stored_curves import StoredCurves
+from ablate.analysis.curves.study_data import MetricSpec, StudyData
+from ablate.domain import Event, Json, Plan, Run, Variant
+from ablate.errors import NotFoundError, did_you_mean
+from ablate.planning.study_file.spec import StudySpec
+from ablate.provenance import Code
+from ablate.rules import DEFAULT_RULE, Gate, Guard, MetricRule, Target
+from ablate.store.base import Store
+
+
+def load(
+    store: Store,
+    study: str,
+    variants: Sequence[str] = (),
+    *,
+    keys: Collection[str] | None = None,
+    baseline: str | None = None,
+) -> StudyData:
+    """Read what the analysis of a study needs; points are read when they are asked for.
+
+    Args:
+        store: Where truth lives; nothing is written. It has to stay open.
+        study: Its name.
+        variants: Names to compare; none for all of the study.
+        keys: Metric keys, or patterns such as ``valid/*``, to read beside those that the verdicts
+            need; None for all that were logged. A comparison without curves needs ``()``.
+        baseline: The variant to compare with. Without it: the study's baseline when it is among
+            the variants, else the first that was named.
+
+    Raises:
+        NotFoundError: For a study or variant that does not exist, with the closest name.
+    """
+    plan = store.study(study).plan
+    chosen = _choose(plan, (*variants, baseline) if variants and baseline else variants)
+    names = {v.name for v in chosen}
+    runs = tuple(run for run in store.runs(study) if run.variant in names)
+    ids = tuple(dict.fromkeys(run.id for run in runs))
+    logged = store.metric_keys(ids)
+    declared = [*_mapping(plan.spec.get("metrics")), *_mapping(plan.spec.get("targets"))]
+    guards = read_guards(plan.spec.get("guards"))
+    guarded = [key for guard in guards for key in guard.keys]
+    wanted = logged if keys is None else _needed(logged, declared, [*keys, *guarded])
+    read = _bounded(wanted, [*declared, *guarded, *(keys or ())])
+    curves = StoredCurves(store, ids, read)
+    base, notes = _baseline(plan, chosen, variants, baseline)
+    if len(read) < len(wanted):
+        notes = (*notes, _left_out(len(read), len(wanted)))
+    return StudyData(
+        study=plan.study,
+        question=plan.question,
+        baseline=base,
+        variants=chosen,
+        metrics=read_metrics(plan.spec.get("metrics")),
+        targets=read_targets(plan.spec.get("targets")),
+        guards=guards,
+        runs=runs,
+        curves=curves,
+        events=_events(store, ids) | replayed(runs, curves, guards, _gates(plan)),
+        codes=_codes(store, runs),
+        notes=notes,
+        logged=logged,
+    )
+
+
+def read_metrics(declared: Json) -> dict[str, MetricSpec]:
+    """Return the metrics of a study's spec: ``{key: min}`` or ``{key: {goal, rule}}``."""
+    metrics: dict[str, MetricSpec] = {}
+    for key, value in _mapping(declared).items():
+        if isinstance(value, Mapping):
+            fields = cast("Mapping[str, Json]", value)
+            rule = fields.get("rule")
+            parsed = MetricRule.parse(rule) if rule else DEFAULT_RULE
+            metrics[key] = MetricSpec(key, fields.get("goal"), parsed)
+        else:
+            metrics[key] = MetricSpec(key, value)
+    return metrics
+
+
+def read_targets(declared: Json) -> dict[str, Target]:
+    """Return the targets of a study's spec: ``{key: text}``."""
+    return {key: Target.parse(text) for key, text in _mapping(declared).items()}
+
+
+def read_guards(declared: Json) -> tuple[Guard, ...]:
+    """Return the guards of a study's spec: ``{name: {when, for, after, do}}``."""
+    return tuple(
+        Guard.parse(
+            name,
+            fields["when"],
+            for_steps=int(fields.get("for") or 0),
+            after_step=int(fields.get("after") or 0),
+            do=fields.get("do") or "flag",
+        )
+        for name, fields in _mapping(declared).items()
+    )
+
+
+def _gates(plan: Plan) -> tuple[Gate, ...]:
+    """Return the gates that imported runs are held against; others were judged in training."""
+    has_any = plan.imported and plan.spec.get("gates")
+    return StudySpec.model_validate(plan.spec).gate_rules if has_any else ()
+
+
+_FOR_VERDICTS = (
+    "*/loss/*",
+    "*/silent/*",
+    "null/*",
+    "train/weighted/*",
+    "*/audio/rms",
+    "*/audio/target_rms",
+)
+_FOR_CAUSES = (
+    "train/audio/rms_ac",
+    "train/change/*",
+    "train/force/*",
+    "train/grad/*",
+    "train/grad_in/*",
+    "train/optim/*",
+    "train/rvq/*",
+    "train/update/*",
+)
+
+
+def _needed(logged: Sequence[str], declared: Sequence[str], keys: Collection[str]) -> list[str]:
+    if not declared:
+        return list(logged)  # the comparison chooses among all that there is
+    exact = {*declared, *keys}
+    globs = [*_FOR_VERDICTS, *_FOR_CAUSES, *keys]
+    return [k for k in logged if k in exact or any(fnmatch.fnmatchcase(k, g) for g in globs)]
+
+
+MAX_KEYS = 500
+"""Metrics that are read of each run: nobody looks through more, and each takes a millisecond."""
+
+
+def _bounded(wanted: Sequence[str], first: Collection[str]) -> Sequence[str]:
+    """Return as many of the keys as are read: those asked for before those that verdicts need."""
+    if len(wanted) <= MAX_KEYS:
+        return wanted
+    exact, globs = set(first), [key for key in first if any(c in key for c in "*?[")]
+    ranks = {key: _rank(key, exact, globs) for key in wanted}
+    kept = set(sorted(wanted, key=lambda key: ranks[key])[:MAX_KEYS])
+    return [key for key in wanted if key in kept]
+
+
+def _rank(key: str, exact: Collection[str], globs: Sequence[str]) -> int:
+    if key in exact or any(fnmatch.fnmatchcase(key, glob) for glob in globs):
+        return 0
+    return 1 + (not any(fnmatch.fnmatchcase(key, glob) for glob in (*_FOR_VERDICTS, *_FOR_CAUSES)))
+
+
+def _left_out(read: int, wanted: int) -> str:
+    return (
+        f"{read} of {wanted} metrics are read; name others with `ablate compare --metric PATTERN`, "
+        "or take all with `ablate export`"
+    )
+
+
+def _mapping(value: Json) -> Mapping[str, Json]:
+    return cast("Mapping[str, Json]", value or {})
+
+
+def _choose(plan: Plan, names: Sequence[str]) -> tuple[Variant, ...]:
+    known = [v.name for v in plan.variants]
+    for name in names:
+        if name not in known:
+            raise NotFoundError(
+                f"the study '{plan.study}' has no variant '{name}'", hint=did_you_mean(name, known)
+            )
+    return tuple(v for v in plan.variants if not names or v.name in names)
+
+
+def _baseline(
+    plan: Plan, chosen: tuple[Variant, ...], named: Sequence[str], wished: str | None
+) -> tuple[str, tuple[str, ...]]:
+    """Return the baseline's name, with a note when it is not the study's."""
+    known = [v.name for v in chosen]
+    if wished is not None:
+        if wished not in known:
+            raise NotFoundError(
+                f"the study '{plan.study}' has no variant '{wished}'",
+                hint=did_you_mean(wished, known),
+            )
+        return wished, ()
+    if not known:
+        raise NotFoundError(
+            f"the study '{plan.study}' has no run yet",
+            hint=f"run: ablate import SOURCE --study {plan.study}",
+        )
+    if plan.baseline.name in known:
+        return plan.baseline.name, ()
+    first = named[0]
+    return first, (
+        f"compared with {first}, the first named; the study's baseline {plan.baseline.name} "
+        "is not among them",
+    )
+
+
+def _codes(store: Store, runs: Sequence[Run]) -> dict[str, tuple[Code, ...]]:
+    # A registered trainer has a version in the identity; its code says nothing more.
+    own = [run.id for run in runs if ":" in run.trainer]
+    found = store.codes(own) if own else {}
+    return {run_id: tuple(code for _, code in attempts) for run_id, attempts in found.items()}
+
+
+def _events(store: Store, ids: Sequence[str]) -> dict[str, tuple[Event, ...]]:
+    grouped: dict[str, list[Event]] = {run_id: [] for run_id in ids}
+    for run_id, event in store.events(ids):
+        grouped[run_id].append(event)
+    return {run_id: tuple(events) for run_id, events in grouped.items()}

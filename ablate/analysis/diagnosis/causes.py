@@ -1,0 +1,120 @@
+"""Why a variant goes wrong, from what was logged alone: likely causes, the most probable first.
+
+A cause is named when at least half of a variant's runs show it. The order is that of certainty:
+what can be read off exactly (nothing changed, a part stands still) comes before what is weighed
+(a force), and what drives the level before what is seen at the end of it. What decides over all
+that is trained, the learning rate and a term that drowns the others, comes first: the rest follows
+from it. Nothing here knows names of variants or of terms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ablate.analysis.curves.study_data import StudyData
+from ablate.analysis.diagnosis.dominance import inner_term_dominates, term_dominates
+from ablate.analysis.diagnosis.learning import (
+    codebook_still,
+    codes_collapsed,
+    codes_explain_little,
+    part_still,
+    rate_too_high,
+    rate_too_low,
+)
+from ablate.analysis.diagnosis.level import offset, pulled_quieter, too_loud, weak_level_term
+from ablate.analysis.diagnosis.run_view import RunView, middle, views_of
+from ablate.analysis.diagnosis.signs import Sign
+from ablate.analysis.diagnosis.twins import Twin, changes_between, twin_of
+from ablate.analysis.wording import of_runs
+from ablate.text import counted, listed, written
+
+HELD = 0.5
+"""A variant with this fraction of the level of the target has held it, in an experiment."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cause:
+    """One likely cause."""
+
+    name: str
+    """Short and stable, as ``learning rate too high``."""
+    sentence: str
+    """What is wrong, with its evidence, in plain words."""
+    evidence: Mapping[str, float] = field(default_factory=dict[str, float])
+    """Metric key, or what was counted -> number."""
+
+
+_SIGNS: tuple[Callable[[Sequence[RunView]], Sign | None], ...] = (
+    rate_too_high,
+    rate_too_low,
+    term_dominates,
+    part_still,
+    codebook_still,
+    inner_term_dominates,
+    offset,
+    weak_level_term,
+    codes_explain_little,
+    pulled_quieter,
+    too_loud,
+    codes_collapsed,
+)
+
+
+def causes_of(data: StudyData, variant: str, at_step: int) -> tuple[Cause, ...]:
+    """Return the likely causes of what is wrong with a variant; none where nothing is."""
+    twin = twin_of(data, variant)
+    views = views_of(data, variant, at_step)
+    signs = [sign for find in _SIGNS if (sign := find(views))]
+    proofs = [_counterproof(data, variant, sign, at_step) for sign in signs]
+    total = len(data.runs_of(variant))
+    causes = [_of_sign(sign, total, proof) for sign, proof in zip(signs, proofs, strict=True)]
+    # What an experiment of the same study has shown is more certain than what is weighed.
+    proven = [cause for cause, proof in zip(causes, proofs, strict=True) if proof]
+    open_ = [cause for cause, proof in zip(causes, proofs, strict=True) if not proof]
+    return (*([_of_twin(twin)] if twin else []), *proven, *open_)
+
+
+def _counterproof(data: StudyData, variant: str, sign: Sign, at_step: int) -> str:
+    """Return which variant holds its level and differs in nothing but what the sign speaks of."""
+    if not sign.subject:
+        return ""
+    for other in data.names:
+        changes = changes_between(data, variant, other)
+        is_alone = all(sign.subject in key.split(".") for key, _, _ in changes)
+        if changes and is_alone and _holds_level(data, other, variant, at_step):
+            listing = listed([f"{key} {_shown(old)} -> {_shown(new)}" for key, old, new in changes])
+            return f"; {other}, which has {listing} and is the same otherwise, holds its level"
+    return ""
+
+
+def _holds_level(data: StudyData, other: str, variant: str, at_step: int) -> bool:
+    """Whether a variant has most of its level, and twice that of the other."""
+    theirs, own = (
+        middle(level for view in views_of(data, name, at_step) if (level := view.level) is not None)
+        for name in (other, variant)
+    )
+    return theirs is not None and own is not None and theirs >= max(HELD, 2 * own)
+
+
+def _of_twin(twin: Twin) -> Cause:
+    changes = listed([f"{key} {_shown(old)} -> {_shown(new)}" for key, old, new in twin.changes])
+    verb = "changes" if len(twin.changes) == 1 else "change"
+    equal = f"all {twin.curves} curves equal those"
+    if twin.curves == 1:
+        equal = "its one curve equals that"
+    return Cause(
+        name="no effect",
+        sentence=f"{changes} {verb} nothing here: {equal} of "
+        f"{twin.other} bit for bit at {counted(twin.seeds, 'seed')}",
+        evidence={"equal curves": twin.curves, "seeds": twin.seeds},
+    )
+
+
+def _shown(value: object) -> str:
+    return "(absent)" if value is None else written(value)
+
+
+def _of_sign(sign: Sign, total: int, proof: str) -> Cause:
+    sentence = f"{sign.sentence}{proof} ({of_runs(sign.runs, total)})"
+    return Cause(name=sign.name, sentence=sentence, evidence=sign.evidence)

@@ -1,0 +1,1 @@
+"""The study file: text with places, names, settings, and what it may say."""

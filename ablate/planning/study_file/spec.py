@@ -1,0 +1,326 @@
+"""What a study file may say, as pydantic models; the same models serve a study made in Python."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+
+from ablate.keys import metric_key
+from ablate.planning.study_file.names import check_name
+from ablate.rules import DEFAULT_RULE, Demand, Gate, Guard, MetricRule, RuleError, Target
+
+_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+def _check_key(key: str) -> str:
+    if not key.strip(" /"):
+        raise ValueError(f"'{key}' is not a metric key; write split/group/name, as train/audio/rms")
+    return metric_key(key)
+
+
+def _check_json(value: Any) -> Any:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "a config value is a finite number, a text, true, false, null, a list or a mapping"
+        ) from error
+    return value
+
+
+def _empty_if_left_out(section: Any) -> Any:
+    """Return a mapping for a key that stands there without a value, as ``base:``."""
+    return {} if section is None else section
+
+
+_Section = BeforeValidator(_empty_if_left_out)
+
+Name = Annotated[str, AfterValidator(check_name)]
+MetricKey = Annotated[str, AfterValidator(_check_key)]
+ConfigValue = Annotated[JsonValue, BeforeValidator(_check_json)]
+ConfigKey = Annotated[str, StringConstraints(min_length=1)]
+Settings = Annotated[dict[ConfigKey, ConfigValue], _Section]
+
+
+class Start(NamedTuple):
+    """A checkpoint by the phase that makes it."""
+
+    phase: str
+    step: int
+
+
+def _parse_start(text: str) -> Start:
+    found = re.fullmatch(r"([^@]+)@(\d{1,18})", text.strip())
+    if not found or int(found[2]) == 0:
+        raise ValueError(f"cannot read '{text}'; write a phase and a step, as phase_a@2000")
+    return Start(found[1], int(found[2]))
+
+
+class PhaseSpec(BaseModel):
+    """A variant named by hand: its difference to its parent."""
+
+    model_config = _STRICT
+
+    parent: str | None = Field(default=None, alias="from")
+    """The phase it starts from; without one it starts from ``base``."""
+    baseline: bool = False
+    """Whether the others are compared with this one."""
+    set: Settings = Field(default_factory=dict)
+    """Dotted config keys and their values."""
+    start_at: str | None = None
+    """``<phase>@<step>``: begin from the checkpoint that this phase makes at this step."""
+
+    @field_validator("start_at")
+    @classmethod
+    def _start_reads(cls, text: str | None) -> str | None:
+        if text is not None:
+            _parse_start(text)
+        return text
+
+    @property
+    def start(self) -> Start | None:
+        """Where it starts, None for the beginning."""
+        return None if self.start_at is None else _parse_start(self.start_at)
+
+
+class FactorSpec(BaseModel):
+    """What is varied: one key and its levels, or named levels that each set several keys."""
+
+    model_config = _STRICT
+
+    key: ConfigKey | None = None
+    """The dotted config key whose values are the levels."""
+    levels: list[ConfigValue] | dict[str, Settings]
+    """Values of ``key``, or level name -> dotted keys and values."""
+
+    @model_validator(mode="after")
+    def _key_fits_levels(self) -> Self:
+        if isinstance(self.levels, dict) and self.key is not None:
+            raise ValueError(
+                "named levels set their own keys; remove 'key' or write levels as a list"
+            )
+        if isinstance(self.levels, list) and self.key is None:
+            raise ValueError("a list of levels needs 'key', the config key that takes the values")
+        if not self.levels:
+            raise ValueError("a factor needs at least one level")
+        labels = list(self.settings())
+        if isinstance(self.levels, list) and len(labels) < len(self.levels):
+            raise ValueError("a level is there twice")
+        return self
+
+    def settings(self) -> dict[str, Settings]:
+        """Return level label -> dotted keys and values."""
+        if isinstance(self.levels, dict):
+            return dict(self.levels)
+        assert self.key is not None
+        return {level_label(value): {self.key: value} for value in self.levels}
+
+
+class DesignSpec(BaseModel):
+    """How the factors' levels are combined into variants."""
+
+    model_config = _STRICT
+
+    kind: str = "one_at_a_time"
+    parent: str | None = Field(default=None, alias="from")
+    """The phase on which the levels are set; the baseline when it is not given."""
+
+
+class MetricSpec(BaseModel):
+    """Which way is better, and which step counts."""
+
+    model_config = _STRICT
+
+    goal: Literal["min", "max", "target"]
+    rule: str = DEFAULT_RULE.text
+
+    @field_validator("rule")
+    @classmethod
+    def _rule_reads(cls, text: str) -> str:
+        return _read(MetricRule.parse, text).text
+
+
+class GuardSpec(BaseModel):
+    """A rule evaluated while a run trains."""
+
+    model_config = _STRICT
+
+    when: str = Field(
+        description="<metric key> <operator> <number>, <metric key> is nan, or <metric key> "
+        "is not finite; several joined by and",
+        examples=["train/audio/rms < 0.0075", "train/loss/total is not finite"],
+    )
+    for_steps: Annotated[int, Field(ge=0)] = Field(default=0, alias="for")
+    """Steps over which it must hold without a break."""
+    after_step: Annotated[int, Field(ge=0)] = Field(default=0, alias="after")
+    """Not judged before this step."""
+    do: Literal["stop", "flag"] = "flag"
+
+    @field_validator("when")
+    @classmethod
+    def _when_reads(cls, text: str) -> str:
+        return _read(partial(Guard.parse, "", do="flag"), text).when
+
+
+class GateSpec(BaseModel):
+    """A step at which the targets are judged, and what follows."""
+
+    model_config = _STRICT
+
+    at: Annotated[int, Field(ge=1)]
+    """The step."""
+    do: Literal["stop", "flag"] = "flag"
+    """``stop`` ends a run of which a target is critical."""
+
+
+class BudgetSpec(BaseModel):
+    """What the study may cost. Refused in study files until something acts on it."""
+
+    model_config = _STRICT
+
+    gpu_hours: Annotated[float, Field(gt=0)]
+
+
+def _expand_metric(value: Any) -> Any:
+    return {"goal": value} if isinstance(value, str) else value
+
+
+def _expand_design(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+class StudySpec(BaseModel):
+    """One question: base config, phases, factors, design, seeds, metrics, targets and what acts."""
+
+    model_config = _STRICT
+
+    study: Name
+    question: str = ""
+    trainer: str = "bundled"
+    """A registered trainer, ``module:function``, or ``imported``: runs of other tools alone."""
+    code: Literal["identity"] | None = None
+    """``identity``: runs of a trainer of the user's own are new ones when its code is edited."""
+    preload: list[str] | None = None
+    """Installed modules that are imported once for all runs, beside those that are found."""
+    stall_timeout_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """Seconds without a sign after which a run counts as hung, 0 for never. Learned by default."""
+    base: Settings = Field(default_factory=dict)
+    """Dotted config keys that every variant starts from."""
+    phases: Annotated[dict[Name, Annotated[PhaseSpec, _Section]], _Section] = Field(
+        default_factory=dict
+    )
+    factors: Annotated[dict[Name, FactorSpec], _Section] = Field(default_factory=dict)
+    design: Annotated[DesignSpec, BeforeValidator(_expand_design)] = Field(
+        default_factory=DesignSpec
+    )
+    """How levels are combined; ``design: grid`` is short for its kind."""
+    baseline: str | None = None
+    """Of imported runs: the phase that the others are compared with. Other phases say it."""
+    seeds: Annotated[int, Field(ge=1, le=1000)] | list[Annotated[int, Field(ge=0, lt=2**31)]] = 1
+    """How many seeds, counted from 0, or the seeds themselves."""
+    metrics: Annotated[
+        dict[MetricKey, Annotated[MetricSpec, BeforeValidator(_expand_metric)]], _Section
+    ] = Field(default_factory=dict)
+    targets: Annotated[dict[MetricKey, str], _Section] = Field(default_factory=dict)
+    gates: list[Annotated[int, Field(ge=1)] | GateSpec] = Field(
+        default_factory=list[int | GateSpec]
+    )
+    """Steps at which the targets are judged; a bare one only flags."""
+    guards: Annotated[dict[Name, GuardSpec], _Section] = Field(default_factory=dict)
+    budget: BudgetSpec | None = None
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: int | list[int]) -> int | list[int]:
+        if isinstance(seeds, list) and (not seeds or len(set(seeds)) < len(seeds)):
+            raise ValueError("seeds are a number, or a list without repeats")
+        return seeds
+
+    @field_validator("targets")
+    @classmethod
+    def _targets_read(cls, targets: dict[str, str]) -> dict[str, str]:
+        return {key: _read(Target.parse, text, key).text for key, text in targets.items()}
+
+    @field_validator("gates")
+    @classmethod
+    def _gates_rise(cls, gates: list[int | GateSpec]) -> list[int | GateSpec]:
+        steps = [gate if isinstance(gate, int) else gate.at for gate in gates]
+        if steps != sorted(set(steps)):
+            raise ValueError("gates are steps in rising order")
+        return gates
+
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds, in the order in which they are run."""
+        return tuple(range(self.seeds) if isinstance(self.seeds, int) else self.seeds)
+
+    @property
+    def named_keys(self) -> tuple[str, ...]:
+        """The metrics that the study speaks of, each once."""
+        guarded = (key for guard in self.guard_rules for key in guard.keys)
+        return tuple(dict.fromkeys((*self.metrics, *self.targets, *guarded)))
+
+    @property
+    def guard_rules(self) -> tuple[Guard, ...]:
+        """The guards, ready to be evaluated."""
+        return tuple(
+            Guard.parse(name, g.when, for_steps=g.for_steps, after_step=g.after_step, do=g.do)
+            for name, g in self.guards.items()
+        )
+
+    @property
+    def gate_rules(self) -> tuple[Gate, ...]:
+        """The gates, ready to be judged."""
+        rules = {key: MetricRule.parse(metric.rule) for key, metric in self.metrics.items()}
+        demands = tuple(
+            Demand(key, Target.parse(text), rules.get(key, DEFAULT_RULE))
+            for key, text in self.targets.items()
+        )
+        specs = [GateSpec(at=gate) if isinstance(gate, int) else gate for gate in self.gates]
+        return tuple(Gate(step=gate.at, do=gate.do, demands=demands) for gate in specs)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the study with its defaults filled in, as JSON under the file's own names."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def level_label(value: Any) -> str:
+    """Return how a level is named: YAML's spelling of the value, without blanks."""
+    if isinstance(value, str):
+        return value
+    return re.sub(r"\s+", "", json.dumps(value))
+
+
+def json_schema() -> Mapping[str, Any]:
+    """Return the JSON Schema of a study file, for editors."""
+    return StudySpec.model_json_schema(by_alias=True)
+
+
+class _PlaceError(ValueError):
+    """A rule that cannot be read, at a key below the field."""
+
+    def __init__(self, message: str, key: str | None) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+def _read(parse: Any, text: str, key: str | None = None) -> Any:
+    try:
+        return parse(text)
+    except RuleError as error:
+        raise _PlaceError(str(error), key) from error

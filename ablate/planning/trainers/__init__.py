@@ -1,0 +1,1 @@
+"""Trainers as a study file names them: found, and read as text without importing them."""

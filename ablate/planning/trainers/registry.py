@@ -1,0 +1,111 @@
+"""From what a study file calls its trainer to the trainer's description."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from ablate.errors import NotFoundError, TrainerError, did_you_mean
+from ablate.planning.study_file.dotted import Settings
+from ablate.planning.study_file.spec import StudySpec
+from ablate.planning.trainers.declared import Schema, read_declarations
+from ablate.planning.trainers.source import Sources
+from ablate.protocol import Trainer
+
+GROUP = "ablate.trainers"
+
+
+@dataclass(frozen=True, slots=True)
+class UserTrainer:
+    """A user's ``module:function``, as its module describes itself."""
+
+    train: str
+    version: str = "undeclared"
+    preload: tuple[str, ...] = ()
+    """What its modules import from others."""
+    not_identity: frozenset[str] = frozenset()
+    metrics: tuple[str, ...] = ()
+    """Not known: it logs what it likes."""
+    absent_means: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    schema: Schema | None = None
+    """The keys of its config; None where it declares none and takes whatever it is given."""
+    code_version: str | None = None
+    """What its module declares in place of digests of its code."""
+
+    def resolve(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the overrides with dotted keys nested, and the defaults that are declared.
+
+        Raises:
+            ConfigError: For a key or a value that the declared keys do not allow.
+        """
+        values = self.schema.filled(overrides) if self.schema else overrides
+        return Settings().apply(values).nested()
+
+
+def registered_trainers() -> dict[str, EntryPoint]:
+    """Return name -> entry point of the trainers that installed packages offer."""
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def load_trainer(name: str, project: Path) -> Trainer:
+    """Return the description of a registered trainer, or of a user's ``module:function``.
+
+    Args:
+        name: As the study file says it.
+        project: First on the import path for a user's module.
+
+    Raises:
+        NotFoundError: If no trainer or module of that name exists.
+        TrainerError: If a registered trainer cannot be imported.
+    """
+    if ":" in name:
+        return _user_trainer(name, project)
+    known = registered_trainers()
+    if name not in known:
+        hint = did_you_mean(name, known) or "write module:function for a trainer of your own"
+        raise NotFoundError(f"there is no trainer '{name}'", hint=hint)
+    try:
+        return known[name].load()
+    except Exception as error:
+        raise TrainerError(f"the trainer '{name}' cannot be imported: {error}") from error
+
+
+def trainer_of(spec: StudySpec, project: Path) -> Trainer:
+    """Return the description of a study's trainer.
+
+    With ``code: identity`` its code is its version: what the module declares as ``VERSION``, else
+    a digest of the modules of the user's that are found from its source.
+
+    Args:
+        spec: The study.
+        project: First on the import path for a user's module.
+
+    Raises:
+        NotFoundError: As `load_trainer`.
+        TrainerError: As `load_trainer`.
+    """
+    trainer = load_trainer(spec.trainer, project)
+    if spec.code is None or not isinstance(trainer, UserTrainer):
+        return trainer
+    if trainer.code_version is not None:
+        return replace(trainer, version=f"VERSION {trainer.code_version}")
+    digest = Sources(project).digest(spec.trainer.partition(":")[0])
+    return replace(trainer, version=f"code {digest}")
+
+
+def _user_trainer(name: str, project: Path) -> UserTrainer:
+    module_name, _, function = name.partition(":")
+    sources = Sources(project)
+    module = sources.module(module_name)
+    declared = read_declarations(sources, module, function)
+    return UserTrainer(
+        train=name,
+        preload=sources.libraries(module_name),
+        not_identity=declared.not_identity,
+        absent_means=declared.absent_means,
+        schema=declared.schema,
+        code_version=declared.version,
+    )
