@@ -1,4 +1,4 @@
-"""Run migrations on the connection that `ablate.store.migrate` hands over, in its transaction.
+"""Run migrations on the connection that `upkeep.migrate` hands over, in its transaction.
 
 Typed as `alembic` in a checkout there is no such connection: then it is the project's database.
 """
@@ -9,9 +9,9 @@ from alembic import context
 from sqlalchemy import Connection
 
 from ablate.settings import load_settings
-from ablate.store.engine import connect, writing
-from ablate.store.models import Base
-from ablate.store.schema import VERSION_TABLE
+from ablate.store.schema.engine import connect, writing
+from ablate.store.schema.models import Base
+from ablate.store.schema.revision import VERSION_TABLE
 
 
 def migrate(connection: Connection) -> None:

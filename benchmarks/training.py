@@ -58,7 +58,8 @@ def watching_shares(overrides: Mapping[str, Any], steps: int) -> dict[str, float
     Counted inside one process: the difference of two runs is lost in their noise.
     """
     from ablate.attempt.context import RunContext
-    from trainer import diagnostics, loop, movement
+    from trainer import loop, movement
+    from trainer.watching import diagnostics
 
     spent: dict[str, float] = dict.fromkeys(("records", "diagnostics", "writing the log"), 0.0)
 
@@ -88,7 +89,7 @@ def watching_shares(overrides: Mapping[str, Any], steps: int) -> dict[str, float
 
 
 def _config(overrides: Mapping[str, Any], steps: int) -> dict[str, Any]:
-    from trainer.parsing import resolve
+    from trainer.config.parsing import resolve
 
     return resolve({"data.valid_s": 1.2, **QUIET, **overrides, "steps": steps})
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import make_url, text
 
-from ablate.store.engine import connect, writing
+from ablate.store.schema.engine import connect, writing
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from itertools import product
 
-from trainer.config import LossesConfig
+from trainer.config.config import LossesConfig
 
 _INSIDE = frozenset({"norm_reg", "commitment", "codebook", "content_ce"})
 """Terms that do not act on the output."""

@@ -8,21 +8,21 @@ from typing import Any
 import torch
 
 from ablate.protocol import ConfigError, Diverged, Run
-from trainer import diagnostics
-from trainer.adversary import NO_CONTEST
-from trainer.config import Config
-from trainer.corpus import Corpus
-from trainer.data import Batch, load_corpus
-from trainer.manifest import keep_manifest
-from trainer.metrics import validate
+from trainer.config.config import Config
+from trainer.config.parsing import from_nested
+from trainer.data.batches import Batch, load_corpus
+from trainer.data.corpus import Corpus
+from trainer.data.manifest import keep_manifest
+from trainer.losses.adversary import NO_CONTEST
+from trainer.losses.nulls import null_losses
+from trainer.losses.objective import Terms
 from trainer.model import CodecOutput
 from trainer.movement import StepSize
-from trainer.nulls import null_losses
-from trainer.objective import Terms
 from trainer.optimizer import learning_rate
 from trainer.parallel import agreed, together
-from trainer.parsing import from_nested
 from trainer.training import Training, prepare_torch
+from trainer.watching import diagnostics
+from trainer.watching.validation import validate
 
 
 def train(config: Mapping[str, Any], run: Run) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainer.config import OptimConfig
+from trainer.config.config import OptimConfig
 from trainer.model import Codec
 
 

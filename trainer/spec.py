@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainer import parsing
+from trainer.config import parsing
 from trainer.logged import metric_patterns
 
 

@@ -12,20 +12,20 @@ import torch._functorch.config as functorch_config
 from torch import Tensor
 
 from ablate.protocol import Run
-from trainer.adversary import NO_CONTEST, Adversary, Contest
-from trainer.config import Config
-from trainer.corpus import Corpus
-from trainer.data import Batch, SegmentSampler, held_out, utterances
-from trainer.diagnostics import LevelTrend
-from trainer.feed import Feed
+from trainer.config.config import Config
+from trainer.config.parsing import plain
+from trainer.data.batches import Batch, SegmentSampler, held_out, utterances
+from trainer.data.corpus import Corpus
+from trainer.data.feed import Feed
+from trainer.losses.adversary import NO_CONTEST, Adversary, Contest
+from trainer.losses.objective import Objective, Terms
 from trainer.model import Codec, CodecOutput, ResidualQuantizer, build_codec
 from trainer.model.layers import rms
 from trainer.movement import Start
-from trainer.objective import Objective, Terms
 from trainer.optimizer import Clipping, build_optimizer, load_moments, moments_by_name
 from trainer.parallel import follow_first, share, wrapped
-from trainer.parsing import plain
-from trainer.samples import keep_samples
+from trainer.watching.diagnostics import LevelTrend
+from trainer.watching.samples import keep_samples
 
 _NOTABLE_RESTART = 0.05
 """Share of a codebook that must move at once to be an event: single codes move all the time."""

@@ -11,7 +11,7 @@ from ablate.errors import AblateError
 from ablate.execution.devices import cores, parse_devices
 from ablate.planning.trainers.registry import registered_trainers
 from ablate.settings import Settings
-from ablate.store.migrate import check
+from ablate.store.upkeep.migrate import check
 
 _OPTIONAL = {
     "torch": "train",

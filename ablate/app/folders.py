@@ -36,7 +36,7 @@ from ablate.settings import Settings
 from ablate.spool.batch import Ending
 from ablate.spool.spool import SpoolReader
 from ablate.storable import explanation, to_json
-from ablate.store.journal import Rows, place_of
+from ablate.store.schema.journal import Rows, place_of
 
 RECOVERED = "recovered"
 """The study of runs that no study file plans."""

@@ -13,15 +13,15 @@ from ablate.attempt.runners import Life, life_of
 from ablate.errors import AblateError, HeldError, NotFoundError, StoreError, UsageError
 from ablate.settings import Settings
 from ablate.store import open_store
-from ablate.store.changes import numbered
-from ablate.store.engine import connect, reading
-from ablate.store.import_spools import import_spool
-from ablate.store.journal import Journal, Rows, journal_path, journals_at
-from ablate.store.migrate import check
-from ablate.store.rebuild import Restored, rebuild
-from ablate.store.replay import Spool, SpoolOf
-from ablate.store.schema import HEAD
-from ablate.store.verify import Verification, verify
+from ablate.store.schema.changes import numbered
+from ablate.store.schema.engine import connect, reading
+from ablate.store.schema.journal import Journal, Rows, journal_path, journals_at
+from ablate.store.schema.revision import HEAD
+from ablate.store.upkeep.migrate import check
+from ablate.store.upkeep.rebuild import Restored, rebuild
+from ablate.store.upkeep.replay import Spool, SpoolOf
+from ablate.store.upkeep.verify import Verification, verify
+from ablate.store.writing.import_spools import import_spool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from ablate.app.auditing import Audit
 from ablate.app.imported import Imported
 from ablate.app.recovery import Recovered
-from ablate.store.migrate import SchemaStatus
-from ablate.store.verify import Verification
+from ablate.store.upkeep.migrate import SchemaStatus
+from ablate.store.upkeep.verify import Verification
 from ablate.text import counted, listed
 
 _SHOWN = 5

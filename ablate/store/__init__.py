@@ -9,12 +9,12 @@ from ablate.errors import NotFoundError
 
 if TYPE_CHECKING:
     from ablate.store.base import Store
-    from ablate.store.engine import Database
+    from ablate.store.schema.engine import Database
 
 __all__ = ["open_store", "prepare"]
 
 _IMPORTS = "imports"
-"""In the folder of a project's data: see `ablate.store.import_spools`."""
+"""In the folder of a project's data: see `ablate.store.writing.import_spools`."""
 
 
 def open_store(
@@ -40,7 +40,7 @@ def open_store(
         StoreError: If it belongs to something else.
         UsageError: If the URL is not supported.
     """
-    from ablate.store.engine import WAIT_S, connect
+    from ablate.store.schema.engine import WAIT_S, connect
     from ablate.store.sql import SqlStore
 
     prepare(url, read_only=read_only, data_dir=data_dir)
@@ -62,10 +62,10 @@ def with_journal(database: Database, data_dir: Path) -> Database:
     """
     from dataclasses import replace
 
-    from ablate.store.changes import catch_up, numbered
-    from ablate.store.engine import reading, writing
-    from ablate.store.journal import Journal, journal_path
-    from ablate.store.schema import HEAD
+    from ablate.store.schema.changes import catch_up, numbered
+    from ablate.store.schema.engine import reading, writing
+    from ablate.store.schema.journal import Journal, journal_path
+    from ablate.store.schema.revision import HEAD
 
     with reading(database) as connection:
         name, seq = numbered(connection)
@@ -86,8 +86,8 @@ def prepare(url: str, *, read_only: bool, data_dir: Path | None = None) -> None:
     Raises:
         AblateError: As `open_store`.
     """
-    from ablate.store.journal import journals_at
-    from ablate.store.schema import check_usable, peek
+    from ablate.store.schema.journal import journals_at
+    from ablate.store.schema.revision import check_usable, peek
 
     schema = peek(url)
     if not schema.is_empty:
@@ -103,6 +103,6 @@ def prepare(url: str, *, read_only: bool, data_dir: Path | None = None) -> None:
             f"there is no ablate database at {schema.shown}",
             hint="`ablate study create` makes one",
         )
-    from ablate.store.migrate import upgrade
+    from ablate.store.upkeep.migrate import upgrade
 
     upgrade(url)

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 
 from ablate.errors import StoreUnavailableError, UsageError
 from ablate.store import prepare
-from ablate.store.engine import Database, connect, reading
+from ablate.store.schema.engine import Database, connect, reading
 from ablate.text import text_fault
 
 _ROWS = 5_000

@@ -13,16 +13,18 @@ from ablate.domain import Attempt, Checkpoint, Claim, Event, Hold, Longer, Orpha
 from ablate.provenance import Code
 from ablate.spool.batch import Ending, SpoolBatch
 from ablate.storable import check_name
-from ablate.store import imports, leases, metrics, orphans, plans, queries
 from ablate.store.base import LEASE_S, ClaimFilter, ImportedRun, MirrorCursor, StudySource
 from ablate.store.curves import Curve, Outline, WindowMean
-from ablate.store.engine import Database, reading, writing
-from ablate.store.import_spools import spooled
-from ablate.store.ingest import Known, ingest
-from ablate.store.means import means
-from ablate.store.models import MirrorCursorRow, RunRow
-from ablate.store.outlines import outlines
-from ablate.store.streaming import stream
+from ablate.store.reading import metrics, queries
+from ablate.store.reading.means import means
+from ablate.store.reading.outlines import outlines
+from ablate.store.reading.streaming import stream
+from ablate.store.schema.engine import Database, reading, writing
+from ablate.store.schema.models import MirrorCursorRow, RunRow
+from ablate.store.schema.statements import chunks
+from ablate.store.writing import imports, leases, orphans, plans
+from ablate.store.writing.import_spools import spooled
+from ablate.store.writing.ingest import Known, ingest
 
 
 class SqlStore:
@@ -253,5 +255,5 @@ def _forget(connection: Connection, mirror: str, run_ids: Sequence[str] | None) 
     if run_ids is None:
         connection.execute(statement)
         return
-    for part in queries.chunks(run_ids):
+    for part in chunks(run_ids):
         connection.execute(statement.where(MirrorCursorRow.run_id.in_(part)))

@@ -274,7 +274,7 @@ class LeaseMachine(RuleBasedStateMachine):
         """Give the holds of a runner that died its new name: names are never used twice."""
         from sqlalchemy import text
 
-        from ablate.store.engine import connect, writing
+        from ablate.store.schema.engine import connect, writing
 
         with closing(connect(self.world.url)) as database, writing(database) as connection:
             change = text("UPDATE attempts SET runner = :name WHERE id = :id")

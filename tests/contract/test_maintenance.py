@@ -7,8 +7,8 @@ import pytest
 
 from ablate.errors import NotFoundError, StoreError, UsageError
 from ablate.store import open_store
-from ablate.store.maintenance import back_up, vacuum
-from ablate.store.migrate import check
+from ablate.store.upkeep.maintenance import back_up, vacuum
+from ablate.store.upkeep.migrate import check
 from ablate.testing.factories import feed, logs, make_plan, must_claim
 
 

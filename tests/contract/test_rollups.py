@@ -13,9 +13,9 @@ from ablate.domain import AttemptState
 from ablate.errors import LeaseLostError
 from ablate.spool.batch import Ending, SpoolBatch, StepValues
 from ablate.store import open_store
-from ablate.store.engine import connect, reading
-from ablate.store.rollups import RollupTuple, bucket_of, rollup
-from ablate.store.rows import decode
+from ablate.store.schema.engine import connect, reading
+from ablate.store.schema.rollups import RollupTuple, bucket_of, rollup
+from ablate.store.schema.rows import decode
 from ablate.testing.factories import feed, logs, make_plan, must_claim
 
 COLUMNS = (

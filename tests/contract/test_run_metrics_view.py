@@ -12,7 +12,7 @@ from sqlalchemy import text
 from ablate.domain import AttemptState, Kind
 from ablate.spool.batch import Ending, StepValues
 from ablate.store import open_store
-from ablate.store.engine import connect, reading
+from ablate.store.schema.engine import connect, reading
 from ablate.testing.factories import feed, logs, make_plan, make_variant, must_claim
 
 COLUMNS = ["study", "variant", "seed", "run", "key", "step", "value", "kind", "time"]

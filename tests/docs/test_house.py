@@ -132,7 +132,7 @@ def test_study_files_that_ship_can_be_planned() -> None:
 
 
 def test_every_table_and_column_is_documented() -> None:
-    from ablate.store.models import Base
+    from ablate.store.schema.models import Base
 
     page = (ROOT / "docs" / "reference" / "database.md").read_text()
     missing = [

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.unit.trainer.test_training import GAN, PHASE_A, run_for
-from trainer.losses import REGISTRY
-from trainer.presets import PRESETS
+from trainer.config.presets import PRESETS
+from trainer.losses.audio import REGISTRY
 from trainer.spec import BUNDLED
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "trainer.md").read_text()

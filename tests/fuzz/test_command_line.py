@@ -15,7 +15,7 @@ from ablate.addresses import masked
 from ablate.cli import app
 from ablate.cli.last_net import ended, hold_streams
 from ablate.errors import AblateError
-from ablate.store.engine import connect, parse_url, reading
+from ablate.store.schema.engine import connect, parse_url, reading
 from tests.fuzz.damage import outcome, soon
 from tests.integration.conftest import STUDY, TRAINER
 from tests.thorough import few_or_many

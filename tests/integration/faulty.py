@@ -25,8 +25,8 @@ from ablate.planning.study_file.parsing import read_study
 from ablate.planning.trainers.registry import load_trainer
 from ablate.settings import Settings
 from ablate.store import open_store
-from ablate.store.engine import connect, reading
-from ablate.store.migrate import check
+from ablate.store.schema.engine import connect, reading
+from ablate.store.upkeep.migrate import check
 from ablate.testing.faults import Faults
 from tests.processes import call
 

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import text
 
 from ablate.store import open_store
-from ablate.store.engine import connect, reading
+from ablate.store.schema.engine import connect, reading
 from ablate.testing.tracking_server import FaultyProxy, tracking_server
 from tests.disks import SmallDisk, mounted
 from tests.integration.conftest import (

@@ -19,11 +19,11 @@ pytestmark = pytest.mark.training
 
 TRAINER = """
 import torch
-from trainer.data import held_out, load_corpus
+from trainer.data.batches import held_out, load_corpus
 from trainer.loop import train as train_bundled
-from trainer.losses import LossSettings, measure
-from trainer.nulls import null_losses
-from trainer.parsing import from_nested, resolve
+from trainer.losses.audio import LossSettings, measure
+from trainer.losses.nulls import null_losses
+from trainer.config.parsing import from_nested, resolve
 from trainer.signals import Signal
 
 

@@ -18,7 +18,7 @@ from ablate.cli import app
 from ablate.domain import AttemptState
 from ablate.spool.batch import Ending
 from ablate.store import open_store
-from ablate.store.models import Base
+from ablate.store.schema.models import Base
 from ablate.testing.factories import must_claim
 from tests.integration.conftest import TRAINER, Project, environment, make_project
 from tests.patience import PATIENCE_S

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import text
 
 from ablate.store import open_store
-from ablate.store.engine import connect, reading
+from ablate.store.schema.engine import connect, reading
 from tests.integration.conftest import STUDY, Project, environment, kill, make_project, size_of
 from tests.patience import PATIENCE_S, slowness
 from tests.processes import servers_of, trainers_of, whole_tree

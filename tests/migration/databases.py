@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import text
 
-from ablate.store.engine import connect, reading, writing
-from ablate.store.migrate import upgrade
+from ablate.store.schema.engine import connect, reading, writing
+from ablate.store.upkeep.migrate import upgrade
 from ablate.testing.faults import Faults
 
 ROWS = {path.stem.removeprefix("revision_"): path for path in Path(__file__).parent.glob("*.sql")}

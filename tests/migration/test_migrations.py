@@ -10,9 +10,9 @@ from sqlalchemy import text
 
 from ablate.errors import NotFoundError, SchemaVersionError, StoreError
 from ablate.store import open_store
-from ablate.store.engine import connect, reading, writing
-from ablate.store.migrate import check, downgrade, migrations_folder, upgrade
-from ablate.store.schema import HEAD, REVISIONS, VERSION_TABLE, peek
+from ablate.store.schema.engine import connect, reading, writing
+from ablate.store.schema.revision import HEAD, REVISIONS, VERSION_TABLE, peek
+from ablate.store.upkeep.migrate import check, downgrade, migrations_folder, upgrade
 from ablate.testing.factories import feed, logs, make_plan, must_claim
 from tests.patience import PATIENCE_S
 
@@ -122,7 +122,7 @@ def test_newer_schema_is_refused_naming_both_revisions(url):
 
 def test_older_schema_is_refused_with_the_command_that_helps(url, monkeypatch):
     upgrade(url)
-    monkeypatch.setattr("ablate.store.schema.HEAD", "0042")
+    monkeypatch.setattr("ablate.store.schema.revision.HEAD", "0042")
 
     with pytest.raises(SchemaVersionError, match=f"schema {HEAD}.*needs 0042") as caught:
         open_store(url)

@@ -12,9 +12,10 @@ import pytest
 from ablate.domain import AttemptState
 from ablate.errors import StoreError
 from ablate.spool.batch import Ending
-from ablate.store import maintenance, open_store
-from ablate.store.migrate import check, downgrade, upgrade
-from ablate.store.schema import REVISIONS, peek
+from ablate.store import open_store
+from ablate.store.schema.revision import REVISIONS, peek
+from ablate.store.upkeep import maintenance
+from ablate.store.upkeep.migrate import check, downgrade, upgrade
 from ablate.testing.factories import feed, logs, must_claim
 from tests.migration.databases import ROWS, fetch, make_database, rows_of, upgrade_with
 from tests.processes import call, call_all

@@ -5,10 +5,10 @@ from contextlib import closing
 import pytest
 
 from ablate.store import open_store
-from ablate.store.migrate import check, downgrade, upgrade
-from ablate.store.rollups import bucket_of, rollup
-from ablate.store.rows import decode
-from ablate.store.schema import peek
+from ablate.store.schema.revision import peek
+from ablate.store.schema.rollups import bucket_of, rollup
+from ablate.store.schema.rows import decode
+from ablate.store.upkeep.migrate import check, downgrade, upgrade
 from tests.migration.databases import fetch, make_database, rows_of
 
 ROLLUPS = (

@@ -11,7 +11,7 @@ USE = """
 import sys
 sys.path[:0] = [sys.argv[1]]
 import ablate.store
-from ablate.store.migrate import check, migrations_folder
+from ablate.store.upkeep.migrate import check, migrations_folder
 assert migrations_folder().is_relative_to(sys.argv[1]), migrations_folder()
 ablate.store.open_store(sys.argv[2]).close()
 assert check(sys.argv[2]).is_good

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.config import Config, ModelConfig
+from trainer.config.config import Config, ModelConfig
 from trainer.model.fsq import Bypass, ScalarQuantizer
 from trainer.model.layers import (
     NormedConv,
@@ -31,9 +31,9 @@ from trainer.model.layers import (
     unfold_patches,
 )
 from trainer.model.lookup import Quantized
+from trainer.model.pitch import N_FEATURES, prosody
 from trainer.model.quantizer import ResidualQuantizer
 from trainer.model.speaker import SpeakerEncoder
-from trainer.pitch import N_FEATURES, prosody
 
 
 class CodecOutput(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from trainer.config import QuantizerConfig
+from trainer.config.config import QuantizerConfig
 from trainer.model.gradients import copied
 from trainer.model.lookup import LayerLookup, Quantized, to_time
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainer.config import QuantizerConfig
+from trainer.config.config import QuantizerConfig
 from trainer.model.gradients import copied, rotated
 from trainer.model.kmeans import MAX_ITERATIONS, cell_sums, kmeans, nearest
 from trainer.model.lookup import LayerLookup, Quantized, to_time

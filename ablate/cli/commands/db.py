@@ -22,8 +22,8 @@ _YES = typer.Option(False, "--yes", help="Runners on other machines are dead, as
 @app.command()
 def upgrade(context: typer.Context, yes: bool = _YES) -> None:
     """Bring the database to this version's schema; a SQLite file is copied first."""
-    from ablate.store.migrate import check as check_schema
-    from ablate.store.migrate import upgrade as upgrade_schema
+    from ablate.store.upkeep.migrate import check as check_schema
+    from ablate.store.upkeep.migrate import upgrade as upgrade_schema
 
     url = settings_of(context).db_url
     copy = upgrade_schema(url, refuse=_beside_runners(is_confirmed=yes))
@@ -42,7 +42,7 @@ def downgrade(
 ) -> None:
     """Take the schema back to an older revision; what it cannot hold is lost."""
     from ablate.errors import UsageError
-    from ablate.store.migrate import downgrade as downgrade_schema
+    from ablate.store.upkeep.migrate import downgrade as downgrade_schema
 
     if not yes:
         raise UsageError("a downgrade can drop tables with results", hint="confirm with --yes")
@@ -74,7 +74,7 @@ def check(context: typer.Context) -> None:
     """
     from ablate.app.recovery import compare_copies
     from ablate.render.schema import status_lines, verification_lines
-    from ablate.store.migrate import check as check_schema
+    from ablate.store.upkeep.migrate import check as check_schema
 
     settings = settings_of(context)
     status = check_schema(settings.db_url)
@@ -133,7 +133,7 @@ def backup(
     ),
 ) -> None:
     """Copy an SQLite database, also while runs write to it. Prints the copy's path."""
-    from ablate.store.maintenance import back_up
+    from ablate.store.upkeep.maintenance import back_up
 
     put(str(back_up(settings_of(context).db_url, file)))
 
@@ -141,7 +141,7 @@ def backup(
 @app.command()
 def vacuum(context: typer.Context) -> None:
     """Compact the database and refresh what the planner knows; runs wait meanwhile."""
-    from ablate.store.maintenance import vacuum as compact
+    from ablate.store.upkeep.maintenance import vacuum as compact
 
     sizes = compact(settings_of(context).db_url)
     say(f"{sizes.before_bytes / 1e6:.1f} MB before, {sizes.after_bytes / 1e6:.1f} MB now")

@@ -10,7 +10,7 @@ import pytest
 
 from ablate.errors import StoreError, StoreUnavailableError, UsageError
 from ablate.store import open_store
-from ablate.store.engine import connect, parse_url
+from ablate.store.schema.engine import connect, parse_url
 from ablate.testing.factories import make_plan
 
 
@@ -178,7 +178,7 @@ def test_opening_an_existing_database_does_not_load_alembic(path):
 def test_what_libraries_log_is_not_printed():
     lines = """
 import logging
-import ablate.store.engine
+import ablate.store.schema.engine
 
 try:
     raise ConnectionError("the server closed the connection")

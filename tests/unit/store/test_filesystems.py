@@ -10,7 +10,7 @@ import pytest
 
 from ablate.errors import StoreError
 from ablate.store import open_store
-from ablate.store.filesystems import kind_of, refuse_network_fs
+from ablate.store.schema.filesystems import kind_of, refuse_network_fs
 
 MOUNTS = r"""22 27 0:21 / /proc rw,relatime - proc proc rw
 27 1 254:0 / / rw,relatime - ext4 /dev/vda rw

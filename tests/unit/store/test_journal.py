@@ -13,7 +13,14 @@ from ablate.domain import AttemptState
 from ablate.errors import StoreUnavailableError
 from ablate.spool.batch import Ending
 from ablate.store import open_store
-from ablate.store.journal import Deleted, Journal, Rows, database_of, journal_path, journals_at
+from ablate.store.schema.journal import (
+    Deleted,
+    Journal,
+    Rows,
+    database_of,
+    journal_path,
+    journals_at,
+)
 from ablate.testing.factories import make_plan, must_claim
 
 
@@ -183,7 +190,7 @@ def test_place_stays_when_the_project_moves_and_a_copy_has_its_own(tmp_path: Pat
 
 def test_journal_of_a_newer_version_is_kept_and_not_read(journal: Journal) -> None:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("ablate.store.journal._VERSION", 2)
+        patched.setattr("ablate.store.schema.journal._VERSION", 2)
         journal.begin_anew(7, rows("new"))
 
     found = again(journal)

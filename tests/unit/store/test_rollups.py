@@ -3,7 +3,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablate.store.rollups import WIDTH, bucket_of, rollup
+from ablate.store.schema.rollups import WIDTH, bucket_of, rollup
 
 
 @given(st.integers(0, 2**63 - 1))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablate.spool.batch import StepValues
-from ablate.store.rows import decode, encode, has_repeats, new_rows, rows_in_order
+from ablate.store.schema.rows import decode, encode, has_repeats, new_rows, rows_in_order
 
 
 def bits(value: float) -> bytes:

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from tests.unit.trainer.test_training import run_for
-from trainer.balancer import Balancer
-from trainer.config import BalancerConfig
+from trainer.config.config import BalancerConfig
+from trainer.losses.balancer import Balancer
 
 
 def terms(scale: float) -> tuple[dict[str, torch.Tensor], torch.Tensor]:

@@ -10,9 +10,9 @@ import pytest
 
 from tests.unit.trainer.test_data import tone
 from tests.unit.trainer.test_folder import folder_config, write
-from trainer import folder
-from trainer.cache import Arrays, cached
-from trainer.data import load_corpus
+from trainer.data import folder
+from trainer.data.batches import load_corpus
+from trainer.data.cache import Arrays, cached
 
 
 class Maker:

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from tests.unit.trainer.test_training import run_for
-from trainer.losses import content_ce
+from trainer.config.parsing import parse
+from trainer.losses.audio import content_ce
 from trainer.model import Codec, build_codec
 from trainer.model.layers import Film
-from trainer.parsing import parse
 
 TOLD = {"model.speaker_dim": 16, "model.speaker_channels": 8, "model.pitch": True}
 UNITS = {"model.content_units": 10}

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.corpus import Audio, Clip, Corpus
-from trainer.data import SegmentSampler, held_out, load_corpus, utterances
-from trainer.parsing import parse
-from trainer.synthetic import synthesise
+from trainer.config.parsing import parse
+from trainer.data.batches import SegmentSampler, held_out, load_corpus, utterances
+from trainer.data.corpus import Audio, Clip, Corpus
+from trainer.data.synthetic import synthesise
 
 
 def tone(seconds: float, *, rate_hz: int = 16000, hz: float = 440.0) -> Audio:

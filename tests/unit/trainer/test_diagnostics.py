@@ -11,15 +11,15 @@ import torch
 from tests.trainer_run import MemoryRun
 from tests.unit.trainer.test_losses import SETTINGS, rms, speechlike
 from tests.unit.trainer.test_training import GAN, PHASE_A, run_for
-from trainer.data import Batch
-from trainer.diagnostics import LevelTrend, inner_pulls, pulls
-from trainer.losses import AUDIO_LOSSES
+from trainer.config.parsing import parse
+from trainer.data.batches import Batch
+from trainer.losses.audio import AUDIO_LOSSES
+from trainer.losses.nulls import PREDICTORS, null_losses
+from trainer.losses.objective import Objective
 from trainer.model import Codec, build_codec
 from trainer.movement import Start, StepSize
-from trainer.nulls import PREDICTORS, null_losses
-from trainer.objective import Objective
-from trainer.parsing import parse
 from trainer.signals import Signal
+from trainer.watching.diagnostics import LevelTrend, inner_pulls, pulls
 
 LEVELS = {"losses.rms_frame.weight": 0.1, "losses.rms_band.weight": 0.05}
 

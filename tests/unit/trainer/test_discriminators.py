@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tests.trainer_run import MemoryRun
-from trainer.adversary import Adversary
-from trainer.parsing import parse
+from trainer.config.parsing import parse
+from trainer.losses.adversary import Adversary
 
 SMALL = {
     "discriminator.enabled": True,

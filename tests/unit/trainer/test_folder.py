@@ -11,12 +11,12 @@ import soundfile
 
 from ablate.protocol import ConfigError
 from tests.unit.trainer.test_data import tone
-from trainer.config import Config
-from trainer.corpus import Audio, Corpus
-from trainer.data import load_corpus
-from trainer.folder import split
-from trainer.manifest import manifest
-from trainer.parsing import parse, resolve
+from trainer.config.config import Config
+from trainer.config.parsing import parse, resolve
+from trainer.data.batches import load_corpus
+from trainer.data.corpus import Audio, Corpus
+from trainer.data.folder import split
+from trainer.data.manifest import manifest
 
 
 def folder_config(path: Path, **changes: object) -> Config:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from trainer.diagnostics import code_use
+from trainer.config.parsing import parse
 from trainer.model.fsq import ScalarQuantizer
 from trainer.model.lookup import Quantized
-from trainer.parsing import parse
+from trainer.watching.diagnostics import code_use
 
 
 def make_quantizer(levels: list[int], groups: int = 1) -> ScalarQuantizer:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from trainer.config import LossesConfig
-from trainer.losses import (
+from trainer.config.config import LossesConfig
+from trainer.losses.audio import (
     AUDIO_LOSSES,
     LOG_FLOOR,
     MEL_FLOOR,

@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from tests.unit.trainer.test_losses import SETTINGS, mel_filters, speechlike, stft
-from trainer.data import held_out, load_corpus
-from trainer.losses import AUDIO_LOSSES
-from trainer.metrics import (
+from trainer.config.parsing import parse
+from trainer.data.batches import held_out, load_corpus
+from trainer.losses.audio import AUDIO_LOSSES
+from trainer.model import build_codec
+from trainer.signals import Signal
+from trainer.watching.validation import (
     band_levels_db,
     high_to_mid_db,
     level_db,
@@ -18,9 +21,6 @@ from trainer.metrics import (
     si_sdr_db,
     validate,
 )
-from trainer.model import build_codec
-from trainer.parsing import parse
-from trainer.signals import Signal
 
 
 def tensor(x: np.ndarray) -> torch.Tensor:

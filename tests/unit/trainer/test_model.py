@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from trainer.config import Config
+from trainer.config.config import Config
+from trainer.config.parsing import parse
 from trainer.model import Codec, build_codec
 from trainer.model.layers import PatchUpsample, TransposedUpsample, standardise_over_time
-from trainer.parsing import parse
 
 TOPOLOGIES: dict[str, dict[str, Any]] = {
     "bottleneck": {},

@@ -14,9 +14,9 @@ import pytest
 import soundfile
 
 from ablate.protocol import ConfigError
-from trainer.config import Config
-from trainer.parsing import from_nested, parse, resolve
-from trainer.presets import PRESETS
+from trainer.config.config import Config
+from trainer.config.parsing import from_nested, parse, resolve
+from trainer.config.presets import PRESETS
 from trainer.spec import BUNDLED
 
 

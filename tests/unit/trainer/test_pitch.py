@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainer.config import UNIT_S
-from trainer.pitch import N_FEATURES, THRESHOLDS, pitch_errors, prosody, yin
+from trainer.config.config import UNIT_S
+from trainer.model.pitch import N_FEATURES, THRESHOLDS, pitch_errors, prosody, yin
 
 PITCHES_HZ = (80.0, 97.0, 123.4, 150.0, 188.8, 251.0, 333.3, 400.0)
 RATE_HZ = 16000

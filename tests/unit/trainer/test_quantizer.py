@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainer.config import QuantizerConfig
-from trainer.diagnostics import code_use, perplexity
+from trainer.config.config import QuantizerConfig
 from trainer.model.fsq import Bypass
 from trainer.model.kmeans import kmeans, nearest
 from trainer.model.quantizer import LayerLookup, ResidualQuantizer
+from trainer.watching.diagnostics import code_use, perplexity
 
 
 def make_quantizer(**changes: Any) -> ResidualQuantizer:

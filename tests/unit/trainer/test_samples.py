@@ -14,11 +14,11 @@ from torch import Tensor
 
 from tests.trainer_run import MemoryRun
 from tests.unit.trainer.test_pitch import voice
-from trainer import spectrogram
-from trainer.data import Utterance, load_corpus
-from trainer.manifest import keep_manifest
-from trainer.parsing import parse
-from trainer.samples import keep_samples
+from trainer.config.parsing import parse
+from trainer.data.batches import Utterance, load_corpus
+from trainer.data.manifest import keep_manifest
+from trainer.watching import spectrogram
+from trainer.watching.samples import keep_samples
 
 RATE_HZ = 16000
 UTTERANCES = (

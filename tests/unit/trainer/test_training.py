@@ -15,9 +15,9 @@ import torch
 
 from ablate.protocol import ConfigError, Diverged
 from tests.trainer_run import MemoryRun
-from trainer.config import OptimConfig
+from trainer.config.config import OptimConfig
 from trainer.loop import train
-from trainer.losses import AUDIO_LOSSES, REGISTRY
+from trainer.losses.audio import AUDIO_LOSSES, REGISTRY
 from trainer.optimizer import learning_rate
 from trainer.spec import BUNDLED
 

@@ -7,11 +7,11 @@ import pytest
 from scipy.signal import lfilter
 
 from tests.unit.trainer.test_data import tone
-from trainer import units
-from trainer.corpus import Audio, Clip, Corpus
-from trainer.data import load_corpus
-from trainer.parsing import parse
-from trainer.units import with_units
+from trainer.config.parsing import parse
+from trainer.data import units
+from trainer.data.batches import load_corpus
+from trainer.data.corpus import Audio, Clip, Corpus
+from trainer.data.units import with_units
 
 
 def sounds(seed: int, gain: float) -> Audio:

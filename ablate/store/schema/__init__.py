@@ -1,0 +1,1 @@
+"""What lies under every transaction: tables, connections, how points lie in rows, the journal."""

@@ -1,0 +1,1 @@
+"""What changes the tables: plans, leases, spools, imports. In their caller's transaction."""

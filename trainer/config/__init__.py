@@ -1,0 +1,1 @@
+"""What the trainer can be told. Imports no torch."""

@@ -1,0 +1,1 @@
+"""What a run trains on: recordings or synthetic speech, as batches."""

@@ -1,0 +1,1 @@
+"""What is logged beside the losses: diagnostics, validation, samples to hear and to see."""
