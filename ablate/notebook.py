@@ -237,7 +237,7 @@ class StudyFrames:
             baseline: As in `compare`.
         """
         from ablate.analysis.comparison import compare
-        from ablate.analysis.curves.loading import load as load_data
+        from ablate.analysis.loading import load as load_data
 
         with closing(self._store()) as store:
             data = load_data(store, self.name, variants, keys=metrics, baseline=baseline)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
-from ablate.keys import metric_key
+from ablate.keys import RMS, TOTAL, metric_key
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 
@@ -218,8 +218,8 @@ class Condition:
         found = re.fullmatch(rf"\s*(\S+)\s*(<=?|>=?)\s*({_NUMBER})\s*", text)
         if not found:
             raise RuleError(
-                f"cannot read the condition '{text}'; write 'train/audio/rms < 0.0075', "
-                "'train/loss/total is nan' or 'is not finite', and join several with 'and'"
+                f"cannot read the condition '{text}'; write '{RMS} < 0.0075', "
+                f"'{TOTAL} is nan' or 'is not finite', and join several with 'and'"
             )
         operator = found[2]
         return cls(metric_key(found[1]), operator, float(found[3]))

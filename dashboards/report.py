@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 
+from ablate import keys
 from ablate.analysis.comparison import Comparison
 from ablate.analysis.curves.study_data import StudyData
 from ablate.analysis.findings import Findings, findings_of
@@ -26,8 +27,11 @@ from dashboards.samples import Samples, samples_part, share_of_each
 
 _UNFOLDED = 4
 """Variants shown unfolded; a study of thirty variants would bury its reader."""
-_FIRST_CURVES = ("train/loss/", "train/audio/", "train/rvq/", "train/norm/")
-_NO_CURVES = ("train/silent/", "train/weighted/", "valid/silent/", "train/perf/", "system/")
+_FIRST_CURVES = tuple(group.prefix() for group in (keys.LOSS, keys.AUDIO, keys.RVQ, keys.NORM))
+_NO_CURVES = (
+    keys.SILENT.prefix(keys.VALID),
+    *(group.prefix() for group in (keys.SILENT, keys.WEIGHTED, keys.PERF, keys.SYSTEM)),
+)
 
 
 def write_report(

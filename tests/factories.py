@@ -14,8 +14,8 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ablate.analysis.curves.loading import read_guards, read_metrics, read_targets
 from ablate.analysis.curves.study_data import StudyData
+from ablate.analysis.loading import read_guards, read_metrics, read_targets
 from ablate.domain import Event, Plan, Run, RunState, Study, Variant
 from ablate.store.curves import Curve
 

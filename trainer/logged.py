@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import fields
 from itertools import product
 
+from ablate import keys
 from trainer.config.config import LossesConfig
 
 _INSIDE = frozenset({"norm_reg", "commitment", "codebook", "content_ce"})
@@ -15,48 +15,61 @@ _JUDGED = frozenset({"adversarial", "feature_matching"})
 _TERMS = tuple(field.name for field in fields(LossesConfig))
 _OF_OUTPUT = tuple(name for name in _TERMS if name not in _INSIDE)
 _OF_SIGNAL = tuple(name for name in _OF_OUTPUT if name not in _JUDGED)
-_NULLS = ("silence", "mean", "white", "ltas", "ltas_envelope", "bands", "other_utterance")
-
-_TRAIN = {
-    "loss": (*_TERMS, "total"),
-    "weighted": _TERMS,
-    "silent": _OF_SIGNAL,
-    "audio": ("rms", "rms_ac", "dc", "peak", "target_rms", "level", "level_slope", "silence"),
-    "stage": ("*",),
-    "rvq": (
-        *("n_active", "explained_variance", "perplexity_q*", "bits_q*", "usage_q*", "dead_q*"),
-        *("scale_q*", "post_scale_q*", "post_bias_q*"),
-    ),
-    "norm": ("*",),
-    "drift": ("*",),
-    "change": ("*",),
-    "optim": ("lr", "grad_norm", "clip_fraction"),
-    "discriminator": ("loss", "margin"),
-    "perf": ("steps_per_s",),
-    "force": (*_OF_OUTPUT, "total"),
-    "grad": _OF_OUTPUT,
-    "grad_in": ("commitment", "output"),
-    "pull": tuple(f"*/{name}" for name in (*_OF_OUTPUT, "norm_reg")),
-    "update": ("*",),
-}
-_VALID = {
-    "loss": (*_OF_SIGNAL, "commitment", "content_ce"),
-    "silent": _OF_SIGNAL,
-    "audio": (
-        *("rms", "rms_ac", "dc", "target_rms", "level_db", "band_*_db", "lsd_db", "mel"),
-        *("high_to_mid_db", "si_sdr_db", "f0_cents", "vuv_error"),
-    ),
-}
+_NULLS = (keys.SILENCE, "mean", "white", "ltas", "ltas_envelope", "bands", "other_utterance")
 
 
 def metric_patterns() -> tuple[str, ...]:
     """Return what names every metric: ``train/loss/l1``, ``train/norm/*``."""
+    return (*_losses(), *_sound(), *_codes(), *_weights(), *_drivers(), *_others())
+
+
+def _losses() -> tuple[str, ...]:
+    held_out = (*_OF_SIGNAL, "commitment", "content_ce")
     return (
-        *(f"train/{group}/{name}" for group, name in _pairs(_TRAIN)),
-        *(f"valid/{group}/{name}" for group, name in _pairs(_VALID)),
-        *(f"null/{predictor}/{name}" for predictor, name in product(_NULLS, _OF_SIGNAL)),
+        *(keys.LOSS.key(name) for name in (*_TERMS, keys.TOTAL_NAME)),
+        *(keys.WEIGHTED.key(name) for name in _TERMS),
+        *(keys.SILENT.key(name) for name in _OF_SIGNAL),
+        *(keys.LOSS.key(name, keys.VALID) for name in held_out),
+        *(keys.SILENT.key(name, keys.VALID) for name in _OF_SIGNAL),
+        *(keys.NULL.key("/".join(cell)) for cell in product(_NULLS, _OF_SIGNAL)),
     )
 
 
-def _pairs(groups: dict[str, tuple[str, ...]]) -> Iterable[tuple[str, str]]:
-    return ((group, name) for group, names in groups.items() for name in names)
+def _sound() -> tuple[str, ...]:
+    return (
+        *(keys.RMS, keys.RMS_AC, keys.DC, keys.PEAK, keys.TARGET_RMS),
+        *(keys.LEVEL, keys.LEVEL_SLOPE, keys.SILENCE_RATIO, keys.STAGE.pattern),
+        *(keys.VALID_RMS, keys.VALID_RMS_AC, keys.VALID_DC, keys.VALID_TARGET_RMS),
+        *(keys.LEVEL_DB, keys.band_db("*"), keys.LSD_DB, keys.MEL, keys.HIGH_TO_MID_DB),
+        *(keys.SI_SDR_DB, keys.F0_CENTS, keys.VUV_ERROR),
+    )
+
+
+def _codes() -> tuple[str, ...]:
+    of_each = ("bits", "dead", "scale", "post_scale", "post_bias")
+    return (
+        *(keys.N_ACTIVE, keys.EXPLAINED_VARIANCE, keys.perplexity("*"), keys.usage("*")),
+        *(keys.of_codebook(what, "*") for what in of_each),
+    )
+
+
+def _weights() -> tuple[str, ...]:
+    pulling = (*_OF_OUTPUT, "norm_reg")
+    groups = (keys.NORM, keys.DRIFT, keys.CHANGE, keys.UPDATE)
+    return (
+        *(group.pattern for group in groups),
+        *(keys.PULL.key(f"*/{name}") for name in pulling),
+        *(keys.LR, keys.GRAD_NORM, keys.CLIP_FRACTION),
+    )
+
+
+def _drivers() -> tuple[str, ...]:
+    return (
+        *(keys.FORCE.key(name) for name in (*_OF_OUTPUT, keys.TOTAL_NAME)),
+        *(keys.GRAD.key(name) for name in _OF_OUTPUT),
+        *(keys.GRAD_IN.key("commitment"), keys.GRAD_IN_OUTPUT),
+    )
+
+
+def _others() -> tuple[str, ...]:
+    return (keys.DISCRIMINATOR_LOSS, keys.DISCRIMINATOR_MARGIN, keys.STEPS_PER_S)

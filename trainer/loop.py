@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ablate import keys
 from ablate.protocol import ConfigError, Diverged, Run
 from trainer.config.config import Config
 from trainer.config.parsing import from_nested
@@ -71,14 +72,14 @@ def train_member(cfg: Config, run: Run, corpus: Corpus, state: Any | None) -> No
         training.step = step
         training.update_codebooks(made)
         if step == cfg.optim.warmup_steps:
-            run.event("warmup_ended", step)
+            keys.tell(run, step, keys.WarmupEnded())
 
         if step_size is not None:
             run.log({**pulls, **step_size.read()}, step)
-        watched = {"train/loss/total": terms.total.detach(), "train/optim/grad_norm": grad_norm}
+        watched = {keys.TOTAL: terms.total.detach(), keys.GRAD_NORM: grad_norm}
         if due(step, cfg.log_every, cfg):
             described = describe(training, terms, made, batch)
-            rate = {"train/optim/lr": training.rate, **training.clipping.read()}
+            rate = {keys.LR: training.rate, **training.clipping.read()}
             run.log({**described, **watched, **rate, **contest.metrics, **clock.read(step)}, step)
             check_finite(watched, step)
         if due(step, cfg.valid_every, cfg):
@@ -100,9 +101,11 @@ def begin_or_resume(training: Training, corpus: Corpus, state: Any | None) -> No
     if state is not None:
         training.restore(state)
     for name, reason in corpus.skipped:
-        run.event("file_skipped", training.step, file=name, reason=reason)
-    clips = {"train_clips": len(corpus.train), "valid_clips": len(corpus.valid)}
-    run.event("data_ready", training.step, sha256=corpus.digest, **clips)
+        keys.tell(run, training.step, keys.FileSkipped(file=name, reason=reason))
+    ready = keys.DataReady(
+        sha256=corpus.digest, train_clips=len(corpus.train), valid_clips=len(corpus.valid)
+    )
+    keys.tell(run, training.step, ready)
     if state is None:
         keep_manifest(corpus, run)
         training.start()
@@ -138,7 +141,7 @@ def describe(training: Training, terms: Terms, made: CodecOutput, batch: Batch) 
     return {
         **training.objective.report(terms, made, batch),
         **levels,
-        **training.trend.read(training.step, levels["train/audio/level"]),
+        **training.trend.read(training.step, levels[keys.LEVEL]),
         **diagnostics.stages(made),
         **diagnostics.code_use(made.quantized, training.config.codebook_size),
         **training.begin.distances(training.codec),

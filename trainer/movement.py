@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ablate import keys
 from trainer.model import Codec
 
 
@@ -49,10 +50,10 @@ class Start:
         found: dict[str, Tensor] = {}
         for name, value in codec.watched().items():
             norm, first_norm = value.norm(), self._first_norms[name]
-            found[f"train/norm/{name}"] = norm
+            found[keys.NORM.key(name)] = norm
             if first_norm > 0:
-                found[f"train/drift/{name}"] = norm / first_norm - 1
-                found[f"train/change/{name}"] = (value - self._watched[name]).norm() / first_norm
+                found[keys.DRIFT.key(name)] = norm / first_norm - 1
+                found[keys.CHANGE.key(name)] = (value - self._watched[name]).norm() / first_norm
         return found
 
     def state(self) -> dict[str, Any]:
@@ -98,7 +99,7 @@ class StepSize:
             moved.setdefault(part, []).append((value - before).square().sum())
             length.setdefault(part, []).append(before.square().sum())
         return {
-            f"train/update/{part}": (
+            keys.UPDATE.key(part): (
                 torch.stack(moved[part]).sum() / torch.stack(length[part]).sum().clamp_min(1e-24)
             ).sqrt()
             for part in moved

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ablate import keys
 from trainer.config.config import OptimConfig
 from trainer.model import Codec
 
@@ -95,7 +96,7 @@ class Clipping:
         """Return the share of the steps since the last call in which it shortened."""
         share = self._clipped / max(self._steps, 1)
         self._steps, self._clipped = 0, torch.zeros_like(self._clipped)
-        return {"train/optim/clip_fraction": share}
+        return {keys.CLIP_FRACTION: share}
 
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs."""

@@ -11,6 +11,7 @@ import torch
 import torch._functorch.config as functorch_config
 from torch import Tensor
 
+from ablate import keys
 from ablate.protocol import Run
 from trainer.config.config import Config
 from trainer.config.parsing import plain
@@ -101,7 +102,7 @@ class Training:
         """Bring in the codebooks whose time has come, fitted to the batch at hand."""
         if self.n_active > self.n_trained:
             self._fit_new_codebooks(batch.audio_BT, known=self.n_trained)
-            self.run.event("quantizer_activated", self.step, n_active=self.n_active)
+            keys.tell(self.run, self.step, keys.QuantizerActivated(n_active=self.n_active))
 
     def _fit_new_codebooks(self, batch_BT: Tensor, *, known: int) -> None:
         quantizer = self.codec.quantizer
@@ -119,7 +120,7 @@ class Training:
         if self.adversary is None:
             return NO_CONTEST
         if self.step == self.config.discriminator.start_step:
-            self.run.event("discriminator_started", self.step)
+            keys.tell(self.run, self.step, keys.DiscriminatorStarted())
         return self.adversary.contest(output_BT, target_BT, self.step + 1)
 
     def update(self, terms: Terms, rate: float) -> Tensor:
@@ -147,7 +148,7 @@ class Training:
         if settings.restart_below > 0 and self.step % settings.restart_every == 0:
             counts = quantizer.restart(made.quantized, self.restarts).tolist()
             if max(counts) >= _NOTABLE_RESTART * settings.codebook_size:
-                self.run.event("codebook_restarted", self.step, codes=counts)
+                keys.tell(self.run, self.step, keys.CodebookRestarted(codes=counts))
 
     def _kept(self) -> Tensor | None:
         """Draw from how many codebooks each item of the coming batch is put together."""
@@ -223,7 +224,7 @@ class Training:
         self.begin.restore(state["begin"], self.codec)
         left = sorted(set(state["codec"]) - set(fitting))
         if fresh or left:
-            self.run.event("branch_adapted", self.step, fresh=fresh, left_behind=left)
+            keys.tell(self.run, self.step, keys.BranchAdapted(fresh=fresh, left_behind=left))
 
     def _has_other_codes(self, config: Mapping[str, Any]) -> bool:
         """Whether another run's codes mean nothing here."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ablate import keys
 from ablate.analysis.comparison import Comparison
 from ablate.analysis.curves.drift import Parameter, Trend, parameters_of, trends_of
 from ablate.analysis.curves.jumps import EventMark, Jump, events_of, jumps_of
@@ -17,9 +18,15 @@ from ablate.analysis.diagnosis.sentences import sentences_for
 from ablate.analysis.diagnosis.silence import SilentLoss, silent_losses
 from ablate.rules import mean
 
-_JUMPING = ("train/loss/", "train/audio/", "train/rvq/", "train/norm/", "valid/")
+_JUMPING = (
+    *(keys.LOSS.prefix(), keys.AUDIO.prefix(), keys.RVQ.prefix(), keys.NORM.prefix()),
+    f"{keys.VALID}/",
+)
 """Where a jump is worth a line; rates and timings jump by design."""
-_ECHOES = ("/level", "/level_slope", "/silence", "/rms_ac")
+_ECHOES = tuple(
+    f"/{keys.AUDIO.name_in(key)}"
+    for key in (keys.LEVEL, keys.LEVEL_SLOPE, keys.SILENCE_RATIO, keys.RMS_AC)
+)
 """What jumps whenever the level does, which has its own line."""
 
 
@@ -73,7 +80,7 @@ def _findings(data: StudyData, variant: str, step: int) -> Findings:
     runs = data.runs_of(variant)
     read = [(run.id, at) for run in runs if (at := read_step(run, step)) is not None]
     windows, losses = trends_of(data, variant, _loss_keys(data), step)
-    rvq = [f"train/rvq/{name}" for name in data.names_in("train/rvq")]
+    rvq = [keys.RVQ.key(name) for name in data.names_in(keys.RVQ)]
     silence = _silent_rows([x for run, at in read for x in silent_losses(data, run, at)])
     budget, forces = budget_of(data, variant, step), forces_of(data, variant, step)
     jumping = [k for k in data.keys if k.startswith(_JUMPING) and not k.endswith(_ECHOES)]
@@ -94,7 +101,7 @@ def _findings(data: StudyData, variant: str, step: int) -> Findings:
         runs=len(runs),
         sentences=sentences_for(
             trends=losses,
-            silent={x.name: x.at_silent for x in silence if x.split == "train" and x.counts},
+            silent={x.name: x.at_silent for x in silence if x.split == keys.TRAIN and x.counts},
             budget=budget,
             forces=forces,
             jumps=jumps,
@@ -103,13 +110,12 @@ def _findings(data: StudyData, variant: str, step: int) -> Findings:
 
 
 def _loss_keys(data: StudyData) -> list[str]:
-    names = data.names_in("train/loss")
-    ordered = [n for n in names if n == "total"] + [n for n in names if n != "total"]
-    return [f"train/loss/{name}" for name in ordered]
+    found = [keys.LOSS.key(name) for name in data.names_in(keys.LOSS)]
+    return sorted(found, key=lambda key: key != keys.TOTAL)
 
 
 def _parameter_keys(data: StudyData) -> list[str]:
-    norms = [f"train/norm/{name}" for name in data.names_in("train/norm")]
+    norms = [keys.NORM.key(name) for name in data.names_in(keys.NORM)]
     return list(dict.fromkeys([*data.targets, *norms]))
 
 

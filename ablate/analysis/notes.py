@@ -10,6 +10,7 @@ from ablate.analysis.curves.study_data import StudyData, is_under_way, read_step
 from ablate.analysis.statistics.summaries import Summary
 from ablate.analysis.wording import of_runs
 from ablate.domain import IMPORTED, Run, RunState
+from ablate.keys import steps_of
 from ablate.text import few
 
 
@@ -21,7 +22,7 @@ def preview_of(data: StudyData, step: int | None) -> str | None:
     going = [run for run in data.runs if is_under_way(run)]
     if not going or step is None:
         return None
-    planned = [end for run in data.runs if isinstance(end := run.config.get("steps"), int)]
+    planned = [end for run in data.runs if (end := steps_of(run.config)) is not None]
     end = f" of {max(planned)}" if planned and max(planned) > step else ""
     verb = "is" if len(going) == 1 else "are"
     return (

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from ablate.analysis.comparison import Comparison, Row, compare
-from ablate.analysis.curves.loading import load
+from ablate.analysis.loading import load
 from ablate.domain import Run
 from ablate.mirrors.parked import ParkedItems
 from ablate.mirrors.process import Summarise, mirror_name, parked_path

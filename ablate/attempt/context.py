@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ablate import keys
 from ablate.attempt import artifacts
 from ablate.attempt.checkpoints.files import (
     CheckpointError,
@@ -33,7 +34,6 @@ from ablate.attempt.patience import Patience, say
 from ablate.attempt.permit import Permit
 from ablate.domain import AttemptState, BranchPoint, Checkpoint, Event
 from ablate.errors import StoreUnavailableError
-from ablate.keys import metric_key
 from ablate.provenance import loaded_code, new_modules
 from ablate.spool.batch import Ending
 from ablate.spool.spool import SpoolWriter
@@ -224,7 +224,7 @@ class RunContext:
         step = check_step(step)
         self._start()
         self.flush()
-        self._tell(name, step, **data)
+        self._record(name, step, data)
 
     def save(self, step: int, state: Any) -> None:
         """See `ablate.protocol.Run`."""
@@ -267,7 +267,7 @@ class RunContext:
             self._begin(good.step, good.inexact)
             self._guards, self._gates, self._last_step = good.guards, good.gates, good.step
             self._report(rejected, good.step)
-            self.event("resumed", good.step, attempt=self._job.attempt)
+            keys.tell(self, good.step, keys.Resumed(attempt=self._job.attempt))
             return good.state
         self._checkpoints = []
         branch = self._job.branch_from
@@ -293,8 +293,8 @@ class RunContext:
         self._begin(step, None, first_step=step)
         self._gates.restore(NOTHING_SEEN, step)
         self._last_step = step
-        origin = {"run": branch.run_id, "variant": branch.variant, "seed": branch.seed}
-        self.event("branched", step, **origin)
+        origin = keys.Branched(run=branch.run_id, variant=branch.variant, seed=branch.seed)
+        keys.tell(self, step, origin)
         return loaded.state
 
     def artifact(self, path: Path | str, name: str | None = None) -> None:
@@ -356,7 +356,7 @@ class RunContext:
 
     def _report(self, rejected: list[str], step: int) -> None:
         for message in rejected:
-            self.event("checkpoint_rejected", step, reason=message)
+            keys.tell(self, step, keys.CheckpointRejected(reason=message))
 
     def _measure(self, step: int, now: float) -> None:
         if measured := self._machine.read(now):
@@ -384,7 +384,7 @@ class RunContext:
                 rounded[key] = given
         for key, given in rounded.items():
             self._rounded.add(key)
-            self._tell("rounded", step, key=key, given=given, stored=found[key])
+            self._tell(step, keys.Rounded(key=key, given=given, stored=found[key]))
         return found
 
     def _check_keys(self, names: tuple[str, ...]) -> None:
@@ -402,7 +402,7 @@ class RunContext:
         """Return the metric key of a name; see `ablate.keys`."""
         if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - trainers
             raise TypeError(f"metric key {name!r} is {type(name).__name__}, not text")
-        key = metric_key(name)
+        key = keys.metric_key(name)
         if not name.translate(_NO_TEXT).strip() or len(key) > _MAX_KEY_LENGTH:
             raise ValueError(
                 f"'{name}' is not a metric key: write split/group/name, "
@@ -432,23 +432,25 @@ class RunContext:
         if self._job.gates:
             self._gates.observe(values, step)
 
-    def _tell(self, name: str, step: int, **data: Any) -> None:
+    def _tell(self, step: int, payload: keys.Payload) -> None:
+        self._record(payload.NAME, step, payload.data())
+
+    def _record(self, name: str, step: int, data: dict[str, Any]) -> None:
         event = Event(name=name, step=step, data=data, time=time.time())
         self._patiently(self._spool.event, event)
 
     def _fire(self, firing: Firing, step: int) -> None:
         guard = firing.guard
         held = f"{guard.when} since step {firing.since_step}"
-        self._tell(
-            "guard_fired",
-            step,
+        fired = keys.GuardFired(
             guard=guard.name,
             when=guard.when,
             since_step=firing.since_step,
             values=firing.values,
             do=guard.do,
         )
-        if guard.do == "stop":
+        self._tell(step, fired)
+        if guard.do == keys.STOP:
             reason = f"guard {guard.name} at step {step}: {held}"
             self._end_at(step, reason)
 
@@ -467,10 +469,9 @@ class RunContext:
     def _obey(self, judged: Judgement) -> None:
         gate = judged.gate
         statuses = {key: status.value for key, status in judged.statuses.items()}
-        self._tell(
-            "gate_judged", gate.step, do=gate.do, values=dict(judged.values), statuses=statuses
-        )
-        if gate.do == "stop" and judged.failure:
+        passed = keys.GateJudged(do=gate.do, values=dict(judged.values), statuses=statuses)
+        self._tell(gate.step, passed)
+        if gate.do == keys.STOP and judged.failure:
             self._end_at(gate.step, judged.failure)
 
     def _environment(self) -> dict[str, Any]:

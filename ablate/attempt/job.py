@@ -11,6 +11,7 @@ from typing import Any
 
 from ablate.domain import BranchPoint, Checkpoint
 from ablate.errors import StoreUnavailableError
+from ablate.keys import steps_of
 from ablate.provenance import Code
 from ablate.rules import Condition, Demand, Gate, Guard, MetricRule, Target
 
@@ -98,8 +99,7 @@ class Job:
     @property
     def end(self) -> int | None:
         """The run's last step, None where its config does not say."""
-        steps = self.config.get("steps")
-        return steps if isinstance(steps, int) else None
+        return steps_of(self.config)
 
     @property
     def pause_at(self) -> int | None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import psutil
 
+from ablate import keys
+
 
 class MachineMeter:
     """Measures this process and the GPUs that it was given.
@@ -43,8 +45,8 @@ class MachineMeter:
             self._process.cpu_percent()
             return {}
         return {
-            "system/cpu_percent": self._process.cpu_percent(),
-            "system/rss_bytes": float(self._process.memory_info().rss),
+            keys.CPU_PERCENT: self._process.cpu_percent(),
+            keys.RSS_BYTES: float(self._process.memory_info().rss),
             **self._gpu_values(),
         }
 
@@ -60,8 +62,8 @@ class MachineMeter:
             use = [float(pynvml.nvmlDeviceGetUtilizationRates(h).gpu) for h in self._handles]
             memory = [float(pynvml.nvmlDeviceGetMemoryInfo(h).used) for h in self._handles]
             return {
-                "system/gpu_percent": sum(use) / len(use),
-                "system/gpu_memory_bytes": sum(memory),
+                keys.GPU_PERCENT: sum(use) / len(use),
+                keys.GPU_MEMORY_BYTES: sum(memory),
             }
         except pynvml.NVMLError:
             self._gpus = ()  # this driver does not tell: ask no more

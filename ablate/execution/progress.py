@@ -8,6 +8,7 @@ from typing import Protocol
 
 from ablate.domain import Run
 from ablate.execution.pace import Pace
+from ablate.keys import steps_of
 from ablate.spool.batch import Ending, SpoolBatch
 
 
@@ -78,8 +79,7 @@ class ProgressMeter:
         self.pace = Pace(stall_s, n_hangs=n_hangs)
         self._has_logged = False
         self._metric = metric
-        steps = run.config.get("steps")
-        ends = [s for s in (steps, limit) if isinstance(s, int)]
+        ends = [s for s in (steps_of(run.config), limit) if s is not None]
         self._steps = min(ends) if ends else None
         self._first: tuple[float, int] | None = None
         self._last: tuple[float, int] | None = None

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ablate.errors import UsageError
-from ablate.keys import SPLITS, default_key
+from ablate.keys import SPLITS, TOTAL, default_key
 from ablate.planning.study_file.names import cleaned_name
 
 ROLES = frozenset({"step", "time", "run", "variant", "seed", "key", "value", "kind"})
@@ -54,7 +54,7 @@ class KeyMap:
             known = ", ".join(sorted(ROLES))
             raise UsageError(
                 f"--map {entry}: '{target}' is no metric key",
-                hint=f"write split/group/name, as train/loss/total; - to leave out; or {known}",
+                hint=f"write split/group/name, as {TOTAL}; - to leave out; or {known}",
             )
         if target.count("*") > name.count("*") or name.count("*") > 1:
             raise UsageError(f"--map {entry}: one * on the left stands for one on the right")

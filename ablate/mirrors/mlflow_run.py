@@ -13,6 +13,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
+from ablate import keys
 from ablate.domain import Attempt, Json, Run, RunState, Study
 from ablate.identity import canonical_json, flatten
 from ablate.mirrors.names import accepted
@@ -39,7 +40,15 @@ _STATUS = {
     RunState.DIVERGED: "FAILED",
 }
 
-_PREFERRED = ("system/", "train/loss/", "valid/loss/", "train/audio/", "valid/audio/", "train/rvq/")
+_PREFERRED = (
+    keys.SYSTEM.prefix(),
+    *(
+        group.prefix(split)
+        for group in (keys.LOSS, keys.AUDIO)
+        for split in (keys.TRAIN, keys.VALID)
+    ),
+    keys.RVQ.prefix(),
+)
 
 
 class RunCopy:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ablate.domain import Run
+from ablate.keys import steps_of
 from ablate.store.curves import Curve
 
 
@@ -33,9 +34,7 @@ def stride_of(run: Run, last_step: int, max_points: int) -> int:
             changes rarely.
         max_points: At least 3.
     """
-    planned = run.config.get("steps")
-    if not isinstance(planned, int) or planned < 1:
-        planned = 1
+    planned = max(1, steps_of(run.config) or 1)
     stride = math.ceil(planned / (max_points - 1))
     while math.ceil(last_step / stride) >= max_points:
         stride *= 2

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from ablate.domain import Config, Json, Longer, Plan, Variant
 from ablate.identity import canonical_json, flatten, identity
+from ablate.keys import STEPS
 from ablate.planning.study_file.spec import StudySpec
 
 _LENGTHS = frozenset(
@@ -26,7 +27,7 @@ _LENGTHS = frozenset(
         "num_steps",
         "num_train_epochs",
         "num_train_steps",
-        "steps",
+        STEPS,
         "total_steps",
         "train_steps",
     }

@@ -9,6 +9,7 @@ from pathlib import Path
 from ablate.domain import Plan, Variant
 from ablate.errors import did_you_mean
 from ablate.identity import flatten
+from ablate.keys import STEPS
 from ablate.planning.study_file.spec import StudySpec
 from ablate.planning.trainers.registry import UserTrainer
 from ablate.planning.trainers.source import Sources
@@ -44,7 +45,7 @@ def _idle_gates(spec: StudySpec, plan: Plan) -> list[str]:
     idle = [str(gate.step) for gate in spec.gate_rules if gate.step not in kept]
     if not idle:
         return []
-    longest = max(variant.config["steps"] for variant in plan.variants)
+    longest = max(variant.config[STEPS] for variant in plan.variants)
     return [f"no gate at {', '.join(idle)}: the longest run has {longest} steps"]
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 from ablate.domain import Config, Json, Origin, Plan, Run, Study, Variant
 from ablate.errors import StudyFileError, UsageError, did_you_mean
 from ablate.identity import identity
+from ablate.keys import STEPS, steps_of
 from ablate.planning.designs import DESIGNS
 from ablate.planning.study_file.dotted import Place, SettingError, Settings, leaves
 from ablate.planning.study_file.spec import FactorSpec, PhaseSpec, Start, StudySpec
@@ -236,9 +237,9 @@ def _without_idle_gates(
 ) -> StudySpec:
     """Return the study without the gates that lie behind the end of every run."""
     _refuse_gates_alone(spec, places)
-    ends = [draft.settings.values.get("steps") for draft in drafts] if spec.gates else []
+    ends = [draft.settings.values.get(STEPS) for draft in drafts] if spec.gates else []
     if None in ends:
-        ends = [_config(draft, trainer, places).get("steps") for draft in drafts]
+        ends = [_config(draft, trainer, places).get(STEPS) for draft in drafts]
     known = [steps for steps in ends if isinstance(steps, int)]
     if not ends or len(known) < len(ends):
         return spec
@@ -324,12 +325,12 @@ def _origin(
     if draft.start is None:
         return None
     parent, step = made[draft.start.phase], draft.start.step
-    own_end, end = config.get("steps"), parent.config.get("steps")
+    own_end, end = steps_of(config), steps_of(parent.config)
     begin = parent.start_at.step if parent.start_at else 0
     fault = None
-    if isinstance(own_end, int) and step >= own_end:
+    if own_end is not None and step >= own_end:
         fault = f"'{draft.name}' ends at step {own_end} and cannot start at step {step}"
-    elif isinstance(end, int) and step > end:
+    elif end is not None and step > end:
         fault = f"'{parent.name}' ends at step {end} and has no checkpoint at step {step}"
     elif step <= begin:
         fault = f"'{parent.name}' itself starts at step {begin}; start at a later one"

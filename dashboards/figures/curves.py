@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ablate import keys
 from ablate.analysis.curves.jumps import events_of
 from ablate.analysis.curves.study_data import RunCurve, StudyData
 from ablate.rules import mean
@@ -198,10 +199,10 @@ def _line(points: Mapping[int, float | None]) -> Line:
 
 
 def _silent(data: StudyData, key: str, stretch: int) -> Line | None:
-    split, _, rest = key.partition("/")
-    if not rest.startswith("loss/"):
+    split = key.partition("/")[0]
+    if not keys.LOSS.holds(key, split):
         return None
-    silent = f"{split}/silent/{rest.removeprefix('loss/')}"
+    silent = keys.SILENT.key(keys.LOSS.name_in(key, split), split)
     gathered: dict[int, list[float]] = {}
     for run in data.runs:
         if curve := data.curve(run.id, silent):

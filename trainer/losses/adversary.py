@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ablate import keys
 from ablate.protocol import Run
 from trainer.config.config import Config
 from trainer.losses.discriminators import build_discriminators
@@ -109,8 +110,8 @@ class Adversary:
         average_gradients(self.judges)
         self.optimizer.step()
         return {
-            "train/discriminator/loss": loss.detach(),
-            "train/discriminator/margin": torch.stack(margins).mean(),
+            keys.DISCRIMINATOR_LOSS: loss.detach(),
+            keys.DISCRIMINATOR_MARGIN: torch.stack(margins).mean(),
         }
 
     def contest(self, output_BT: Tensor, target_BT: Tensor, step: int) -> Contest:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ablate import keys
 from trainer.losses.audio import FRAME_SAMPLES, LossSettings, measure
 from trainer.signals import Signal, band_weights
 
@@ -127,5 +128,5 @@ def null_losses(batches: Sequence[Tensor], settings: LossSettings) -> dict[str, 
         ]
         for loss in rows[0]:
             values = torch.stack([row[loss].cpu() for row in rows])
-            found[f"null/{name}/{loss}"] = (values * share).sum()
+            found[keys.NULL.key(f"{name}/{loss}")] = (values * share).sum()
     return found

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ablate import keys
 from ablate.protocol import ConfigError
 from trainer.config.config import Config
 from trainer.data.batches import Batch
@@ -130,11 +131,11 @@ class Objective:
         raw = {name: value.detach() for name, value in raw.items()}
         nearness = [raw[name] / silent[name].clamp_min(1e-12) for name in LEVEL_LOSSES]
         return {
-            "train/loss/total": terms.total.detach(),
-            **{f"train/loss/{name}": value for name, value in raw.items()},
-            **{f"train/weighted/{n}": w * raw[n] for n, w in terms.weights.items()},
-            **{f"train/silent/{name}": value for name, value in silent.items()},
-            "train/audio/silence": torch.stack(nearness).min(),
+            keys.TOTAL: terms.total.detach(),
+            **{keys.LOSS.key(name): value for name, value in raw.items()},
+            **{keys.WEIGHTED.key(n): w * raw[n] for n, w in terms.weights.items()},
+            **{keys.SILENT.key(name): value for name, value in silent.items()},
+            keys.SILENCE_RATIO: torch.stack(nearness).min(),
         }
 
 

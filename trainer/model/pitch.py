@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ablate import keys
 from trainer.config.config import UNIT_S
 
 THRESHOLDS = (0.05, 0.1, 0.15)
@@ -185,11 +186,11 @@ def _whitened(values_BN: Tensor, weights_BN: Tensor) -> Tensor:
 def pitch_errors(output_BT: Tensor, target_BT: Tensor, sample_rate_hz: int) -> dict[str, Tensor]:
     """Return how well the output keeps the melody, over all frames of the batch.
 
-    ``f0_cents``: root of the mean squared difference in cents, over frames that are voiced in
-    both; left out where there are none. ``vuv_error``: share of frames that are voiced in one and
-    not in the other, 0 to 1. A frame is voiced if it has a period (threshold 0.15) and is at most
-    30 dB below the level of the *target* utterance: an output that fell silent has no voice,
-    however periodic it is.
+    ``valid/audio/f0_cents``: root of the mean squared difference in cents, over frames that are
+    voiced in both; left out where there are none. ``valid/audio/vuv_error``: share of frames that
+    are voiced in one and not in the other, 0 to 1. A frame is voiced if it has a period (threshold
+    0.15) and is at most 30 dB below the level of the *target* utterance: an output that fell
+    silent has no voice, however periodic it is.
     """
     level_B1 = target_BT.square().mean(dim=1, keepdim=True)
     log_f0s: list[Tensor] = []
@@ -199,9 +200,9 @@ def pitch_errors(output_BT: Tensor, target_BT: Tensor, sample_rate_hz: int) -> d
         is_heard = _mean_square(audio_BT, sample_rate_hz) > _AUDIBLE**2 * level_B1
         log_f0s.append(found.log_f0_BN)
         voiced.append(found.voiced_BN & is_heard)
-    errors = {"vuv_error": (voiced[0] != voiced[1]).float().mean()}
+    errors = {keys.VUV_ERROR: (voiced[0] != voiced[1]).float().mean()}
     both = voiced[0] & voiced[1]
     if both.any():
         cents = 1200 / math.log(2) * (log_f0s[0] - log_f0s[1])[both]
-        errors["f0_cents"] = cents.square().mean().sqrt()
+        errors[keys.F0_CENTS] = cents.square().mean().sqrt()
     return errors

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ablate import keys
 from trainer.losses.objective import Terms
 from trainer.model import Codec, CodecOutput, Quantized, ResidualQuantizer
 from trainer.model.layers import rms
@@ -29,12 +30,12 @@ def levels(output_BT: Tensor, target_BT: Tensor) -> dict[str, Tensor]:
     """
     level, target_level = rms(output_BT), rms(target_BT)
     return {
-        "train/audio/rms": level,
-        "train/audio/rms_ac": output_BT.std(correction=0),
-        "train/audio/dc": output_BT.mean(),
-        "train/audio/peak": output_BT.abs().max(),
-        "train/audio/target_rms": target_level,
-        "train/audio/level": level / target_level.clamp_min(1e-9),
+        keys.RMS: level,
+        keys.RMS_AC: output_BT.std(correction=0),
+        keys.DC: output_BT.mean(),
+        keys.PEAK: output_BT.abs().max(),
+        keys.TARGET_RMS: target_level,
+        keys.LEVEL: level / target_level.clamp_min(1e-9),
     }
 
 
@@ -54,7 +55,7 @@ class LevelTrend:
         steps = torch.tensor(self._steps, dtype=level.dtype, device=level.device) / 100
         away = steps - steps.mean()
         slope = (away * torch.stack(self._logs)).sum() / away.square().sum()
-        return {"train/audio/level_slope": slope}
+        return {keys.LEVEL_SLOPE: slope}
 
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs."""
@@ -69,7 +70,7 @@ class LevelTrend:
 def stages(made: CodecOutput) -> dict[str, Tensor]:
     """Return the level of each stage, numbered in the order of the signal path."""
     return {
-        f"train/stage/{number}_{name}": rms(value)
+        keys.STAGE.key(f"{number}_{name}"): rms(value)
         for number, (name, value) in enumerate(made.stages.items())
     }
 
@@ -95,16 +96,16 @@ def code_use(quantized: Quantized, size: int) -> dict[str, Tensor | int]:
     Explained variance is 1 - mean squared error / variance of the input: 1 at best, 0 for a
     quantizer that is as good as the mean, below 0 for one that is worse.
     """
-    found: dict[str, Tensor | int] = {"train/rvq/n_active": len(quantized.lookups)}
+    found: dict[str, Tensor | int] = {keys.N_ACTIVE: len(quantized.lookups)}
     for index, lookup in enumerate(quantized.lookups):
         value, usage = perplexity(lookup.codes_N, size)
-        found[f"train/rvq/perplexity_q{index}"] = value
-        found[f"train/rvq/bits_q{index}"] = value.log2()
-        found[f"train/rvq/usage_q{index}"] = usage
-        found[f"train/rvq/dead_q{index}"] = 1 - usage
+        found[keys.perplexity(index)] = value
+        found[keys.of_codebook("bits", index)] = value.log2()
+        found[keys.usage(index)] = usage
+        found[keys.of_codebook("dead", index)] = 1 - usage
     error = (quantized.plain_BDT - quantized.wanted_BDT).square().mean()
     variance = quantized.wanted_BDT.var(dim=(0, 2), correction=0).mean().clamp_min(1e-12)
-    found["train/rvq/explained_variance"] = 1 - error / variance
+    found[keys.EXPLAINED_VARIANCE] = 1 - error / variance
     return found
 
 
@@ -120,7 +121,7 @@ def affines(codec: Codec) -> dict[str, Tensor]:
         for name in ("scale", "post_scale", "post_bias"):
             value = getattr(book, name)
             if value is not None:
-                found[f"train/rvq/{name}_q{index}"] = value.detach()
+                found[keys.of_codebook(name, index)] = value.detach()
     return found
 
 
@@ -157,14 +158,15 @@ def pulls(terms: Terms, watched: Mapping[str, Tensor]) -> dict[str, Tensor]:
             weighted = terms.weights[name] * gradient
             along = -(weighted * place.detach()).sum()
             if parameter:
-                found[f"train/pull/{parameter}/{name}"] = along / place.detach().norm().clamp_min(
-                    1e-12
-                )
+                length = place.detach().norm().clamp_min(1e-12)
+                found[keys.PULL.key(f"{parameter}/{name}")] = along / length
             else:
-                found[f"train/force/{name}"] = along
-                found[f"train/grad/{name}"] = weighted.norm()
-    forces = [value for key, value in found.items() if key.startswith("train/force/")]
-    return {**found, "train/force/total": torch.stack(forces).sum()} if forces else found
+                found[keys.FORCE.key(name)] = along
+                found[keys.GRAD.key(name)] = weighted.norm()
+    forces = [value for key, value in found.items() if keys.FORCE.holds(key)]
+    if forces:
+        found[keys.FORCE.key(keys.TOTAL_NAME)] = torch.stack(forces).sum()
+    return found
 
 
 def inner_pulls(terms: Terms, latents_BDT: Tensor) -> dict[str, Tensor]:
@@ -186,9 +188,9 @@ def inner_pulls(terms: Terms, latents_BDT: Tensor) -> dict[str, Tensor]:
     driven = {name: terms.weights[name] * v for name, v in terms.raw.items() if v.requires_grad}
     inner = {name: v for name, v in driven.items() if _gradient(v, audio_BT) is None}
     outer = [value for name, value in driven.items() if name not in inner]
-    places = {**inner, "output": torch.stack(outer).sum()} if inner and outer else {}
+    places = {**inner, keys.OUTPUT_NAME: torch.stack(outer).sum()} if inner and outer else {}
     gradients = {name: _gradient(value, latents_BDT) for name, value in places.items()}
-    return {f"train/grad_in/{n}": g.norm() for n, g in gradients.items() if g is not None}
+    return {keys.GRAD_IN.key(n): g.norm() for n, g in gradients.items() if g is not None}
 
 
 def _gradient(value: Tensor, place: Tensor) -> Tensor | None:
@@ -208,4 +210,4 @@ class Stopwatch:
         now = time.perf_counter()
         speed = (step - self._step) / max(now - self._time, 1e-9)
         self._step, self._time = step, now
-        return {"train/perf/steps_per_s": speed}
+        return {keys.STEPS_PER_S: speed}

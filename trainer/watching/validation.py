@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ablate import keys
 from trainer.data.batches import Batch
 from trainer.losses.audio import FRAME_SAMPLES, LossSettings, content_ce, measure
 from trainer.model import Codec, CodecOutput
@@ -91,7 +92,7 @@ def band_levels_db(output: Signal, target: Signal, sample_rate_hz: int) -> dict[
         for s in (output, target)
     )
     ratios = 10 * torch.log10((ours / theirs).clamp_min(1e-12))
-    return {f"valid/audio/band_{k}_db": ratio for k, ratio in enumerate(ratios)}
+    return {keys.band_db(k): ratio for k, ratio in enumerate(ratios)}
 
 
 def high_to_mid_db(output: Signal, target: Signal, sample_rate_hz: int) -> Tensor:
@@ -131,34 +132,33 @@ def validate(
     weights = (weights / weights.sum()).to(batches[0].audio_BT.device)
     mean = {key: (torch.stack([row[key] for row in rows]) * weights).sum() for key in rows[0]}
     rms, target_rms = mean.pop("power").sqrt(), mean.pop("target_power").sqrt()
-    mean["valid/audio/rms"] = rms
-    mean["valid/audio/target_rms"] = target_rms
-    mean["valid/audio/level_db"] = level_db(rms, target_rms)
-    mean["valid/audio/rms_ac"] = (
-        (rms.square() - mean["valid/audio/dc"].square()).clamp_min(0).sqrt()
-    )
+    mean[keys.VALID_RMS] = rms
+    mean[keys.VALID_TARGET_RMS] = target_rms
+    mean[keys.LEVEL_DB] = level_db(rms, target_rms)
+    mean[keys.VALID_RMS_AC] = (rms.square() - mean[keys.VALID_DC].square()).clamp_min(0).sqrt()
     # Over the whole set: a batch may have no frame with a voice.
     outputs_BT = torch.cat([output.audio_BT for output in made])
     targets_BT = torch.cat([batch.audio_BT for batch in batches])
     melody = pitch_errors(outputs_BT, targets_BT, settings.sample_rate_hz)
-    return {**mean, **{f"valid/audio/{name}": value for name, value in melody.items()}}
+    return {**mean, **melody}
 
 
 def _measure_batch(made: CodecOutput, batch: Batch, settings: LossSettings) -> dict[str, Tensor]:
     batch_BT = batch.audio_BT
     output, target = Signal(made.audio_BT), Signal(batch_BT)
+    losses = measure(output, target, settings)
     silent = measure(target.silence(), target, settings)
     return {
-        **{f"valid/loss/{name}": v for name, v in measure(output, target, settings).items()},
-        **{f"valid/silent/{name}": v for name, v in silent.items()},
-        "valid/loss/commitment": made.quantized.commitment,
+        **{keys.LOSS.key(name, keys.VALID): v for name, v in losses.items()},
+        **{keys.SILENT.key(name, keys.VALID): v for name, v in silent.items()},
+        keys.LOSS.key("commitment", keys.VALID): made.quantized.commitment,
         **_content(made, batch),
-        "valid/audio/si_sdr_db": si_sdr_db(made.audio_BT, batch_BT).mean(),
-        "valid/audio/lsd_db": lsd_db(output, target),
-        "valid/audio/mel": mel_distance(output, target, settings.sample_rate_hz),
+        keys.SI_SDR_DB: si_sdr_db(made.audio_BT, batch_BT).mean(),
+        keys.LSD_DB: lsd_db(output, target),
+        keys.MEL: mel_distance(output, target, settings.sample_rate_hz),
         **band_levels_db(output, target, settings.sample_rate_hz),
         **_treble(output, target, settings.sample_rate_hz),
-        "valid/audio/dc": made.audio_BT.mean(),
+        keys.VALID_DC: made.audio_BT.mean(),
         "power": made.audio_BT.square().mean(),
         "target_power": batch_BT.square().mean(),
     }
@@ -167,10 +167,11 @@ def _measure_batch(made: CodecOutput, batch: Batch, settings: LossSettings) -> d
 def _content(made: CodecOutput, batch: Batch) -> dict[str, Tensor]:
     if made.content_logits_BUF is None or batch.units_BT is None:
         return {}
-    return {"valid/loss/content_ce": content_ce(made.content_logits_BUF, batch.units_BT)}
+    value = content_ce(made.content_logits_BUF, batch.units_BT)
+    return {keys.LOSS.key("content_ce", keys.VALID): value}
 
 
 def _treble(output: Signal, target: Signal, sample_rate_hz: int) -> dict[str, Tensor]:
     if sample_rate_hz < 2 * _TREBLE_HZ + 1000:
         return {}  # there is no treble to speak of
-    return {"valid/audio/high_to_mid_db": high_to_mid_db(output, target, sample_rate_hz)}
+    return {keys.HIGH_TO_MID_DB: high_to_mid_db(output, target, sample_rate_hz)}

@@ -12,6 +12,7 @@ from itertools import pairwise
 from ablate.analysis.curves.study_data import RunCurve, StudyData
 from ablate.analysis.wording import number
 from ablate.domain import Event, Json
+from ablate.keys import STOP, GateJudged, GuardFired
 from ablate.rules import Status, mean
 
 POINTS = 5
@@ -85,13 +86,9 @@ def events_of(data: StudyData, variant: str, at_step: int) -> tuple[EventMark, .
 
 
 def _label(event: Event) -> str:
-    match event.name:
-        case "guard_fired":
-            return f"guard {guard_of(event)}"
-        case "gate_judged":
-            return f"gate {event.step}"
-        case _:
-            return event.name
+    if fired := GuardFired.of(event.name, event.data):
+        return f"guard {fired.guard}"
+    return f"gate {event.step}" if event.name == GateJudged.NAME else event.name
 
 
 def _shown(value: Json) -> str:
@@ -103,15 +100,10 @@ def _shown(value: Json) -> str:
 
 def stops(event: Event) -> bool:
     """Whether an event is that of a guard or a gate that ends a run."""
-    if event.data.get("do") != "stop":
-        return False
-    statuses = event.data.get("statuses", {}).values()
-    return event.name == "guard_fired" or Status.CRITICAL in statuses
-
-
-def guard_of(event: Event) -> str:
-    """Return which guard an event ``guard_fired`` is about."""
-    return str(event.data.get("guard") or event.data.get("name") or "?")
+    if fired := GuardFired.of(event.name, event.data):
+        return fired.do == STOP
+    judged = GateJudged.of(event.name, event.data)
+    return judged is not None and judged.do == STOP and Status.CRITICAL in judged.statuses.values()
 
 
 def jumps_of(data: StudyData, variant: str, keys: Iterable[str], at_step: int) -> tuple[Jump, ...]:

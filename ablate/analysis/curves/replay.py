@@ -9,6 +9,7 @@ from ablate.analysis.curves.study_data import RunCurve
 from ablate.attempt.gates import GateWatch
 from ablate.attempt.guards import GuardWatch
 from ablate.domain import IMPORTED, Event, Run
+from ablate.keys import GateJudged, GuardFired
 from ablate.rules import Gate, Guard
 
 _Curves = Mapping[tuple[str, str], RunCurve]
@@ -54,14 +55,14 @@ def _events(
         gate_watch.observe(values, step)
         events += [
             Event(
-                name="guard_fired",
+                name=GuardFired.NAME,
                 step=step,
-                data={
-                    "guard": firing.guard.name,
-                    "when": firing.guard.when,
-                    "since_step": firing.since_step,
-                    "do": firing.guard.do,
-                },
+                data=GuardFired(
+                    guard=firing.guard.name,
+                    when=firing.guard.when,
+                    since_step=firing.since_step,
+                    do=firing.guard.do,
+                ).data(),
                 time=math.nan,
             )
             for firing in guard_watch.observe(values, step)
@@ -74,12 +75,12 @@ def _judged(watch: GateWatch, step: int) -> list[Event]:
         return []
     return [
         Event(
-            name="gate_judged",
+            name=GateJudged.NAME,
             step=judged.gate.step,
-            data={
-                "do": judged.gate.do,
-                "statuses": {key: status.value for key, status in judged.statuses.items()},
-            },
+            data=GateJudged(
+                do=judged.gate.do,
+                statuses={key: status.value for key, status in judged.statuses.items()},
+            ).data(),
             time=math.nan,
         )
         for judged in watch.judge(step)

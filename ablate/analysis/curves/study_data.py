@@ -8,10 +8,15 @@ from typing import Protocol
 
 from ablate.domain import Event, Run, RunState, Variant
 from ablate.errors import NotFoundError, did_you_mean
+from ablate.keys import AUDIO, LOSS, SYSTEM, TRAIN, VALID, Group, rms
 from ablate.provenance import Code
 from ablate.rules import DEFAULT_RULE, Goal, Guard, MetricRule, Target
 
-_TELLING = (("valid/loss/", "valid/audio/"), ("train/loss/", "train/audio/"), ("",))
+_TELLING = (
+    (LOSS.prefix(VALID), AUDIO.prefix(VALID)),
+    (LOSS.prefix(), AUDIO.prefix()),
+    ("",),
+)
 """Groups of keys to compare where a study declares nothing: the first that has any."""
 
 
@@ -140,7 +145,7 @@ class StudyData:
 
     def _starting_with(self, prefixes: tuple[str, ...]) -> tuple[str, ...]:
         found = (key for key in self.keys if key.startswith(prefixes))
-        return tuple(key for key in found if not key.startswith("system/"))
+        return tuple(key for key in found if not SYSTEM.holds(key))
 
     def declared_level(self, split: str) -> float | None:
         """Return the rms that a target of the output's level asks for, None without such a target.
@@ -148,14 +153,13 @@ class StudyData:
         It is a band's centre or a bound. It stands in where a trainer does not log the level of
         the audio that it was given, as ``<split>/audio/target_rms``.
         """
-        target = self.targets.get(f"{split}/audio/rms")
+        target = self.targets.get(rms(split))
         return None if target is None or target.kind == "drift" else target.value
 
-    def names_in(self, *groups: str) -> tuple[str, ...]:
-        """Return the last parts of the keys in these groups (``train/loss``), in sorted order."""
-        prefixes = tuple(f"{group}/" for group in groups)
-        found = (key.removeprefix(p) for key in self.keys for p in prefixes if key.startswith(p))
-        return tuple(sorted(set(found)))
+    def names_in(self, group: Group, split: str = TRAIN) -> tuple[str, ...]:
+        """Return the last parts of the keys of a group in a split, in sorted order."""
+        found = (group.name_in(key, split) for key in self.keys if group.holds(key, split))
+        return tuple(sorted(found))
 
 
 ENDED_BADLY = frozenset({RunState.DIVERGED, RunState.FAILED, RunState.STOPPED})

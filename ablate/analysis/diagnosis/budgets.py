@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ablate import keys
 from ablate.analysis.curves.study_data import StudyData, read_step
 from ablate.analysis.curves.windows import Window, trend_windows, value_at, window_mean
 from ablate.rules import DEFAULT_RULE, mean
@@ -95,9 +96,9 @@ class Forces:
 def budget_of(data: StudyData, variant: str, at_step: int) -> Budget:
     """Return what a variant's total is made of at a step."""
     read = [(r.id, s) for r in data.runs_of(variant) if (s := read_step(r, at_step)) is not None]
-    total = _mean_of(data, read, "train/loss/total")
-    names = data.names_in("train/weighted")
-    weighted = {n: _mean_of(data, read, f"train/weighted/{n}") for n in names}
+    total = _mean_of(data, read, keys.TOTAL)
+    names = data.names_in(keys.WEIGHTED)
+    weighted = {n: _mean_of(data, read, keys.WEIGHTED.key(n)) for n in names}
     known = {name: value for name, value in weighted.items() if value is not None}
     whole = total if total is not None else sum(known.values())
     terms = [_term(data, read, (name, known[name], whole)) for name in known]
@@ -113,9 +114,9 @@ def forces_of(data: StudyData, variant: str, at_step: int) -> Forces:
     windows = trend_windows(at_step)
     ids = [r.id for r in data.runs_of(variant)]
     terms: list[Force] = []
-    names = [name for name in data.names_in("train/force") if name != "total"]
+    names = [name for name in data.names_in(keys.FORCE) if name != keys.TOTAL_NAME]
     for name in names:
-        curves = [data.curve(run_id, f"train/force/{name}") for run_id in ids]
+        curves = [data.curve(run_id, keys.FORCE.key(name)) for run_id in ids]
         means = tuple(_mean_known([window_mean(c, w) for c in curves]) for w in windows)
         if any(means):
             terms.append(Force(name=name, windows=means))
@@ -125,8 +126,8 @@ def forces_of(data: StudyData, variant: str, at_step: int) -> Forces:
 
 def _term(data: StudyData, read: Sequence[tuple[str, int]], term: tuple[str, float, float]) -> Term:
     name, weighted, whole = term
-    value = _mean_of(data, read, f"train/loss/{name}")
-    silent = _mean_of(data, read, f"train/silent/{name}")
+    value = _mean_of(data, read, keys.LOSS.key(name))
+    silent = _mean_of(data, read, keys.SILENT.key(name))
     weight = weighted / value if value else None
     rise = None
     if weight is not None and silent is not None and value is not None:

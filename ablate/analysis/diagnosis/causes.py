@@ -9,23 +9,29 @@ from it. Nothing here knows names of variants or of terms.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ablate.analysis.curves.study_data import StudyData
-from ablate.analysis.diagnosis.dominance import inner_term_dominates, term_dominates
+from ablate.analysis.diagnosis.dominance import INNER_TERM_DOMINATES, TERM_DOMINATES
 from ablate.analysis.diagnosis.learning import (
-    codebook_still,
-    codes_collapsed,
-    codes_explain_little,
-    part_still,
-    rate_too_high,
-    rate_too_low,
+    CODEBOOK_STILL,
+    CODES_COLLAPSED,
+    CODES_EXPLAIN_LITTLE,
+    PART_STILL,
+    RATE_TOO_HIGH,
+    RATE_TOO_LOW,
 )
-from ablate.analysis.diagnosis.level import offset, pulled_quieter, too_loud, weak_level_term
-from ablate.analysis.diagnosis.run_view import RunView, middle, views_of
-from ablate.analysis.diagnosis.signs import Sign
-from ablate.analysis.diagnosis.twins import Twin, changes_between, twin_of
+from ablate.analysis.diagnosis.level import (
+    CONSTANT_OFFSET,
+    PULLED_QUIETER,
+    TOO_LOUD,
+    WEAK_LEVEL_TERM,
+)
+from ablate.analysis.diagnosis.run_view import LEVEL_READS, middle, views_of
+from ablate.analysis.diagnosis.signs import Sighting, Sign
+from ablate.analysis.diagnosis.twins import TWIN_READS, Twin, changes_between, twin_of
 from ablate.analysis.wording import of_runs
 from ablate.text import counted, listed, written
 
@@ -45,27 +51,32 @@ class Cause:
     """Metric key, or what was counted -> number."""
 
 
-_SIGNS: tuple[Callable[[Sequence[RunView]], Sign | None], ...] = (
-    rate_too_high,
-    rate_too_low,
-    term_dominates,
-    part_still,
-    codebook_still,
-    inner_term_dominates,
-    offset,
-    weak_level_term,
-    codes_explain_little,
-    pulled_quieter,
-    too_loud,
-    codes_collapsed,
+SIGNS: tuple[Sign[Any], ...] = (
+    RATE_TOO_HIGH,
+    RATE_TOO_LOW,
+    TERM_DOMINATES,
+    PART_STILL,
+    CODEBOOK_STILL,
+    INNER_TERM_DOMINATES,
+    CONSTANT_OFFSET,
+    WEAK_LEVEL_TERM,
+    CODES_EXPLAIN_LITTLE,
+    PULLED_QUIETER,
+    TOO_LOUD,
+    CODES_COLLAPSED,
 )
+"""In the order in which causes are named."""
+READS = tuple(
+    dict.fromkeys([*LEVEL_READS, *TWIN_READS, *(key for sign in SIGNS for key in sign.reads)])
+)
+"""Metric keys and patterns that the search for causes reads."""
 
 
 def causes_of(data: StudyData, variant: str, at_step: int) -> tuple[Cause, ...]:
     """Return the likely causes of what is wrong with a variant; none where nothing is."""
     twin = twin_of(data, variant)
     views = views_of(data, variant, at_step)
-    signs = [sign for find in _SIGNS if (sign := find(views))]
+    signs = [seen for sign in SIGNS if (seen := sign.seen_in(views))]
     proofs = [_counterproof(data, variant, sign, at_step) for sign in signs]
     total = len(data.runs_of(variant))
     causes = [_of_sign(sign, total, proof) for sign, proof in zip(signs, proofs, strict=True)]
@@ -75,7 +86,7 @@ def causes_of(data: StudyData, variant: str, at_step: int) -> tuple[Cause, ...]:
     return (*([_of_twin(twin)] if twin else []), *proven, *open_)
 
 
-def _counterproof(data: StudyData, variant: str, sign: Sign, at_step: int) -> str:
+def _counterproof(data: StudyData, variant: str, sign: Sighting, at_step: int) -> str:
     """Return which variant holds its level and differs in nothing but what the sign speaks of."""
     if not sign.subject:
         return ""
@@ -115,6 +126,6 @@ def _shown(value: object) -> str:
     return "(absent)" if value is None else written(value)
 
 
-def _of_sign(sign: Sign, total: int, proof: str) -> Cause:
+def _of_sign(sign: Sighting, total: int, proof: str) -> Cause:
     sentence = f"{sign.sentence}{proof} ({of_runs(sign.runs, total)})"
     return Cause(name=sign.name, sentence=sentence, evidence=sign.evidence)

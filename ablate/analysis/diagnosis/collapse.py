@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ablate import keys
 from ablate.analysis.curves.study_data import StudyData
 from ablate.analysis.curves.windows import initial_value
 from ablate.analysis.diagnosis.run_view import RunView, middle, typical, views_of
@@ -90,9 +91,9 @@ def _trivial(views: Sequence[RunView]) -> tuple[TrivialLoss, ...]:
     if not views:
         return ()
     data = views[0].data
-    cells = [name.split("/") for name in data.names_in("null")]
-    values = typical([view.recent_of("valid/loss") for view in views])
-    weighted = typical([view.recent_of("train/weighted") for view in views])
+    cells = [name.split("/") for name in data.names_in(keys.NULL)]
+    values = typical([view.recent_of(keys.LOSS, keys.VALID) for view in views])
+    weighted = typical([view.recent_of(keys.WEIGHTED) for view in views])
     trained_on = {name for name, value in weighted.items() if value}
     found: list[TrivialLoss] = []
     for name in dict.fromkeys(loss for _, loss in cells):
@@ -100,7 +101,7 @@ def _trivial(views: Sequence[RunView]) -> tuple[TrivialLoss, ...]:
             predictor: middle(
                 first
                 for view in views
-                if (first := _first(view, f"null/{predictor}/{name}")) is not None
+                if (first := _first(view, keys.NULL.key(f"{predictor}/{name}"))) is not None
             )
             for predictor, loss in cells
             if loss == name
@@ -137,18 +138,18 @@ def _as_good_as(losses: Sequence[TrivialLoss], *, is_lost: bool) -> list[str]:
 def _stages(views: Sequence[RunView]) -> tuple[Stage, ...]:
     if not views:
         return ()
-    named = [m for n in views[0].data.names_in("train/stage") if (m := _STAGE.fullmatch(n))]
-    keys = [f"train/stage/{m[0]}" for m in sorted(named, key=lambda m: int(m[1]))]
-    now = typical([{k: v for k in keys if (v := view.recent(k)) is not None} for view in views])
-    first = typical([{k: v for k in keys if (v := _first(view, k))} for view in views])
+    named = [m for n in views[0].data.names_in(keys.STAGE) if (m := _STAGE.fullmatch(n))]
+    logged = [keys.STAGE.key(m[0]) for m in sorted(named, key=lambda m: int(m[1]))]
+    now = typical([{k: v for k in logged if (v := view.recent(k)) is not None} for view in views])
+    first = typical([{k: v for k in logged if (v := _first(view, k))} for view in views])
     stages: list[Stage] = []
     before = 1.0
-    for key in keys:
+    for key in logged:
         if key in now and key in first:
             change = now[key] / first[key]
             stages.append(
                 Stage(
-                    name=key.removeprefix("train/stage/").split("_", 1)[1],
+                    name=keys.STAGE.name_in(key).split("_", 1)[1],
                     first=first[key],
                     now=now[key],
                     gain=change / before,
@@ -171,9 +172,9 @@ def _pulls(views: Sequence[RunView]) -> tuple[Pull, ...]:
     if not views:
         return ()
     grouped: dict[str, dict[str, float]] = {}
-    for name in views[0].data.names_in("train/pull"):
+    for name in views[0].data.names_in(keys.PULL):
         parameter, _, term = name.rpartition("/")
-        values = [middle(view.history(f"train/pull/{name}").values()) for view in views]
+        values = [middle(view.history(keys.PULL.key(name)).values()) for view in views]
         value = middle(v for v in values if v is not None)
         if value:
             grouped.setdefault(parameter, {})[term] = value
@@ -193,7 +194,7 @@ def _who(pulls: Sequence[Pull]) -> list[str]:
 
 
 def _explained(lost: Sequence[RunView]) -> list[str]:
-    key = "train/rvq/explained_variance"
+    key = keys.EXPLAINED_VARIANCE
     now = middle(value for view in lost if (value := view.recent(key)) is not None)
     if now is None:
         return []

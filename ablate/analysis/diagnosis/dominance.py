@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from ablate import keys
 from ablate.analysis.diagnosis.run_view import RunView, middle
-from ablate.analysis.diagnosis.signs import Sign, seen
-from ablate.analysis.diagnosis.trivial import likeness_of
+from ablate.analysis.diagnosis.signs import Evidence, Sign
+from ablate.analysis.diagnosis.trivial import TRIVIAL_READS, likeness_of
 from ablate.analysis.wording import percent, rough
 from ablate.domain import RunState
 
@@ -27,39 +29,29 @@ LEARNED = 0.9
 """A loss that is still above this fraction of its first value has not been learned."""
 
 
-def term_dominates(views: Sequence[RunView]) -> Sign | None:
-    """A term whose gradient drowns all others, none of which is learned."""
-    found = seen(views, _dominant)
-    if found is None:
-        return None
-    evidence, runs = found
-    gradients = {k: v for k, v in evidence.items() if k.startswith(_GRADIENT)}
-    first, second = sorted(gradients, key=gradients.__getitem__, reverse=True)[:2]
-    name = first.removeprefix(_GRADIENT)
-    times = rough(gradients[first] / gradients[second])
-    text = (
-        f"{name} drowns all other terms: its gradient at the output is {times} times that of the "
-        f"next, {second.removeprefix(_GRADIENT)} ({first}, {second})"
-    )
-    if (share := evidence.get(_share(name))) is not None:
-        text += f", and it is {percent(share, signed=False)} of the total"
-    text += "; nothing else is learned. Its weight is far too large"
-    return Sign(
-        name="one term dominates", sentence=text, evidence=evidence, runs=runs, subject=name
-    )
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gradients(Evidence):
+    """Who drives the output."""
+
+    sizes: Mapping[str, float]
+    """Term -> the norm of its gradient at the output, the median over the run."""
+    shares: Mapping[str, float]
+    """Term -> its share of the total, of the strongest where it is known."""
+
+    @property
+    def ordered(self) -> list[str]:
+        """The terms, the strongest first."""
+        return sorted(self.sizes, key=self.sizes.__getitem__, reverse=True)
+
+    def numbers(self) -> dict[str, float]:
+        """See `Evidence`."""
+        sizes = {keys.GRAD.key(name): size for name, size in self.sizes.items()}
+        return sizes | {f"share of {name}": share for name, share in self.shares.items()}
 
 
-_GRADIENT = "train/grad/"
-_INSIDE = "train/grad_in/"
-
-
-def _share(name: str) -> str:
-    return f"share of {name}"
-
-
-def _dominant(view: RunView) -> dict[str, float] | None:
-    names = view.data.names_in("train/grad")
-    histories = {name: view.history(f"{_GRADIENT}{name}").values() for name in names}
+def _dominant(view: RunView) -> Gradients | None:
+    names = view.data.names_in(keys.GRAD)
+    histories = {name: view.history(keys.GRAD.key(name)).values() for name in names}
     sizes = {n: middle(values) or 0.0 for n, values in histories.items() if len(values) > 1}
     ordered = sorted(sizes, key=lambda name: (-sizes[name], name))
     if len(ordered) < 2 or not 0 < GRADIENT * sizes[ordered[1]] <= sizes[ordered[0]]:
@@ -67,9 +59,9 @@ def _dominant(view: RunView) -> dict[str, float] | None:
     name, *others = ordered
     if _is_learned(view, others):
         return None
-    evidence = {f"{_GRADIENT}{n}": size for n, size in sizes.items()}
-    part, total = view.recent(f"train/weighted/{name}"), view.recent("train/loss/total")
-    return evidence if part is None or not total else {**evidence, _share(name): part / total}
+    part, total = view.recent(keys.WEIGHTED.key(name)), view.recent(keys.TOTAL)
+    shares = {} if part is None or not total else {name: part / total}
+    return Gradients(sizes=sizes, shares=shares)
 
 
 def _is_learned(view: RunView, others: Sequence[str]) -> bool:
@@ -82,7 +74,7 @@ def _is_learned(view: RunView, others: Sequence[str]) -> bool:
     likeness = likeness_of(view.data, view.run.id, view.last)
     if likeness.losses:
         return not (likeness.is_trivial or likeness.is_spectrum_only)
-    return any(_has_fallen(view.history(f"train/loss/{name}")) for name in others)
+    return any(_has_fallen(view.history(keys.LOSS.key(name))) for name in others)
 
 
 def _has_fallen(curve: Mapping[int, float]) -> bool:
@@ -90,32 +82,72 @@ def _has_fallen(curve: Mapping[int, float]) -> bool:
     return len(values) > 1 and values[-1] < LEARNED * values[0]
 
 
-def inner_term_dominates(views: Sequence[RunView]) -> Sign | None:
-    """A term inside the codec that drives the encoder as hard as all that see the output."""
-    found = seen(views, _inner)
-    if found is None:
-        return None
-    evidence, runs = found
-    strongest = max(evidence, key=evidence.__getitem__)
-    name = strongest.removeprefix(_INSIDE)
+def _tell_dominant(found: Gradients, _: Sequence[RunView]) -> str:
+    first, second = found.ordered[:2]
+    times = rough(found.sizes[first] / found.sizes[second])
     text = (
-        f"{name} decides what is encoded: at the quantizer's input its gradient is up to "
-        f"{rough(evidence[strongest])} times that of all terms of the output together "
-        f"({strongest} against {_INSIDE}output). Its weight is far too large"
+        f"{first} drowns all other terms: its gradient at the output is {times} times that of the "
+        f"next, {second} ({keys.GRAD.key(first)}, {keys.GRAD.key(second)})"
     )
-    return Sign(
-        name="an inner term dominates", sentence=text, evidence=evidence, runs=runs, subject=name
-    )
+    if (share := found.shares.get(first)) is not None:
+        text += f", and it is {percent(share, signed=False)} of the total"
+    return text + "; nothing else is learned. Its weight is far too large"
 
 
-def _inner(view: RunView) -> dict[str, float] | None:
-    """Return key -> the largest gradient over that of the output, for the terms that dominate."""
-    output = view.history(f"{_INSIDE}output")
+TERM_DOMINATES = Sign(
+    name="one term dominates",
+    reads=(keys.GRAD.pattern, keys.WEIGHTED.pattern, keys.TOTAL, *TRIVIAL_READS),
+    look=_dominant,
+    tell=_tell_dominant,
+    subject=lambda found: found.ordered[0],
+)
+"""A term whose gradient drowns all others, none of which is learned."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InnerGradients(Evidence):
+    """Who drives what is encoded."""
+
+    ratios: Mapping[str, float]
+    """Term -> its largest gradient at the quantizer's input over that of all of the output."""
+
+    @property
+    def strongest(self) -> str:
+        """The term that drives it most."""
+        return max(self.ratios, key=self.ratios.__getitem__)
+
+    def numbers(self) -> dict[str, float]:
+        """See `Evidence`."""
+        return {keys.GRAD_IN.key(name): ratio for name, ratio in self.ratios.items()}
+
+
+def _inner(view: RunView) -> InnerGradients | None:
+    output = view.history(keys.GRAD_IN_OUTPUT)
     found: dict[str, float] = {}
-    for name in view.data.names_in("train/grad_in"):
-        curve = view.history(f"{_INSIDE}{name}") if name != "output" else {}
+    for name in view.data.names_in(keys.GRAD_IN):
+        key = keys.GRAD_IN.key(name)
+        curve = {} if key == keys.GRAD_IN_OUTPUT else view.history(key)
         ratios = [value / output[s] for s, value in curve.items() if output.get(s, 0.0) > 0]
         strong = [ratio for ratio in ratios if ratio >= INSIDE]
         if len(strong) > 1 and (middle(ratios) or 0.0) >= PINNED:
-            found[f"{_INSIDE}{name}"] = max(ratios)
-    return found or None
+            found[name] = max(ratios)
+    return InnerGradients(ratios=found) if found else None
+
+
+def _tell_inner(found: InnerGradients, _: Sequence[RunView]) -> str:
+    name = found.strongest
+    return (
+        f"{name} decides what is encoded: at the quantizer's input its gradient is up to "
+        f"{rough(found.ratios[name])} times that of all terms of the output together "
+        f"({keys.GRAD_IN.key(name)} against {keys.GRAD_IN_OUTPUT}). Its weight is far too large"
+    )
+
+
+INNER_TERM_DOMINATES = Sign(
+    name="an inner term dominates",
+    reads=(keys.GRAD_IN.pattern,),
+    look=_inner,
+    tell=_tell_inner,
+    subject=lambda found: found.strongest,
+)
+"""A term inside the codec that drives the encoder as hard as all that see the output."""

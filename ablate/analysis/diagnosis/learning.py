@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
+from ablate import keys
 from ablate.analysis.diagnosis.run_view import RunView, middle
-from ablate.analysis.diagnosis.signs import Sign, seen
+from ablate.analysis.diagnosis.signs import Evidence, Sign
 from ablate.analysis.wording import number, rough
 from ablate.domain import RunState
 from ablate.text import listed
@@ -35,67 +37,110 @@ FEW_CODES = 0.03
 """A batch that uses a smaller share of the codes has in effect none."""
 
 
-def rate_too_high(views: Sequence[RunView]) -> Sign | None:
-    """Steps far longer than weights can bear, in most of the run."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LongSteps(Evidence):
+    """Steps that are too long."""
 
-    def look(view: RunView) -> dict[str, float] | None:
-        steps = _step_lengths(view)
-        # The longest: where steps are too long, other parts are soon where no gradient is.
-        size = max((middle(curve) or 0.0 for curve in steps.values()), default=0.0)
-        peak = max((max(curve) for curve in steps.values()), default=0.0)
-        dead = sum(curve[-1] < DEAD for curve in steps.values())
-        if size < ABSURD and (peak < PEAK or 2 * dead < len(steps)):
-            return None
-        evidence = {f"train/update/{part}": max(curve) for part, curve in steps.items()}
-        for key in ("train/optim/clip_fraction", "train/optim/lr"):
-            if (value := view.recent(key)) is not None:
-                evidence[key] = value
-        return {**evidence, "parts that hardly move any more": dead}
+    longest: Mapping[str, float]
+    """Part -> its longest step over the length of its weights."""
+    clip_fraction: float | None
+    rate: float | None
+    dead: float
+    """How many parts hardly move any more."""
 
-    if (found := seen(views, look)) is None:
+    def numbers(self) -> dict[str, float]:
+        """See `Evidence`."""
+        found = {keys.UPDATE.key(part): length for part, length in self.longest.items()}
+        if self.clip_fraction is not None:
+            found[keys.CLIP_FRACTION] = self.clip_fraction
+        if self.rate is not None:
+            found[keys.LR] = self.rate
+        return {**found, "parts that hardly move any more": self.dead}
+
+
+def _long_steps(view: RunView) -> LongSteps | None:
+    steps = _step_lengths(view)
+    # The longest: where steps are too long, other parts are soon where no gradient is.
+    size = max((middle(curve) or 0.0 for curve in steps.values()), default=0.0)
+    peak = max((max(curve) for curve in steps.values()), default=0.0)
+    dead = sum(curve[-1] < DEAD for curve in steps.values())
+    if size < ABSURD and (peak < PEAK or 2 * dead < len(steps)):
         return None
-    evidence, runs = found
-    parts = [key for key in evidence if key.startswith("train/update/")]
-    longest = max(parts, key=evidence.__getitem__)
-    size, dead = evidence[longest], round(evidence["parts that hardly move any more"])
+    return LongSteps(
+        longest={part: max(curve) for part, curve in steps.items()},
+        clip_fraction=view.recent(keys.CLIP_FRACTION),
+        rate=view.recent(keys.LR),
+        dead=dead,
+    )
+
+
+def _tell_long(found: LongSteps, views: Sequence[RunView]) -> str:
+    part = max(found.longest, key=found.longest.__getitem__)
+    size, dead = found.longest[part], round(found.dead)
     text = (
         f"the learning rate is too high: a step moves weights by up to {number(size)} of their own "
-        f"length ({longest}; about {HEALTHY:g} is healthy)"
+        f"length ({keys.UPDATE.key(part)}; about {HEALTHY:g} is healthy){_at_rate(found.rate)}"
     )
-    if (rate := evidence.get("train/optim/lr")) is not None:
-        text += f" at train/optim/lr {number(rate)}"
-    if (clipped := evidence.get("train/optim/clip_fraction")) is not None:
-        text += f", train/optim/clip_fraction {number(clipped)}"
+    if found.clip_fraction is not None:
+        text += f", {keys.CLIP_FRACTION} {number(found.clip_fraction)}"
     if dead:
-        text += f"; {dead} of {len(parts)} parts were driven to where they hardly move any more"
+        parts = len(found.longest)
+        text += f"; {dead} of {parts} parts were driven to where they hardly move any more"
     if any(view.run.state == RunState.DIVERGED for view in views):
         text += ", and the loss diverged"
-    text += f"; steps are {rough(size / HEALTHY)} times as long as is usual"
-    return Sign(name="learning rate too high", sentence=text, evidence=evidence, runs=runs)
+    return text + f"; steps are {rough(size / HEALTHY)} times as long as is usual"
 
 
-def rate_too_low(views: Sequence[RunView]) -> Sign | None:
-    """Steps too short to lead anywhere, in most of the run and all of them together."""
+def _at_rate(rate: float | None) -> str:
+    return "" if rate is None else f" at {keys.LR} {number(rate)}"
 
-    def look(view: RunView) -> dict[str, float] | None:
-        steps = _step_lengths(view)
-        size = max((middle(curve) or 0.0 for curve in steps.values()), default=0.0)
-        if not 0 < size < IDLE or size * view.last >= WAY:
-            return None
-        rate = view.recent("train/optim/lr")
-        return {"longest step": size} | ({} if rate is None else {"train/optim/lr": rate})
 
-    if (found := seen(views, look)) is None:
+RATE_TOO_HIGH = Sign(
+    name="learning rate too high",
+    reads=(keys.UPDATE.pattern, keys.CLIP_FRACTION, keys.LR),
+    look=_long_steps,
+    tell=_tell_long,
+)
+"""Steps far longer than weights can bear, in most of the run."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShortSteps(Evidence):
+    """Steps that are too short."""
+
+    longest: float
+    """Of all parts, the median over the run."""
+    rate: float | None
+
+    def numbers(self) -> dict[str, float]:
+        """See `Evidence`."""
+        rate = {} if self.rate is None else {keys.LR: self.rate}
+        return {"longest step": self.longest, **rate}
+
+
+def _short_steps(view: RunView) -> ShortSteps | None:
+    steps = _step_lengths(view)
+    size = max((middle(curve) or 0.0 for curve in steps.values()), default=0.0)
+    if not 0 < size < IDLE or size * view.last >= WAY:
         return None
-    evidence, runs = found
-    text = (
-        f"the learning rate is too low: a step moves weights by "
-        f"{number(evidence['longest step'])} of their own length (about {HEALTHY:g} is healthy)"
+    return ShortSteps(longest=size, rate=view.recent(keys.LR))
+
+
+def _tell_short(found: ShortSteps, _: Sequence[RunView]) -> str:
+    return (
+        f"the learning rate is too low: a step moves weights by {number(found.longest)} of their "
+        f"own length (about {HEALTHY:g} is healthy){_at_rate(found.rate)}, so that the model is as "
+        "good as untrained"
     )
-    if (rate := evidence.get("train/optim/lr")) is not None:
-        text += f" at train/optim/lr {number(rate)}"
-    text += ", so that the model is as good as untrained"
-    return Sign(name="learning rate too low", sentence=text, evidence=evidence, runs=runs)
+
+
+RATE_TOO_LOW = Sign(
+    name="learning rate too low",
+    reads=(keys.UPDATE.pattern, keys.LR),
+    look=_short_steps,
+    tell=_tell_short,
+)
+"""Steps too short to lead anywhere, in most of the run and all of them together."""
 
 
 def _step_lengths(view: RunView) -> dict[str, list[float]]:
@@ -104,41 +149,41 @@ def _step_lengths(view: RunView) -> dict[str, list[float]]:
     A part that never moves says nothing of the rate, and codes that are means move by another rule.
     """
     curves = {
-        part: [v for v in view.history(f"train/update/{part}").values() if math.isfinite(v)]
-        for part in view.data.names_in("train/update")
+        part: [v for v in view.history(keys.UPDATE.key(part)).values() if math.isfinite(v)]
+        for part in view.data.names_in(keys.UPDATE)
         if not _is_of_codes(part)
     }
     return {part: curve for part, curve in curves.items() if len(curve) > 1 and any(curve)}
 
 
-def part_still(views: Sequence[RunView]) -> Sign | None:
-    """A part or parameter that never moves while others do."""
+def _is_of_codes(name: str) -> bool:
+    return name.startswith(keys.PARTS_OF_CODES)
 
-    def look(view: RunView) -> dict[str, float] | None:
-        moves = _movements(view)
-        still = {key: 0.0 for key, moved in moves.items() if not moved}
-        return still if still and any(moves.values()) else None
 
-    if (found := seen(views, look)) is None:
-        return None
-    evidence, runs = found
-    names = [key.split("/")[-1] for key in evidence]
-    # A part says it for its parameters.
-    parts = [n for n in names if not any(n != o and n.startswith(o) for o in names)]
-    verb, they = ("does", "its") if len(parts) == 1 else ("do", "their")
-    text = (
-        f"{listed(parts)} {verb} not learn: {listed(sorted(evidence))} stayed exactly 0 while "
-        f"other parts moved; {they} gradient is cut, or the part is frozen"
-    )
-    return Sign(name="a part does not learn", sentence=text, evidence=evidence, runs=runs)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StillParts(Evidence):
+    """Parts and parameters that never moved."""
+
+    movements: Mapping[str, float]
+    """Metric key -> 0."""
+
+    def numbers(self) -> dict[str, float]:
+        """See `Evidence`."""
+        return dict(self.movements)
+
+
+def _still_parts(view: RunView) -> StillParts | None:
+    moves = _movements(view)
+    still = {key: 0.0 for key, moved in moves.items() if not moved}
+    return StillParts(movements=still) if still and any(moves.values()) else None
 
 
 def _movements(view: RunView) -> dict[str, bool]:
     """Return metric key -> whether that part or parameter ever moved; codes are not among them."""
     found: dict[str, bool] = {}
-    for group in ("train/update", "train/change"):
+    for group in (keys.UPDATE, keys.CHANGE):
         for name in view.data.names_in(group):
-            key = f"{group}/{name}"
+            key = group.key(name)
             now = view.settled(key)
             if now is None or _is_of_codes(name):
                 continue
@@ -146,52 +191,67 @@ def _movements(view: RunView) -> dict[str, bool]:
     return found
 
 
-def _is_of_codes(name: str) -> bool:
-    return name.startswith(("codebook", "quantizer"))
+def _tell_still(found: StillParts, _: Sequence[RunView]) -> str:
+    names = [key.split("/")[-1] for key in found.movements]
+    # A part says it for its parameters.
+    parts = [n for n in names if not any(n != o and n.startswith(o) for o in names)]
+    verb, they = ("does", "its") if len(parts) == 1 else ("do", "their")
+    return (
+        f"{listed(parts)} {verb} not learn: {listed(sorted(found.movements))} stayed exactly 0 "
+        f"while other parts moved; {they} gradient is cut, or the part is frozen"
+    )
 
 
-def codebook_still(views: Sequence[RunView]) -> Sign | None:
-    """Codes that stay where they began, or where they were put."""
+PART_STILL = Sign(
+    name="a part does not learn",
+    reads=(keys.UPDATE.pattern, keys.CHANGE.pattern),
+    look=_still_parts,
+    tell=_tell_still,
+)
+"""A part or parameter that never moves while others do."""
 
-    def look(view: RunView) -> dict[str, float] | None:
-        changes = _code_changes(view)
-        standing = [_standing(view.history(key)) for key in changes]
-        is_still = [
-            value < STILL or share >= STANDING
-            for value, share in zip(changes.values(), standing, strict=True)
-        ]
-        if not is_still or not all(is_still):
-            return None
-        evidence = {**changes, "share of records without a move": min(standing)}
-        explained = view.recent("train/rvq/explained_variance")
-        if explained is not None:
-            evidence["train/rvq/explained_variance"] = explained
-        return evidence
 
-    if (found := seen(views, look)) is None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StillCodes(Evidence):
+    """Codebooks that are not fitted to anything."""
+
+    changes: Mapping[str, float]
+    """Codebook -> how far its codes are from their start."""
+    standing: float
+    """Share of the records without a move, of the codebook that moves most often."""
+    explained: float | None
+
+    def numbers(self) -> dict[str, float]:
+        """See `Evidence`."""
+        found = {keys.CHANGE.key(name): change for name, change in self.changes.items()}
+        found["share of records without a move"] = self.standing
+        if self.explained is not None:
+            found[keys.EXPLAINED_VARIANCE] = self.explained
+        return found
+
+
+def _still_codes(view: RunView) -> StillCodes | None:
+    changes = _code_changes(view)
+    standing = [_standing(view.history(keys.CHANGE.key(name))) for name in changes]
+    is_still = [
+        value < STILL or share >= STANDING
+        for value, share in zip(changes.values(), standing, strict=True)
+    ]
+    if not is_still or not all(is_still):
         return None
-    evidence, runs = found
-    changes = {k: v for k, v in evidence.items() if k.startswith("train/change/")}
-    shown = listed([f"{key} {number(value)}" for key, value in changes.items()])
-    text = f"the codebooks are never updated: {shown}"
-    if max(changes.values()) >= STILL:
-        share = evidence["share of records without a move"]
-        text += f", the same to the bit in {share:.0%} of the records as in the one before: codes "
-        text += "were put elsewhere now and then, and none is fitted"
-    if (explained := evidence.get("train/rvq/explained_variance")) is not None:
-        text += f"; the quantizer explains {_explained(explained)} of the variance of its input"
-    return Sign(name="codebook never updated", sentence=text, evidence=evidence, runs=runs)
+    explained = view.recent(keys.EXPLAINED_VARIANCE)
+    return StillCodes(changes=changes, standing=min(standing), explained=explained)
 
 
 def _code_changes(view: RunView) -> dict[str, float]:
-    """Return key -> how far the codes of each quantizer that is in use are from their start."""
+    """Return name -> how far the codes of each quantizer that is in use are from their start."""
     found: dict[str, float] = {}
-    for name in view.data.names_in("train/change"):
-        index = name.removeprefix("codebook_q")
-        if index != name and view.recent(f"train/rvq/perplexity_q{index}") is not None:
-            value = view.settled(f"train/change/{name}")
+    for name in view.data.names_in(keys.CHANGE):
+        index = keys.codebook_index(name)
+        if index is not None and view.recent(keys.perplexity(index)) is not None:
+            value = view.settled(keys.CHANGE.key(name))
             if value is not None:
-                found[f"train/change/{name}"] = value
+                found[name] = value
     return found
 
 
@@ -201,44 +261,96 @@ def _standing(values: Mapping[int, float]) -> float:
     return sum(pairs) / len(pairs) if len(pairs) > 1 else 0.0
 
 
+def _tell_still_codes(found: StillCodes, _: Sequence[RunView]) -> str:
+    changes = {keys.CHANGE.key(name): value for name, value in found.changes.items()}
+    shown = listed([f"{key} {number(value)}" for key, value in changes.items()])
+    text = f"the codebooks are never updated: {shown}"
+    if max(changes.values()) >= STILL:
+        text += f", the same to the bit in {found.standing:.0%} of the records as in the one "
+        text += "before: codes were put elsewhere now and then, and none is fitted"
+    if found.explained is not None:
+        text += f"; the quantizer explains {_explained(found.explained)} of the variance of its "
+        text += "input"
+    return text
+
+
 def _explained(share: float) -> str:
     return f"{share:.0%}" if share > 0 else f"nothing ({number(share, 2)})"
 
 
-def codes_explain_little(views: Sequence[RunView]) -> Sign | None:
-    """Codes that move but do not fit what they stand for."""
+CODEBOOK_STILL = Sign(
+    name="codebook never updated",
+    reads=(keys.CHANGE.pattern, keys.perplexity("*"), keys.EXPLAINED_VARIANCE),
+    look=_still_codes,
+    tell=_tell_still_codes,
+)
+"""Codes that stay where they began, or where they were put."""
 
-    def look(view: RunView) -> dict[str, float] | None:
-        explained = view.settled("train/rvq/explained_variance")
-        if explained is None or explained >= EXPLAINED:
-            return None
-        return {"train/rvq/explained_variance": explained}
 
-    if (found := seen(views, look)) is None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PoorFit(Evidence):
+    """How little the codes explain of what they stand for."""
+
+    explained: float
+
+    def numbers(self) -> dict[str, float]:
+        """See `Evidence`."""
+        return {keys.EXPLAINED_VARIANCE: self.explained}
+
+
+def _poor_fit(view: RunView) -> PoorFit | None:
+    explained = view.settled(keys.EXPLAINED_VARIANCE)
+    if explained is None or explained >= EXPLAINED:
         return None
-    evidence, runs = found
-    explained = _explained(evidence["train/rvq/explained_variance"])
-    text = (
-        f"the codes do not fit their input: the quantizer explains {explained} of its variance "
-        "(train/rvq/explained_variance), so most of what it passes on is noise"
+    return PoorFit(explained=explained)
+
+
+def _tell_poor_fit(found: PoorFit, _: Sequence[RunView]) -> str:
+    return (
+        f"the codes do not fit their input: the quantizer explains {_explained(found.explained)} "
+        f"of its variance ({keys.EXPLAINED_VARIANCE}), so most of what it passes on is noise"
     )
-    return Sign(name="codes explain little", sentence=text, evidence=evidence, runs=runs)
 
 
-def codes_collapsed(views: Sequence[RunView]) -> Sign | None:
-    """Hardly any code in use in the first codebook."""
+CODES_EXPLAIN_LITTLE = Sign(
+    name="codes explain little",
+    reads=(keys.EXPLAINED_VARIANCE,),
+    look=_poor_fit,
+    tell=_tell_poor_fit,
+)
+"""Codes that move but do not fit what they stand for."""
 
-    def look(view: RunView) -> dict[str, float] | None:
-        usage, codes = (view.settled(f"train/rvq/{key}_q0") for key in ("usage", "perplexity"))
-        if usage is None or codes is None or usage >= FEW_CODES:
-            return None
-        return {"train/rvq/usage_q0": usage, "train/rvq/perplexity_q0": codes}
 
-    if (found := seen(views, look)) is None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FewCodes(Evidence):
+    """How the first codebook is used."""
+
+    usage: float
+    perplexity: float
+
+    def numbers(self) -> dict[str, float]:
+        """See `Evidence`."""
+        return {keys.usage(0): self.usage, keys.perplexity(0): self.perplexity}
+
+
+def _few_codes(view: RunView) -> FewCodes | None:
+    usage, perplexity = view.settled(keys.usage(0)), view.settled(keys.perplexity(0))
+    if usage is None or perplexity is None or usage >= FEW_CODES:
         return None
-    evidence, runs = found
-    text = (
-        f"few codes are in use: {evidence['train/rvq/usage_q0']:.1%} of the first codebook, "
-        f"perplexity {number(evidence['train/rvq/perplexity_q0'])}"
+    return FewCodes(usage=usage, perplexity=perplexity)
+
+
+def _tell_few(found: FewCodes, _: Sequence[RunView]) -> str:
+    return (
+        f"few codes are in use: {found.usage:.1%} of the first codebook, "
+        f"perplexity {number(found.perplexity)}"
     )
-    return Sign(name="codes collapsed", sentence=text, evidence=evidence, runs=runs)
+
+
+CODES_COLLAPSED = Sign(
+    name="codes collapsed",
+    reads=(keys.usage(0), keys.perplexity(0)),
+    look=_few_codes,
+    tell=_tell_few,
+)
+"""Hardly any code in use in the first codebook."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from ablate.analysis.diagnosis.run_view import LOW, RunView, middle
-from ablate.analysis.diagnosis.signs import Sign, seen
+from ablate import keys
+from ablate.analysis.diagnosis.run_view import LEVEL_READS, LOW, RunView, middle
+from ablate.analysis.diagnosis.signs import Evidence, Sign
 from ablate.analysis.wording import number, percent, rough
 from ablate.text import listed
 
@@ -24,34 +26,38 @@ OFFSET = 0.5
 """Share of the output's power in its mean, above which it is no sound."""
 
 
-def weak_level_term(views: Sequence[RunView]) -> Sign | None:
-    """A term that pulls a quiet output louder, far more weakly than others pull it quieter."""
-    found = seen(views, _weak_terms)
-    if found is None:
-        return None
-    evidence, runs = found
-    lacks = {k.removesuffix(_LACKS): v for k, v in evidence.items() if k.endswith(_LACKS)}
-    name = max(lacks, key=lambda name: evidence[f"train/force/{name}"])
-    text = (
-        f"{name} is too weak to hold the level: it pulls a quiet output louder, but "
-        f"{rough(lacks[name])} times more weakly than the others together pull it quieter; its "
-        "weight would have to grow by that factor"
-    )
-    if (share := evidence.get(f"share of {name}")) is not None:
-        text += f"; it is {percent(share, signed=False)} of the total"
-    if others := [f"{n} {rough(k)} times" for n, k in lacks.items() if n != name]:
-        text += f" (weak too: {listed(others)})"
-    text += f"; the level is at {number(evidence['level'], 2)} of the target level"
-    return Sign(
-        name="level term too weak", sentence=text, evidence=evidence, runs=runs, subject=name
-    )
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WeakTerms(Evidence):
+    """Terms that hold the level, and how much too weak they are."""
+
+    forces: Mapping[str, float]
+    """Term -> its scale force on a quiet output; positive is louder."""
+    lacks: Mapping[str, float]
+    """Term -> the factor by which its force would have to grow."""
+    shares: Mapping[str, float]
+    """Term -> its share of the total, where that is known."""
+    level: float
+    """The output's level over the target's."""
+
+    @property
+    def strongest(self) -> str:
+        """The term that pulls a quiet output louder most."""
+        return max(self.lacks, key=lambda name: self.forces.get(name, -math.inf))
+
+    def numbers(self) -> dict[str, float]:
+        """See `Evidence`."""
+        found: dict[str, float] = {}
+        for name, lack in self.lacks.items():
+            if name in self.forces:
+                found[keys.FORCE.key(name)] = self.forces[name]
+            found[f"{name} is weaker by"] = lack
+            if name in self.shares:
+                found[f"share of {name}"] = self.shares[name]
+        return {**found, "level": self.level}
 
 
-_LACKS = " is weaker by"
-
-
-def _weak_terms(view: RunView) -> dict[str, float] | None:
-    """Return force, lack and share of the terms that are too weak to hold the level.
+def _weak_terms(view: RunView) -> WeakTerms | None:
+    """Return the terms that are too weak to hold the level.
 
     There is none where another term holds it, well or badly, or where a term that is there for
     more than the level pulls louder than they do.
@@ -66,80 +72,148 @@ def _weak_terms(view: RunView) -> dict[str, float] | None:
         return None
     if (_share(view, strongest) or 0.0) >= SMALL:
         return None
-    found: dict[str, float] = {}
-    for name in louder:
-        share, lack = _share(view, name), _lack(fall, name)
-        if lack < WEAK or (share or 0.0) >= SMALL:
-            continue
-        found |= {f"train/force/{name}": _typical(quiet, name), f"{name}{_LACKS}": lack}
-        if share is not None:
-            found[f"share of {name}"] = share
-    return {**found, "level": view.level or 0.0} if found else None
-
-
-def pulled_quieter(views: Sequence[RunView]) -> Sign | None:
-    """Terms that together pull the output quieter although it is too quiet already."""
-
-    def look(view: RunView) -> dict[str, float] | None:
-        # Near its level an output is pulled both ways, and healthy runs come to it from below.
-        is_far = view.is_too_quiet and (view.level or 0.0) < LOW
-        quiet = _quiet(view) if is_far else []
-        late = [_direction(forces) for _, forces in quiet[len(quiet) // 2 :]]
-        if not (fall := _fall(quiet)) or (middle(late) or 0.0) > DOWN:
-            return None
-        forces = {name: _typical(fall, name) for name in _names(fall)}
-        net = middle(sum(forces.values()) for forces in fall)
-        evidence = {f"train/force/{name}": force for name, force in forces.items() if force}
-        return {**evidence, "net force": net or 0.0, "level": view.level or 0.0}
-
-    if (found := seen(views, look)) is None:
+    shares = {name: _share(view, name) for name in louder}
+    lacks = {name: _lack(fall, name) for name in louder}
+    weak = [n for n in louder if lacks[n] >= WEAK and (shares[n] or 0.0) < SMALL]
+    if not weak:
         return None
-    evidence, runs = found
-    forces = {k: v for k, v in evidence.items() if k.startswith("train/force/")}
-    strongest = min(forces, key=forces.__getitem__)
+    return WeakTerms(
+        forces={name: _typical(quiet, name) for name in weak},
+        lacks={name: lacks[name] for name in weak},
+        shares={name: share for name in weak if (share := shares[name]) is not None},
+        level=view.level or 0.0,
+    )
+
+
+def _tell_weak(found: WeakTerms, _: Sequence[RunView]) -> str:
+    name = found.strongest
     text = (
+        f"{name} is too weak to hold the level: it pulls a quiet output louder, but "
+        f"{rough(found.lacks[name])} times more weakly than the others together pull it quieter; "
+        "its weight would have to grow by that factor"
+    )
+    if (share := found.shares.get(name)) is not None:
+        text += f"; it is {percent(share, signed=False)} of the total"
+    if others := [f"{n} {rough(k)} times" for n, k in found.lacks.items() if n != name]:
+        text += f" (weak too: {listed(others)})"
+    return text + f"; the level is at {number(found.level, 2)} of the target level"
+
+
+WEAK_LEVEL_TERM = Sign(
+    name="level term too weak",
+    reads=(*LEVEL_READS, keys.FORCE.pattern, keys.WEIGHTED.pattern, keys.TOTAL),
+    look=_weak_terms,
+    tell=_tell_weak,
+    subject=lambda found: found.strongest,
+)
+"""A term that pulls a quiet output louder, far more weakly than others pull it quieter."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DownwardPull(Evidence):
+    """Forces on an output that is too quiet already."""
+
+    forces: Mapping[str, float]
+    """Term -> its scale force, of those that have one; negative is quieter."""
+    net: float
+    level: float
+    """The output's level over the target's."""
+
+    def numbers(self) -> dict[str, float]:
+        """See `Evidence`."""
+        forces = {keys.FORCE.key(name): force for name, force in self.forces.items()}
+        return {**forces, "net force": self.net, "level": self.level}
+
+
+def _downward_pull(view: RunView) -> DownwardPull | None:
+    # Near its level an output is pulled both ways, and healthy runs come to it from below.
+    is_far = view.is_too_quiet and (view.level or 0.0) < LOW
+    quiet = _quiet(view) if is_far else []
+    late = [_direction(forces) for _, forces in quiet[len(quiet) // 2 :]]
+    if not (fall := _fall(quiet)) or (middle(late) or 0.0) > DOWN:
+        return None
+    forces = {name: _typical(fall, name) for name in _names(fall)}
+    return DownwardPull(
+        forces={name: force for name, force in forces.items() if force},
+        net=middle(sum(forces.values()) for forces in fall) or 0.0,
+        level=view.level or 0.0,
+    )
+
+
+def _tell_pull(found: DownwardPull, _: Sequence[RunView]) -> str:
+    strongest = min(found.forces, key=found.forces.__getitem__)
+    return (
         "the terms themselves pull the output quieter than the target: net force "
-        f"{number(evidence['net force'])} while it is too quiet already, most of all "
-        f"{strongest.removeprefix('train/force/')} ({number(forces[strongest])}); the level is "
-        f"at {number(evidence['level'], 2)} of the target level"
+        f"{number(found.net)} while it is too quiet already, most of all "
+        f"{strongest} ({number(found.forces[strongest])}); the level is "
+        f"at {number(found.level, 2)} of the target level"
     )
-    return Sign(name="terms pull quieter", sentence=text, evidence=evidence, runs=runs)
 
 
-def offset(views: Sequence[RunView]) -> Sign | None:
-    """A level that is made of a constant."""
+PULLED_QUIETER = Sign(
+    name="terms pull quieter",
+    reads=(*LEVEL_READS, keys.FORCE.pattern),
+    look=_downward_pull,
+    tell=_tell_pull,
+)
+"""Terms that together pull the output quieter although it is too quiet already."""
 
-    def look(view: RunView) -> dict[str, float] | None:
-        whole, sound = view.settled("train/audio/rms"), view.settled("train/audio/rms_ac")
-        if whole is None or sound is None or not whole > 0 or view.is_too_quiet:
-            return None
-        share = sound / whole
-        if 1 - share * share < OFFSET:
-            return None
-        return {"train/audio/rms": whole, "train/audio/rms_ac": sound}
 
-    if (found := seen(views, look)) is None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Offset(Evidence):
+    """A level with and without its mean."""
+
+    rms: float
+    rms_ac: float
+
+    def numbers(self) -> dict[str, float]:
+        """See `Evidence`."""
+        return {keys.RMS: self.rms, keys.RMS_AC: self.rms_ac}
+
+
+def _offset(view: RunView) -> Offset | None:
+    whole, sound = view.settled(keys.RMS), view.settled(keys.RMS_AC)
+    if whole is None or sound is None or not whole > 0 or view.is_too_quiet:
         return None
-    evidence, runs = found
-    text = (
-        "most of the level is a constant, no sound: train/audio/rms "
-        f"{number(evidence['train/audio/rms'])}, without its mean "
-        f"{number(evidence['train/audio/rms_ac'])} (train/audio/rms_ac)"
+    share = sound / whole
+    return Offset(rms=whole, rms_ac=sound) if 1 - share * share >= OFFSET else None
+
+
+def _tell_offset(found: Offset, _: Sequence[RunView]) -> str:
+    return (
+        f"most of the level is a constant, no sound: {keys.RMS} {number(found.rms)}, without its "
+        f"mean {number(found.rms_ac)} ({keys.RMS_AC})"
     )
-    return Sign(name="constant offset", sentence=text, evidence=evidence, runs=runs)
 
 
-def too_loud(views: Sequence[RunView]) -> Sign | None:
-    """An output far louder than its target."""
+CONSTANT_OFFSET = Sign(
+    name="constant offset",
+    reads=(*LEVEL_READS, keys.RMS_AC),
+    look=_offset,
+    tell=_tell_offset,
+)
+"""A level that is made of a constant."""
 
-    def look(view: RunView) -> dict[str, float] | None:
-        return {"level": view.level or 0.0} if view.is_too_loud else None
 
-    if (found := seen(views, look)) is None:
-        return None
-    evidence, runs = found
-    text = f"the output is too loud: {number(evidence['level'])} times the target level"
-    return Sign(name="too loud", sentence=text, evidence=evidence, runs=runs)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loudness(Evidence):
+    """A level far above the target's."""
+
+    level: float
+    """The output's over the target's."""
+
+    def numbers(self) -> dict[str, float]:
+        """See `Evidence`."""
+        return {"level": self.level}
+
+
+TOO_LOUD = Sign(
+    name="too loud",
+    reads=LEVEL_READS,
+    look=lambda view: Loudness(level=view.level or 0.0) if view.is_too_loud else None,
+    tell=lambda found, _: f"the output is too loud: {number(found.level)} times the target level",
+)
+"""An output far louder than its target."""
 
 
 _Forces = Mapping[str, float]
@@ -151,8 +225,8 @@ def _quiet(view: RunView) -> list[tuple[float, _Forces]]:
 
     A single record shows where an output is, not where it is pulled to.
     """
-    names = [name for name in view.data.names_in("train/force") if name != "total"]
-    curves = {name: view.history(f"train/force/{name}") for name in names}
+    names = [name for name in view.data.names_in(keys.FORCE) if name != keys.TOTAL_NAME]
+    curves = {name: view.history(keys.FORCE.key(name)) for name in names}
     steps = sorted({step for curve in curves.values() for step in curve})
     levels = view.levels()
     found: list[tuple[float, _Forces]] = [
@@ -216,5 +290,5 @@ def _direction(forces: _Forces) -> float:
 
 
 def _share(view: RunView, name: str) -> float | None:
-    part, total = view.recent(f"train/weighted/{name}"), view.recent("train/loss/total")
+    part, total = view.recent(keys.WEIGHTED.key(name)), view.recent(keys.TOTAL)
     return None if part is None or not total else part / total

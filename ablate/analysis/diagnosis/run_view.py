@@ -7,14 +7,16 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ablate import keys
 from ablate.analysis.curves.study_data import RunCurve, StudyData
 from ablate.analysis.curves.windows import value_at
 from ablate.analysis.diagnosis.silence import common_points
 from ablate.domain import Run
+from ablate.keys import Group
 from ablate.rules import DEFAULT_RULE, Status
 
-RMS = "train/audio/rms"
-TARGET_RMS = "train/audio/target_rms"
+LEVEL_READS = (keys.RMS, keys.TARGET_RMS)
+"""What tells the level of an output."""
 LOW = 0.7
 """Where no target says what is wanted, an output below this fraction of its level is too quiet."""
 LOUD = 2.0
@@ -65,39 +67,40 @@ class RunView:
         points = zip(curve.steps, curve.values, strict=True)
         return {step: value for step, value in points if 0 < step <= self.last}
 
-    def recent_of(self, group: str) -> dict[str, float]:
-        """Return name -> the recent value of every key in a group such as ``train/force``."""
-        found = {name: self.recent(f"{group}/{name}") for name in self.data.names_in(group)}
+    def recent_of(self, group: Group, split: str = keys.TRAIN) -> dict[str, float]:
+        """Return name -> the recent value of every key in a group."""
+        names = self.data.names_in(group, split)
+        found = {name: self.recent(group.key(name, split)) for name in names}
         return {name: value for name, value in found.items() if value is not None}
 
     @property
     def level(self) -> float | None:
         """The output's recent level over that of the target."""
-        output = self.settled(RMS)
-        target = self.settled(TARGET_RMS) if self._logs_target else self._declared_level
+        output = self.settled(keys.RMS)
+        target = self.settled(keys.TARGET_RMS) if self._logs_target else self._declared_level
         return None if output is None or not target else output / target
 
     def levels(self) -> dict[int, float]:
         """Return step -> the output's level over that of the target."""
         if not self._logs_target:
             goal = self._declared_level or 0.0
-            return {s: rms / goal for s, rms in self.history(RMS).items() if goal > 0}
-        output, target = (self.data.curve(self.run.id, key) for key in (RMS, TARGET_RMS))
+            return {s: rms / goal for s, rms in self.history(keys.RMS).items() if goal > 0}
+        output, target = (self.data.curve(self.run.id, key) for key in LEVEL_READS)
         points = common_points(output, target, self.last)
         return {step: rms / goal for step, rms, goal in points if step > 0 and goal > 0}
 
     @property
     def _logs_target(self) -> bool:
-        return self.data.curve(self.run.id, TARGET_RMS) is not None
+        return self.data.curve(self.run.id, keys.TARGET_RMS) is not None
 
     @property
     def _declared_kind(self) -> str | None:
-        target = self.data.targets.get(RMS)
+        target = self.data.targets.get(keys.RMS)
         return target.kind if target else None
 
     @property
     def _declared_level(self) -> float | None:
-        return self.data.declared_level("train")
+        return self.data.declared_level(keys.TRAIN)
 
     @property
     def is_too_quiet(self) -> bool:
@@ -122,7 +125,7 @@ class RunView:
         return (now - before) / (1 - before) >= RECOVERS
 
     def _is_low(self, level: float) -> bool:
-        target, output = self.data.targets.get(RMS), self.recent(RMS)
+        target, output = self.data.targets.get(keys.RMS), self.recent(keys.RMS)
         if target is None or target.kind == "drift" or output is None:
             return level < LOW
         return level < 1 and target.judge(output, None) != Status.GOOD

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ablate import keys
 from ablate.analysis.curves.drift import Trend
 from ablate.analysis.curves.jumps import Jump
 from ablate.analysis.diagnosis.budgets import Budget, Forces
@@ -45,7 +46,7 @@ def sentences_for(
 def _converged_to_silence(trends: Sequence[Trend], silent: Mapping[str, int]) -> list[str]:
     fell: list[str] = []
     for trend in trends:
-        name = trend.key.removeprefix("train/loss/")
+        name = keys.LOSS.name_in(trend.key)
         if silent.get(name) and trend.change is not None and trend.change <= FELL:
             fell.append(f"{name} ({percent(trend.change)})")
     if not fell:

@@ -11,10 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from ablate import keys
 from ablate.analysis.curves.study_data import RunCurve, StudyData
 from ablate.analysis.curves.windows import value_at
 from ablate.rules import DEFAULT_RULE, mean
 
+SILENCE_READS = (
+    *(keys.LOSS.pattern, keys.SILENT.pattern, keys.WEIGHTED.pattern),
+    *(keys.ANY_RMS, keys.ANY_TARGET_RMS),
+)
+"""Metric keys and patterns that this reads."""
 CLOSE = 0.05
 """Within this fraction of its silent value a loss sits there."""
 QUIET = 0.25
@@ -71,8 +77,8 @@ def silent_losses(data: StudyData, run_id: str, at_step: int) -> tuple[SilentLos
     """Return every loss of a run for which a silent value was logged, by split, then name."""
     found = (
         _silent_loss(data, run_id, (split, name), at_step)
-        for split in ("train", "valid")
-        for name in data.names_in(f"{split}/silent")
+        for split in (keys.TRAIN, keys.VALID)
+        for name in data.names_in(keys.SILENT, split)
     )
     return tuple(loss for loss in found if loss)
 
@@ -80,7 +86,7 @@ def silent_losses(data: StudyData, run_id: str, at_step: int) -> tuple[SilentLos
 def silence_of(data: StudyData, run_id: str, at_step: int) -> Silence:
     """Return how the losses of a run stand against silence."""
     losses = [loss for loss in silent_losses(data, run_id, at_step) if loss.counts]
-    split = "train" if any(loss.split == "train" for loss in losses) else "valid"
+    split = keys.TRAIN if any(loss.split == keys.TRAIN for loss in losses) else keys.VALID
     return Silence(run_id=run_id, losses=tuple(x for x in losses if x.split == split))
 
 
@@ -88,8 +94,8 @@ def _silent_loss(
     data: StudyData, run_id: str, loss: tuple[str, str], at_step: int
 ) -> SilentLoss | None:
     split, name = loss
-    value = data.curve(run_id, f"{split}/loss/{name}")
-    silent = data.curve(run_id, f"{split}/silent/{name}")
+    value = data.curve(run_id, keys.LOSS.key(name, split))
+    silent = data.curve(run_id, keys.SILENT.key(name, split))
     if value is None or silent is None:
         return None
     pair = _Pair(value, silent, at_step)
@@ -168,19 +174,17 @@ def common_points(
 
 def _is_summed(data: StudyData, run_id: str, name: str, at_step: int) -> bool:
     """Whether the loss has a term in the total; every cheap loss is measured, few are weighted."""
-    weighted = data.curve(run_id, f"train/weighted/{name}")
+    weighted = data.curve(run_id, keys.WEIGHTED.key(name))
     if weighted is not None:
         first, last = DEFAULT_RULE.window(at_step)
         return any(weighted.between(first, last).values) or any(weighted.values)
-    return not any(
-        data.curve(run_id, f"train/weighted/{n}") for n in data.names_in("train/weighted")
-    )
+    return not any(data.curve(run_id, keys.WEIGHTED.key(n)) for n in data.names_in(keys.WEIGHTED))
 
 
 def _is_quiet(data: StudyData, run_id: str, split: str, at_step: int) -> bool:
     """Whether the output is far below the target's rms; True where one of them is not known."""
-    output = value_at(data.curve(run_id, f"{split}/audio/rms"), DEFAULT_RULE, at_step)
-    target = value_at(data.curve(run_id, f"{split}/audio/target_rms"), DEFAULT_RULE, at_step)
+    output = value_at(data.curve(run_id, keys.rms(split)), DEFAULT_RULE, at_step)
+    target = value_at(data.curve(run_id, keys.target_rms(split)), DEFAULT_RULE, at_step)
     wanted = target.value if target else data.declared_level(split)
     if output is None or wanted is None or not wanted > 0:
         return True

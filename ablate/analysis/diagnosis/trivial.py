@@ -13,12 +13,14 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ablate import keys
 from ablate.analysis.curves.study_data import RunCurve, StudyData
 from ablate.analysis.curves.windows import value_at
 from ablate.analysis.diagnosis.silence import CLOSE, INDEPENDENT
 from ablate.rules import DEFAULT_RULE
 
-SILENCE = "silence"
+TRIVIAL_READS = (keys.LOSS.pattern, keys.SILENT.pattern, keys.NULL.pattern)
+"""Metric keys and patterns that this reads."""
 FULFILLED = 0.1
 """A loss of which one output that knows nothing gets less than this fraction of another's is about
 the level alone: to be better than all of them there says nothing about the sound."""
@@ -56,7 +58,7 @@ class TrivialLoss:
     @property
     def over_silence(self) -> float | None:
         """Its value over that of silence."""
-        return self.over(SILENCE)
+        return self.over(keys.SILENCE)
 
     @property
     def is_above_silence(self) -> bool:
@@ -67,7 +69,7 @@ class TrivialLoss:
     @property
     def is_of_samples(self) -> bool:
         """Whether it compares sample by sample, as far as the outputs that know nothing show."""
-        silent = self.trivial.get(SILENCE, math.inf)
+        silent = self.trivial.get(keys.SILENCE, math.inf)
         return len(self._sounds) > 1 and silent <= SPARED * statistics.median(self._sounds)
 
     @property
@@ -76,7 +78,7 @@ class TrivialLoss:
 
     @property
     def _sounds(self) -> list[float]:
-        return [value for output, value in self.trivial.items() if output != SILENCE]
+        return [value for output, value in self.trivial.items() if output != keys.SILENCE]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,8 +115,8 @@ class Likeness:
 def likeness_of(data: StudyData, run_id: str, at_step: int) -> Likeness:
     """Return how a run stands at a step; without losses where nothing to compare was logged."""
     nulls = _nulls(data, run_id, at_step)
-    held_out = _losses(data, run_id, "valid", at_step, nulls=nulls)
-    return Likeness(losses=held_out or _losses(data, run_id, "train", at_step, nulls={}))
+    held_out = _losses(data, run_id, keys.VALID, at_step, nulls=nulls)
+    return Likeness(losses=held_out or _losses(data, run_id, keys.TRAIN, at_step, nulls={}))
 
 
 def distance(losses: Sequence[TrivialLoss], output: str) -> float:
@@ -133,16 +135,16 @@ def _losses(
     nulls: Mapping[str, Mapping[str, float]],
 ) -> tuple[TrivialLoss, ...]:
     found: list[TrivialLoss] = []
-    for name in dict.fromkeys([*nulls, *data.names_in(f"{split}/silent")]):
-        value = value_at(data.curve(run_id, f"{split}/loss/{name}"), DEFAULT_RULE, at_step)
+    for name in dict.fromkeys([*nulls, *data.names_in(keys.SILENT, split)]):
+        value = value_at(data.curve(run_id, keys.LOSS.key(name, split)), DEFAULT_RULE, at_step)
         if value is None or not math.isfinite(value.value):
             continue
         trivial = dict(nulls.get(name, {}))
-        silent = value_at(data.curve(run_id, f"{split}/silent/{name}"), DEFAULT_RULE, at_step)
+        silent = value_at(data.curve(run_id, keys.SILENT.key(name, split)), DEFAULT_RULE, at_step)
         if silent and not trivial and _is_blind(value.value, silent.value):
             continue
         if silent and math.isfinite(silent.value):
-            trivial.setdefault(SILENCE, silent.value)
+            trivial.setdefault(keys.SILENCE, silent.value)
         if trivial:
             found.append(TrivialLoss(name=name, value=value.value, trivial=trivial))
     return tuple(found)
@@ -151,9 +153,9 @@ def _losses(
 def _nulls(data: StudyData, run_id: str, at_step: int) -> dict[str, dict[str, float]]:
     """Return loss -> output that knows nothing -> what it gets."""
     found: dict[str, dict[str, float]] = {}
-    for cell in data.names_in("null"):
+    for cell in data.names_in(keys.NULL):
         output, _, loss = cell.partition("/")
-        value = _measured(data.curve(run_id, f"null/{cell}"), at_step)
+        value = _measured(data.curve(run_id, keys.NULL.key(cell)), at_step)
         if value is not None and math.isfinite(value):
             found.setdefault(loss, {})[output] = value
     return found

@@ -7,16 +7,23 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ablate import keys
 from ablate.analysis.curves.study_data import RunCurve, StudyData
 from ablate.domain import Json, Run
 from ablate.identity import canonical_json, flatten
 from ablate.rules import DEFAULT_RULE
 
-TELLING = ("train/loss/", "valid/loss/", "train/rvq/", "train/change/")
-"""What the models do is seen in these, and every comparison reads them."""
-_TOTAL = "train/loss/total"
-"""A term can be part of the total and yet touch no weight, as one that no gradient passes."""
-_BESIDE = ("system/", "train/perf/")
+TELLING = (
+    keys.LOSS.prefix(),
+    keys.LOSS.prefix(keys.VALID),
+    keys.RVQ.prefix(),
+    keys.CHANGE.prefix(),
+)
+"""What the models do is seen in these, and every comparison reads them. The total is left out: a
+term can be part of it and yet touch no weight, as one that no gradient passes."""
+TWIN_READS = (keys.LOSS.pattern, keys.RVQ.pattern, keys.CHANGE.pattern)
+"""Metric keys and patterns that the search for twins reads."""
+_BESIDE = (keys.SYSTEM.prefix(), keys.PERF.prefix())
 """What no two runs have alike."""
 
 
@@ -84,7 +91,7 @@ def end_apart(runs: tuple[Run, Run]) -> bool:
 
 
 def equal_curves(
-    data: StudyData, keys: Sequence[str], runs: tuple[Run, Run], at_step: int | None = None
+    data: StudyData, wanted: Sequence[str], runs: tuple[Run, Run], at_step: int | None = None
 ) -> int:
     """Return how many of the curves both runs have, 0 as soon as one differs.
 
@@ -92,7 +99,7 @@ def equal_curves(
 
     Args:
         data: What they logged.
-        keys: Of the curves.
+        wanted: Keys of the curves.
         runs: The two.
         at_step: Where to stop; None for the last step that both reached.
     """
@@ -103,7 +110,7 @@ def equal_curves(
         return 0
     shared = [
         (one, two)
-        for key in keys
+        for key in wanted
         if (one := data.curve(first.id, key)) and (two := data.curve(second.id, key))
     ]
     # Most differ in the last steps already, which cost little to read.
@@ -127,7 +134,7 @@ def changes_nothing(data: StudyData, variant: str) -> bool:
 def total_differs(data: StudyData, variant: str) -> bool:
     """Whether the logged total of a run is another than that of the baseline's run at its seed."""
     pairs = filter(None, _with_baseline(data, variant))
-    totals = [[data.curve(run.id, _TOTAL) for run in pair] for pair in pairs]
+    totals = [[data.curve(run.id, keys.TOTAL) for run in pair] for pair in pairs]
     return any(one and two and _bits(one) != _bits(two) for one, two in totals)
 
 
@@ -145,7 +152,7 @@ def _with_baseline(data: StudyData, variant: str) -> list[tuple[Run, Run] | None
 
 def _telling(data: StudyData) -> Sequence[str]:
     """Return the keys that say what a model does; all but the timings where there are none."""
-    telling = [key for key in data.keys if key.startswith(TELLING) and key != _TOTAL]
+    telling = [key for key in data.keys if key.startswith(TELLING) and key != keys.TOTAL]
     return telling or [key for key in data.keys if not key.startswith(_BESIDE)]
 
 

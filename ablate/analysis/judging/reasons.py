@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ablate.analysis.curves.jumps import guard_of, stops
+from ablate.analysis.curves.jumps import stops
 from ablate.analysis.curves.onset import Miss, misses_of
 from ablate.analysis.curves.study_data import StudyData
 from ablate.analysis.curves.windows import initial_value, relative_change
@@ -21,6 +21,7 @@ from ablate.analysis.judging.silence_reasons import (
 from ablate.analysis.statistics.contrasts import Contrast
 from ablate.analysis.wording import number, of_runs, percent, span, spread
 from ablate.domain import IMPORTED, Event, RunState
+from ablate.keys import GateJudged, GuardFired
 from ablate.rules import Status, Target, mean
 from ablate.text import listed
 
@@ -182,8 +183,8 @@ def _first_firings(data: StudyData, run_id: str) -> dict[str, Event]:
     """Return guard -> the event of its first firing in a run."""
     first: dict[str, Event] = {}
     for event in data.events.get(run_id, ()):
-        if event.name == "guard_fired":
-            first.setdefault(guard_of(event), event)
+        if fired := GuardFired.of(event.name, event.data):
+            first.setdefault(fired.guard, event)
     return first
 
 
@@ -192,13 +193,13 @@ def _gate_reasons(data: StudyData, runs: Sequence[JudgedRun], at_step: int) -> l
     critical: dict[int, dict[str, int]] = {}
     stopping: set[int] = set()
     for r in runs:
-        for event in _gates_passed(data, r.run.id):
+        for event, judged in _gates_passed(data, r.run.id):
             # A run that this gate stopped has said so already.
             stopped = (r.run.reason or "").startswith(f"gate {event.step}: ")
             if event.step < at_step and not stopped:
                 stopping |= {event.step} if r.is_ruled_out and stops(event) else set()
                 counts = critical.setdefault(event.step, {})
-                for key, status in event.data.get("statuses", {}).items():
+                for key, status in judged.statuses.items():
                     counts[key] = counts.get(key, 0) + (status == Status.CRITICAL)
     reasons: list[Reason] = []
     for step, counts in sorted(critical.items()):
@@ -211,9 +212,13 @@ def _gate_reasons(data: StudyData, runs: Sequence[JudgedRun], at_step: int) -> l
     return reasons
 
 
-def _gates_passed(data: StudyData, run_id: str) -> list[Event]:
-    """Return the events of the gates at which a run was judged, by step."""
-    return [event for event in data.events.get(run_id, ()) if event.name == "gate_judged"]
+def _gates_passed(data: StudyData, run_id: str) -> list[tuple[Event, GateJudged]]:
+    """Return the events of the gates at which a run was judged, by step, with what they say."""
+    return [
+        (event, judged)
+        for event in data.events.get(run_id, ())
+        if (judged := GateJudged.of(event.name, event.data))
+    ]
 
 
 def _contrast_reasons(

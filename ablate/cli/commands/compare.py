@@ -71,7 +71,7 @@ def show_comparison(
 ) -> None:
     """Compare, print, and draw if asked to."""
     from ablate.analysis.comparison import compare as compare_variants
-    from ablate.analysis.curves.loading import load
+    from ablate.analysis.loading import load
     from ablate.app.lookup import study_of
     from ablate.render.comparison.text import render
 
@@ -110,7 +110,7 @@ def write_report(
 ) -> None:
     """Write the report of a study, or of some of its variants, in the format of the suffix."""
     from ablate.analysis.comparison import compare as compare_variants
-    from ablate.analysis.curves.loading import load
+    from ablate.analysis.loading import load
     from dashboards.report import write_report as write
 
     with opened(context) as store:

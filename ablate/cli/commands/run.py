@@ -21,6 +21,7 @@ from ablate.cli.commands.runs import start_over
 from ablate.cli.shared import opened, say, say_changed_files, settings_of
 from ablate.domain import IMPORTED, RunState
 from ablate.errors import HeldError, NotFoundError, UsageError, did_you_mean
+from ablate.keys import steps_of
 from ablate.text import counted
 
 if TYPE_CHECKING:
@@ -158,8 +159,8 @@ def _pause_of(store: Store, request: Request) -> int | None:
     A run that was asked to stop at its last step has yet to do what its trainer does then.
     """
     limit = request.steps
-    ends = [run.config.get("steps") for run in _asked_for(store, request)]
-    is_moot = limit is not None and all(isinstance(end, int) and end <= limit for end in ends)
+    ends = [steps_of(run.config) for run in _asked_for(store, request)]
+    is_moot = limit is not None and all(end is not None and end <= limit for end in ends)
     return None if is_moot else limit
 
 

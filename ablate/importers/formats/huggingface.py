@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+from ablate import keys
 from ablate.domain import AttemptState
 from ablate.errors import UsageError
 from ablate.importers.base import Reading, Request, SourceRun, ending, file_digest, plain_config
@@ -107,5 +108,5 @@ def _take(row: Any, points: Points) -> None:
 
 def _name(name: str) -> str:
     if name in _TOTALS or name == "total_flos":
-        return f"train/total/{name.removeprefix('train_').removeprefix('total_')}"
+        return f"{keys.TRAIN}/total/{name.removeprefix('train_').removeprefix('total_')}"
     return name if name.startswith(("eval_", "test_", "train_")) else f"train_{name}"

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from ruamel.yaml.comments import CommentedMap
 
 from ablate.domain import IMPORTED, Json
+from ablate.keys import default_key
 from ablate.planning.study_file.document import round_trip_yaml
 
 _LISTED = 60
@@ -51,7 +52,7 @@ def imported_file(
 
 
 def _proposed(logged: Sequence[str], *, has_metrics: bool) -> str:
-    keys = list(logged[:_LISTED]) or ["valid/scalar/loss"]
+    keys = list(logged[:_LISTED]) or [default_key("val_loss")]
     lines = [f"#   {key}: min" for key in keys]
     head = [] if has_metrics else ["# metrics:"]
     return _WHAT.format(lines="\n".join([*head, *lines]), key=keys[0])

@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from ablate.keys import metric_key
+from ablate.keys import RMS, TOTAL, metric_key
 from ablate.planning.study_file.names import check_name
 from ablate.rules import DEFAULT_RULE, Demand, Gate, Guard, MetricRule, RuleError, Target
 
@@ -29,7 +29,7 @@ _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=
 
 def _check_key(key: str) -> str:
     if not key.strip(" /"):
-        raise ValueError(f"'{key}' is not a metric key; write split/group/name, as train/audio/rms")
+        raise ValueError(f"'{key}' is not a metric key; write split/group/name, as {RMS}")
     return metric_key(key)
 
 
@@ -163,7 +163,7 @@ class GuardSpec(BaseModel):
     when: str = Field(
         description="<metric key> <operator> <number>, <metric key> is nan, or <metric key> "
         "is not finite; several joined by and",
-        examples=["train/audio/rms < 0.0075", "train/loss/total is not finite"],
+        examples=[f"{RMS} < 0.0075", f"{TOTAL} is not finite"],
     )
     for_steps: Annotated[int, Field(ge=0)] = Field(default=0, alias="for")
     """Steps over which it must hold without a break."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ablate import keys
 from ablate.analysis.comparison import Row
 from ablate.analysis.curves.drift import Parameter, Trend
 from ablate.analysis.curves.windows import Window, short_step
@@ -91,7 +92,7 @@ def silence_table(losses: Sequence[SilentRow]) -> Table:
     )
     rows = tuple(
         (
-            Cell(f"{loss.split}/loss/{loss.name}"),
+            Cell(keys.LOSS.key(loss.name, loss.split)),
             Cell(number(loss.value), loss.value),
             Cell(number(loss.silent), loss.silent),
             Cell(f"{loss.ratio:.2f}x", loss.ratio, "bad" if loss.at_silent else "plain"),
@@ -126,7 +127,7 @@ def budget_table(budget: Budget) -> Table:
     if rows and budget.total is not None:
         rest, whole = budget.residual_share, 1.0 if budget.total else None
         rows.append(_budget_row("in no logged term", budget.residual, rest, None))
-        rows.append(_budget_row("total", budget.total, whole, budget.silent_rise))
+        rows.append(_budget_row(keys.TOTAL_NAME, budget.total, whole, budget.silent_rise))
     return Table("Loss budget", columns, tuple(rows))
 
 
@@ -149,7 +150,7 @@ def trivial_table(collapse: Collapse) -> Table:
     columns += [Column(name, is_number=True) for name in predictors]
     rows = [
         (
-            Cell(f"valid/loss/{loss.name}", None, "plain" if loss.counts else "muted"),
+            Cell(keys.LOSS.key(loss.name, keys.VALID), None, "plain" if loss.counts else "muted"),
             Cell(number(loss.value), loss.value),
             *(_trivial_cell(loss, name) for name in predictors),
         )
@@ -264,7 +265,7 @@ def _silent_cell(loss: SilentRow) -> Cell:
 def _budget_row(
     name: str, value: float | None, share: float | None, rise: float | None
 ) -> tuple[Cell, ...]:
-    tone: Tone = "strong" if name == "total" else "plain"
+    tone: Tone = "strong" if name == keys.TOTAL_NAME else "plain"
     return (
         Cell(name, None, tone),
         Cell(""),

@@ -116,7 +116,7 @@ def test_summary_and_note_say_what_compare_says_and_follow_it(
     store: Store, settings: Settings, study: str, server: tuple[int, Path]
 ) -> None:
     from ablate.analysis.comparison import compare
-    from ablate.analysis.curves.loading import load
+    from ablate.analysis.loading import load
     from ablate.render.comparison.text import render
 
     train_all(store)

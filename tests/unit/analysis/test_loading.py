@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from ablate.analysis.comparison import compare
-from ablate.analysis.curves.loading import load
+from ablate.analysis.loading import load
 from ablate.errors import NotFoundError
 from tests.factories import FakeStore, make_scale_fix
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ablate import keys
 from trainer.config.config import UNIT_S
 from trainer.model.pitch import N_FEATURES, THRESHOLDS, pitch_errors, prosody, yin
 
@@ -128,26 +129,26 @@ def test_same_audio_has_no_pitch_error_at_any_audible_level() -> None:
     for gain in (1.0, 0.1, 3.0):
         errors = pitch_errors(gain * target, target, RATE_HZ)
 
-        assert float(errors["vuv_error"]) == 0
-        assert float(errors["f0_cents"]) == pytest.approx(0, abs=0.5)
+        assert float(errors[keys.VUV_ERROR]) == 0
+        assert float(errors[keys.F0_CENTS]) == pytest.approx(0, abs=0.5)
 
 
 def test_raised_voice_is_measured_in_cents() -> None:
     errors = pitch_errors(voice(150 * 2 ** (1 / 12)), voice(150), RATE_HZ)
 
-    assert float(errors["f0_cents"]) == pytest.approx(100, abs=3)
-    assert float(errors["vuv_error"]) < 0.1
+    assert float(errors[keys.F0_CENTS]) == pytest.approx(100, abs=3)
+    assert float(errors[keys.VUV_ERROR]) < 0.1
 
 
 @pytest.mark.parametrize("gain", [0.0, 0.02])
 def test_output_that_fell_silent_has_no_voice(gain: float) -> None:
     errors = pitch_errors(gain * voice(150), voice(150), RATE_HZ)
 
-    assert "f0_cents" not in errors
-    assert float(errors["vuv_error"]) > 0.9
+    assert keys.F0_CENTS not in errors
+    assert float(errors[keys.VUV_ERROR]) > 0.9
 
 
 def test_noise_in_place_of_a_voice_is_a_voicing_error() -> None:
     errors = pitch_errors(noise(), voice(150), RATE_HZ)
 
-    assert float(errors["vuv_error"]) > 0.9
+    assert float(errors[keys.VUV_ERROR]) > 0.9

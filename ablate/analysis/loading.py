@@ -9,6 +9,7 @@ from typing import cast
 from ablate.analysis.curves.replay import replayed
 from ablate.analysis.curves.stored_curves import StoredCurves
 from ablate.analysis.curves.study_data import MetricSpec, StudyData
+from ablate.analysis.diagnosis import causes, silence, trivial
 from ablate.domain import Event, Json, Plan, Run, Variant
 from ablate.errors import NotFoundError, did_you_mean
 from ablate.planning.study_file.spec import StudySpec
@@ -110,31 +111,15 @@ def _gates(plan: Plan) -> tuple[Gate, ...]:
     return StudySpec.model_validate(plan.spec).gate_rules if has_any else ()
 
 
-_FOR_VERDICTS = (
-    "*/loss/*",
-    "*/silent/*",
-    "null/*",
-    "train/weighted/*",
-    "*/audio/rms",
-    "*/audio/target_rms",
-)
-_FOR_CAUSES = (
-    "train/audio/rms_ac",
-    "train/change/*",
-    "train/force/*",
-    "train/grad/*",
-    "train/grad_in/*",
-    "train/optim/*",
-    "train/rvq/*",
-    "train/update/*",
-)
+_READ = (*silence.SILENCE_READS, *trivial.TRIVIAL_READS, *causes.READS)
+"""Metric keys and patterns that verdicts and causes need."""
 
 
 def _needed(logged: Sequence[str], declared: Sequence[str], keys: Collection[str]) -> list[str]:
     if not declared:
         return list(logged)  # the comparison chooses among all that there is
     exact = {*declared, *keys}
-    globs = [*_FOR_VERDICTS, *_FOR_CAUSES, *keys]
+    globs = [*_READ, *keys]
     return [k for k in logged if k in exact or any(fnmatch.fnmatchcase(k, g) for g in globs)]
 
 
@@ -155,7 +140,7 @@ def _bounded(wanted: Sequence[str], first: Collection[str]) -> Sequence[str]:
 def _rank(key: str, exact: Collection[str], globs: Sequence[str]) -> int:
     if key in exact or any(fnmatch.fnmatchcase(key, glob) for glob in globs):
         return 0
-    return 1 + (not any(fnmatch.fnmatchcase(key, glob) for glob in (*_FOR_VERDICTS, *_FOR_CAUSES)))
+    return 1 + (not any(fnmatch.fnmatchcase(key, glob) for glob in _READ))
 
 
 def _left_out(read: int, wanted: int) -> str:
