@@ -89,9 +89,9 @@ def watching_shares(overrides: Mapping[str, Any], steps: int) -> dict[str, float
 
 
 def _config(overrides: Mapping[str, Any], steps: int) -> dict[str, Any]:
-    from trainer.config.parsing import resolve
+    from trainer.spec import BUNDLED
 
-    return resolve({"data.valid_s": 1.2, **QUIET, **overrides, "steps": steps})
+    return BUNDLED.resolve({"data.valid_s": 1.2, **QUIET, **overrides, "steps": steps})
 
 
 class _Nowhere:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainer.config import parsing
+from trainer.config.parsing import parse, plain
+from trainer.data.checks import check_recordings
 from trainer.logged import metric_patterns
 
 
@@ -42,9 +43,11 @@ class BundledTrainer:
 
         Raises:
             ConfigError: For an unknown key, a wrong type, a value out of range, a combination
-                that cannot work.
+                that cannot work, a folder of recordings or a file of units that cannot be used.
         """
-        return parsing.resolve(overrides)
+        config = parse(overrides)
+        check_recordings(config)
+        return plain(config)
 
 
 BUNDLED = BundledTrainer()

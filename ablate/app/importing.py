@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from ablate.app.imported import (
     Imported,
     Meeting,
@@ -383,7 +381,7 @@ def _spec(base: Plan, goals: Iterable[str]) -> Mapping[str, Json]:
         key, _, goal = entry.rpartition("=")
         try:
             spec = StudySpec.model_validate({"study": base.study, "metrics": {key: goal}})
-        except ValidationError as error:
+        except ValueError as error:
             raise UsageError(
                 f"--goal {entry}: unreadable", hint="write KEY=min, max or target"
             ) from error

@@ -9,7 +9,7 @@ from pathlib import Path
 from ablate.domain import Plan, Variant
 from ablate.errors import did_you_mean
 from ablate.identity import flatten
-from ablate.keys import STEPS
+from ablate.keys import STEPS, SYSTEM
 from ablate.planning.study_file.spec import StudySpec
 from ablate.planning.trainers.registry import UserTrainer
 from ablate.planning.trainers.source import Sources
@@ -18,7 +18,7 @@ from ablate.protocol import Trainer
 
 _LISTED = 8
 _SWITCHES = ("on", "off", "yes", "no")
-_MACHINE = "system/*"
+_MACHINE = SYSTEM.pattern
 """What is measured of the machine, whoever trains."""
 
 

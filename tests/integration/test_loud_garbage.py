@@ -23,15 +23,16 @@ from trainer.data.batches import held_out, load_corpus
 from trainer.loop import train as train_bundled
 from trainer.losses.audio import LossSettings, measure
 from trainer.losses.nulls import null_losses
-from trainer.config.parsing import from_nested, resolve
+from trainer.config.parsing import from_nested
+from trainer.spec import BUNDLED
 from trainer.signals import Signal
 
 
 def train(config, run):
     kind = config["kind"]
     if kind in TRAINED:
-        return train_bundled(resolve({**BASE, **TRAINED[kind]}), run)
-    codec = from_nested(resolve(BASE))
+        return train_bundled(BUNDLED.resolve({**BASE, **TRAINED[kind]}), run)
+    codec = from_nested(BUNDLED.resolve(BASE))
     settings = LossSettings(codec.data.sample_rate_hz, codec.data.target_rms)
     targets = [batch.audio_BT for batch in held_out(load_corpus(codec).valid, codec)]
     generator = torch.Generator().manual_seed(run.seed("noise") % 2**31)

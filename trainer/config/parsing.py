@@ -7,14 +7,12 @@ import difflib
 import math
 import re
 import types
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ablate.protocol import ConfigError
 from trainer.config.config import UNIT_S, Config
 from trainer.config.presets import PRESETS
-from trainer.data.listing import AUDIO_SUFFIXES, is_audio, read_units, speaker_of, too_few
 
 
 def parse(overrides: Mapping[str, Any]) -> Config:
@@ -39,22 +37,8 @@ def parse(overrides: Mapping[str, Any]) -> Config:
     return config
 
 
-def resolve(overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the full nested config for dotted-key overrides, checked, ready for JSON.
-
-    Raises:
-        ConfigError: As `parse`; also for a folder of recordings or a file of units that cannot be
-            used.
-    """
-    config = parse(overrides)
-    _check_folder(config)
-    if config.data.units_file:
-        read_units(config.data.units_file, config.model.content_units)
-    return plain(config)
-
-
 def from_nested(config: Mapping[str, Any]) -> Config:
-    """Return the `Config` of a full nested mapping, as `resolve` made it.
+    """Return the `Config` of a full nested mapping, as `plain` made it.
 
     Raises:
         ConfigError: As `parse`.
@@ -303,45 +287,6 @@ def _check_segment(config: Config) -> None:
         )
     if config.data.valid_s < config.data.segment_s:
         raise ConfigError("data.valid_s", "is shorter than one segment (data.segment_s)")
-
-
-def _check_folder(config: Config) -> None:
-    if config.data.source != "folder":
-        return
-    if not config.data.path:
-        raise ConfigError("data.path", "is missing", hint="name the folder of the recordings")
-    folder = Path(config.data.path).expanduser()
-    if not folder.is_dir():
-        raise ConfigError("data.path", f"there is no folder {config.data.path}")
-    names = [p.relative_to(folder).as_posix() for p in folder.rglob("*") if is_audio(p)]
-    if not names:
-        raise ConfigError(
-            "data.path", f"{config.data.path} holds no audio file ({', '.join(AUDIO_SUFFIXES)})"
-        )
-    pattern = config.data.speaker_pattern
-    spoken = sorted(name for name in names if speaker_of(name, pattern))
-    if not spoken:
-        raise ConfigError(
-            "data.speaker_pattern", f"{pattern!r} matches no file, for example not {min(names)}"
-        )
-    _check_recordings(config.data.path, [folder / name for name in spoken])
-
-
-def _check_recordings(folder: str, paths: Sequence[Path]) -> None:
-    """Decode until two are found that can be used: the rest is read by the run."""
-    from trainer.data.decoding import UnusableError, decode  # noqa: PLC0415 - for folders alone
-
-    usable = 0
-    unusable: list[tuple[str, str]] = []
-    for path in paths:
-        try:
-            decode(path)
-            usable += 1
-        except UnusableError as error:
-            unusable.append((path.name, str(error)))
-        if usable == 2:
-            return
-    raise too_few(folder, usable, unusable)
 
 
 def _check_labels(config: Config) -> None:

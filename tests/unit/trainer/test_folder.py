@@ -12,11 +12,12 @@ import soundfile
 from ablate.protocol import ConfigError
 from tests.unit.trainer.test_data import tone
 from trainer.config.config import Config
-from trainer.config.parsing import parse, resolve
+from trainer.config.parsing import parse
 from trainer.data.batches import load_corpus
 from trainer.data.corpus import Audio, Corpus
 from trainer.data.folder import split
 from trainer.data.manifest import manifest
+from trainer.spec import BUNDLED
 
 
 def folder_config(path: Path, **changes: object) -> Config:
@@ -268,7 +269,7 @@ def test_defects_of_a_units_file_are_refused_when_a_study_is_planned(
     file.write_text("".join([*lines[:2], line, lines[3]]))
 
     with pytest.raises(ConfigError, match=message) as refused:
-        resolve({"data.source": "folder", "data.path": str(tmp_path), **changes})
+        BUNDLED.resolve({"data.source": "folder", "data.path": str(tmp_path), **changes})
     assert refused.value.key == "data.units_file"
 
 
@@ -291,7 +292,7 @@ def test_units_file_that_is_missing_or_no_text_is_refused(tmp_path: Path) -> Non
     overrides = {"data.source": "folder", "data.path": str(tmp_path), **changes}
 
     with pytest.raises(ConfigError, match="is not a text in UTF-8"):
-        resolve(overrides)
+        BUNDLED.resolve(overrides)
     file.unlink()
     with pytest.raises(ConfigError, match=r"units.txt: No such file"):
-        resolve(overrides)
+        BUNDLED.resolve(overrides)

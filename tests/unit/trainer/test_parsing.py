@@ -15,7 +15,7 @@ import soundfile
 
 from ablate.protocol import ConfigError
 from trainer.config.config import Config
-from trainer.config.parsing import from_nested, parse, resolve
+from trainer.config.parsing import from_nested, parse
 from trainer.config.presets import PRESETS
 from trainer.spec import BUNDLED
 
@@ -30,7 +30,7 @@ def test_resolved_config_survives_json_and_parsing(preset: str) -> None:
 
     again = from_nested(json.loads(json.dumps(resolved)))
 
-    assert resolve({"preset": preset}) == resolved
+    assert BUNDLED.resolve({"preset": preset}) == resolved
     assert again == parse({"preset": preset})
 
 
@@ -47,14 +47,14 @@ def test_override_wins_over_preset() -> None:
 
 
 def test_whole_number_for_a_float_becomes_a_float() -> None:
-    one, same = resolve({"losses.l1.weight": 1}), resolve({"losses.l1.weight": 1.0})
+    one, same = BUNDLED.resolve({"losses.l1.weight": 1}), BUNDLED.resolve({"losses.l1.weight": 1.0})
 
     assert type(one["losses"]["l1"]["weight"]) is float
     assert one == same
 
 
 def test_whole_float_for_an_integer_becomes_an_integer() -> None:
-    assert type(resolve({"steps": 1e3})["steps"]) is int
+    assert type(BUNDLED.resolve({"steps": 1e3})["steps"]) is int
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_config_that_cannot_work_is_refused(
     overrides: dict[str, Any], key: str, words: str
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        resolve(overrides)
+        BUNDLED.resolve(overrides)
 
     assert caught.value.key == key
     assert words in f"{caught.value} {caught.value.hint}"
@@ -117,7 +117,7 @@ def test_folder_without_audio_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing to hear")
 
     with pytest.raises(ConfigError, match=r"holds no audio file \(.flac, .ogg, .wav\)"):
-        resolve({"data.source": "folder", "data.path": str(tmp_path)})
+        BUNDLED.resolve({"data.source": "folder", "data.path": str(tmp_path)})
 
 
 def test_folder_with_audio_at_any_depth_is_accepted(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_folder_with_audio_at_any_depth_is_accepted(tmp_path: Path) -> None:
     for name in ("x.WAV", "y.wav"):
         soundfile.write(tmp_path / "a" / "b" / name, np.zeros(800), 8000, format="WAV")
 
-    resolve({"data.source": "folder", "data.path": str(tmp_path)})
+    BUNDLED.resolve({"data.source": "folder", "data.path": str(tmp_path)})
 
 
 def test_steps_do_not_change_the_learning_rates_path() -> None:
