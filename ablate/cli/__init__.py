@@ -34,8 +34,8 @@ from ablate.errors import AblateError
 
 EXIT_CODES = """
 Exit codes: 0 good · 1 finished with failed runs · 2 usage or bad study file · 3 not found ·
-4 database, file or MLflow trouble · 5 held by another · 70 a fault of ablate · 130 Ctrl-C ·
-141 the reader of the output left · 143 SIGTERM
+4 database, file or MLflow trouble · 5 held by another · 70 a fault of ablate ·
+129 the terminal was closed · 130 Ctrl-C · 141 the reader of the output left · 143 SIGTERM
 """
 
 

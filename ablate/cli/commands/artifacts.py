@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 def artifacts(
     context: typer.Context,
-    run: str = typer.Argument(help="A run id (a prefix will do) or a label as phase_a-s0."),
+    run: str = typer.Argument(help="A run id (a prefix will do) or a label such as phase_a-s0."),
     output: Path | None = typer.Option(None, "-o", "--output", help="Copy them into this folder."),
     only: list[str] = typer.Option([], "--only", help="A name or pattern (repeatable)."),
     form: str = typer.Option("table", "--format", help=LIST_FORMATS),

@@ -27,7 +27,7 @@ def import_runs(
     context: typer.Context,
     sources: list[str] = typer.Argument(
         metavar="[KIND] SOURCE",
-        help="Files, folders or MLflow URIs; KIND, as csv or text, where no name says it.",
+        help="Files, folders or MLflow URIs; KIND, such as csv or text, where no name says it.",
         show_default=False,
     ),
     study: str = typer.Option(..., "--study", help="Into this study; made if there is none."),

@@ -49,7 +49,7 @@ def run(
         None, help="Studies; all that are queued by default."
     ),
     workers: int | None = typer.Option(
-        None, "--workers", min=1, help="Runs at once [GPUs, else cores]."
+        None, "--workers", min=1, help="Runs at once (default: GPUs, else cores)."
     ),
     only: list[str] = typer.Option([], "--only", help="A phase or a run (repeatable)."),
     executor: str = typer.Option("local", "--executor", help="local or inline."),
@@ -60,7 +60,7 @@ def run(
     steps: int | None = typer.Option(None, "--steps", min=1, help="Pause every run at this step."),
     fail_fast: bool = typer.Option(False, "--fail-fast", help="Claim no more after a failure."),
     max_failures: int | None = typer.Option(
-        None, "--max-failures", min=1, help="... after this many."
+        None, "--max-failures", min=1, help="Claim no more after this many failures."
     ),
     stall_timeout: float | None = typer.Option(
         None, "--stall-timeout", min=0, help="Seconds without a step after which a run has hung."

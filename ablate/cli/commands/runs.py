@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ablate.store.base import Store
 
 _FORMAT = typer.Option("table", "--format", help=LIST_FORMATS)
-_RUNS = typer.Argument(help="Run ids (a prefix will do), labels as phase_a-s0, or phases.")
+_RUNS = typer.Argument(help="Run ids (a prefix will do), labels such as phase_a-s0, or phases.")
 
 
 def register(app: typer.Typer) -> None:
@@ -67,7 +67,7 @@ def status(
 
 def logs(
     context: typer.Context,
-    run: str = typer.Argument(help="A run id (a prefix will do) or a label as phase_a-s0."),
+    run: str = typer.Argument(help="A run id (a prefix will do) or a label such as phase_a-s0."),
     follow: bool = typer.Option(False, "-f", "--follow", help="Wait for more."),
 ) -> None:
     """Print what the trainer of a run printed, and why its attempts ended."""

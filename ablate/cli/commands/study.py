@@ -30,7 +30,7 @@ def create(
     design: str | None = typer.Option(None, "--design", help="one_at_a_time or grid."),
     seeds: int | None = typer.Option(None, "--seeds", help="How many seeds.", min=1),
     setting: list[str] = typer.Option([], "--set", help="KEY=VALUE for every variant."),
-    imported: bool = typer.Option(False, "--imported", help="Of imported runs alone."),
+    imported: bool = typer.Option(False, "--imported", help="Of imported runs only."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Show what would be created."),
     update: bool = typer.Option(False, "--update", help="Change a study that exists."),
     go_on: bool = typer.Option(
