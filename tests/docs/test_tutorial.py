@@ -1,0 +1,81 @@
+"""The tutorial's files and commands, done as it says; what it prints is what a reader gets."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "tutorial.md").read_text()
+LEFT_OUT = ("ablate mlflow ",)
+"""MLflow takes seconds to start, and its UI serves until it is interrupted."""
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = [line for block in blocks("") for line in block.splitlines()]
+    typed = [line for line in lines if line.startswith("ablate ")]
+    return [line for line in typed if not line.startswith(LEFT_OUT)]
+
+
+def do(command: str, folder: Path) -> str:
+    shown = command.replace("ablate ", f"{sys.executable} -m ablate.cli ", 1)
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        ["bash", "-c", shown],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, str]]:
+    """Return each command of the page with what it printed."""
+    folder = tmp_path_factory.mktemp("first")
+    (folder / "studies").mkdir()
+    files = [*blocks("python"), *blocks("yaml")]
+    for text in files:
+        (folder / text.splitlines()[0].removeprefix("# ")).write_text(text)
+    found: list[tuple[str, str]] = []
+    for command in commands():
+        if command.endswith("--update"):
+            study = folder / "studies" / "fit.yaml"
+            study.write_text(study.read_text().replace("seeds: 3", "seeds: 6"))
+        found.append((command, do(command, folder)))
+    assert (folder / "fit.html").is_file()
+    assert (folder / "points.csv").is_file()
+    return found
+
+
+def test_first_comparison_is_the_one_that_is_shown(printed: list[tuple[str, str]]) -> None:
+    (shown,) = [block for block in blocks("") if block.startswith("metric ")]
+    first = next(text for command, text in printed if command.startswith("ablate compare"))
+
+    verdicts = re.findall(r"^(\w+): (\w+)$", first, flags=re.MULTILINE)
+
+    assert verdicts == [
+        ("base", "passed"),
+        ("plain", "failed"),
+        ("faster", "passed"),
+        ("hot", "failed"),
+    ]
+    assert [line for line in shown.splitlines() if line and line not in first] == []
+
+
+def test_more_seeds_give_the_answer_that_is_told(printed: list[tuple[str, str]]) -> None:
+    last = [text for command, text in printed if command.startswith("ablate compare")][-1]
+
+    assert re.search(r"valid/loss/mse +lower .*worse .*better", last)
