@@ -3,30 +3,50 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 WORKERS ?= 2
+BENCHES = startup log ingest query growth concurrency training mirror
 
-.PHONY: demo test check lint clean
+.PHONY: help demo test thorough check lint types format docs bench clean
 
-demo: $(VENV)/.installed
+help:  ## print this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.installed  ## train four phases of a codec, compare them, write the report
 	$(BIN)/ablate demo
 
 # Tests of one file share trained runs or a server, so a file stays on one worker.
-test: $(VENV)/.installed
+test: $(VENV)/.installed  ## run the tests, on WORKERS=2 processes
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=40 --durations-min=8
 
-check: lint test
+thorough: export ABLATE_THOROUGH = 1
+thorough: test  ## run the tests with every fault as often as the documents say: hours
 
-lint: $(VENV)/.installed
+check: lint test  ## lint and test, as CI does
+
+lint: $(VENV)/.installed types  ## look for faults in style, types and imports; change nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+
+types: $(VENV)/.installed  ## check the types
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: $(VENV)/.installed  ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.installed  ## write the page of commands anew, build the site in build/site
+	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/build.py
+
+bench: $(VENV)/.installed  ## run the benchmarks one after the other: a quarter of an hour, nothing else beside it
+	$(foreach name,$(BENCHES),$(BIN)/python benchmarks/$(name).py &&) true
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or later is needed: make PYTHON=python3.11')"
 	@echo "installing into $(VENV), torch among the rest: this takes a few minutes"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev,docs]'
 	touch $@
 
-clean:
-	rm -rf $(VENV)
+clean:  ## delete the environment and what was built
+	rm -rf $(VENV) build
