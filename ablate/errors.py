@@ -2,7 +2,9 @@
 
     AblateError                     exit code 1
     ├─ UsageError                   2   what was typed cannot be done
-    │  └─ StudyFileError            2   a study file is wrong; carries file, line, column
+    │  ├─ StudyFileError            2   a study file is wrong; carries file, line, column
+    │  ├─ SettingError              2   a setting cannot be applied; carries its place
+    │  └─ RuleError                 2   the text of a rule cannot be read
     ├─ NotFoundError                3   a study, phase, run or metric of that name does not exist
     ├─ StoreError                   4   the database cannot be used
     │  ├─ SchemaVersionError        4   its schema is older or newer than this code
@@ -12,7 +14,10 @@
     │  └─ MirrorDeniedError         4   it does not let us in
     ├─ HeldError                    5   another process holds what is needed
     │  └─ LeaseLostError            5   a run was taken over by another runner
-    └─ TrainerError                 1   a trainer cannot be loaded or refuses its config
+    ├─ TrainerError                 1   a trainer cannot be loaded or refuses its config
+    ├─ CheckpointError              1   a checkpoint is missing, cut or altered
+    │  └─ UnloadableError           1   ... or holds more than is loaded
+    └─ BranchError                  1   a run cannot begin from the checkpoint of another
 
 Only `ablate.cli` turns these into text and exit codes. A library's own exception is translated
 once, where it enters, with ``raise ... from``.
@@ -22,6 +27,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class AblateError(Exception):
@@ -75,6 +81,23 @@ class StudyFileError(UsageError):
         self.source = source
 
 
+class SettingError(UsageError, ValueError):
+    """A setting that cannot be applied.
+
+    Args:
+        message: What is wrong, naming the key.
+        place: Keys of the study file from its root, or from the settings at hand, to the setting.
+    """
+
+    def __init__(self, message: str, place: tuple[str | int, ...]) -> None:
+        super().__init__(message)
+        self.place = place
+
+
+class RuleError(UsageError, ValueError):
+    """The text of a rule cannot be read; the message says what would be."""
+
+
 class NotFoundError(AblateError, LookupError):
     """A study, phase, run, metric or file of that name does not exist."""
 
@@ -123,12 +146,34 @@ class TrainerError(AblateError):
     """A trainer cannot be loaded, or refuses the config it was given."""
 
 
+class CheckpointError(AblateError):
+    """A checkpoint's file is missing, cut or altered."""
+
+
+class UnloadableError(CheckpointError):
+    """A checkpoint is what was written, but holds more than is loaded."""
+
+    def __init__(self, data: Path, cause: Exception) -> None:
+        text = " ".join(str(cause).split())[:300]
+        super().__init__(f"{data} cannot be loaded: {type(cause).__name__}: {text}")
+        self.cause = cause
+
+
+class BranchError(AblateError):
+    """A run cannot begin from the checkpoint of another."""
+
+
+_LISTED = 20
+"""Names that a hint lists before it only counts."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """Return a hint that names the closest known name, or all of them when none is close."""
+    """Return a hint that names the closest known name, or some of them when none is close."""
     names = sorted(set(known))
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if close:
         return f"did you mean '{close[0]}'?"
     if not names:
         return None
-    return "known: " + ", ".join(names)
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"known: {', '.join(names[:_LISTED])}{more}"

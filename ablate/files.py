@@ -8,7 +8,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,6 +16,29 @@ from ablate.errors import NotFoundError, StoreError, UsageError
 
 _SCRATCH = "scratch-"
 _LOCK = "lock"
+
+
+@contextmanager
+def replacing(path: Path) -> Generator[Path]:
+    """Name a file that takes the place of ``path`` at the end; after a failure it is deleted.
+
+    For plain files. A database has more than one, and is put in place by who knows them all.
+
+    Raises:
+        OSError: If it cannot be put in place.
+    """
+    aside = path.with_name(f".{path.name[:100]}.{os.getpid()}.tmp")
+    try:
+        yield aside
+        aside.replace(path)
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a file is one that `replacing` names: a killed process may leave it."""
+    return name.startswith(".") and name.endswith(".tmp")
 
 
 @contextmanager
@@ -29,17 +52,12 @@ def written_whole(path: Path) -> Generator[BinaryIO]:
     """
     target = path.resolve()
     is_special = target.exists() and not target.is_file()
-    aside = target if is_special else target.with_name(f".{target.name[:100]}.{os.getpid()}.tmp")
+    placed = nullcontext(target) if is_special else replacing(target)
     try:
-        with aside.open("wb") as file:
+        with placed as aside, aside.open("wb") as file:
             yield file
-        if not is_special:
-            aside.replace(target)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error.strerror}") from error
-    finally:
-        if not is_special:
-            aside.unlink(missing_ok=True)
 
 
 @contextmanager

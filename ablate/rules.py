@@ -12,13 +12,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
+from ablate.errors import RuleError
 from ablate.keys import RMS, TOTAL, metric_key
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-
-
-class RuleError(ValueError):
-    """A rule's text cannot be read; the message says what would be."""
 
 
 class Status(StrEnum):

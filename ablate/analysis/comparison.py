@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -23,7 +22,8 @@ from ablate.analysis.other_code import CodeFindings, code_findings
 from ablate.analysis.repeats import repeats_of
 from ablate.analysis.statistics.summaries import Summary, summarise
 from ablate.domain import Json, RunState
-from ablate.errors import NotFoundError, did_you_mean
+from ablate.errors import NotFoundError
+from ablate.planning.lookup import named_metrics
 from ablate.rules import Goal
 
 
@@ -187,21 +187,10 @@ BARELY_BEGUN = 0.1
 
 
 def _shown_keys(data: StudyData, wanted: Sequence[str] | None) -> tuple[str, ...]:
-    known = tuple(dict.fromkeys([*data.declared_keys(), *data.keys, *data.logged]))
     if wanted is None:
         return data.compared_keys()
-    keys: dict[str, None] = {}
-    for pattern in wanted:
-        found = (
-            [pattern] if pattern in known else [k for k in known if fnmatch.fnmatchcase(k, pattern)]
-        )
-        if not found:
-            raise NotFoundError(
-                f"no run of '{data.study}' has logged a metric '{pattern}'",
-                hint=did_you_mean(pattern, known),
-            )
-        keys.update(dict.fromkeys(found))
-    return tuple(keys)
+    known = tuple(dict.fromkeys([*data.declared_keys(), *data.keys, *data.logged]))
+    return named_metrics(data.study, known, wanted)
 
 
 def _metric(data: StudyData, key: str) -> Metric:

@@ -11,7 +11,8 @@ from ablate.analysis.curves.stored_curves import StoredCurves
 from ablate.analysis.curves.study_data import MetricSpec, StudyData
 from ablate.analysis.diagnosis import causes, silence, trivial
 from ablate.domain import Event, Json, Plan, Run, Variant
-from ablate.errors import NotFoundError, did_you_mean
+from ablate.errors import NotFoundError
+from ablate.planning.lookup import named_variants
 from ablate.planning.study_file.spec import StudySpec
 from ablate.provenance import Code
 from ablate.rules import DEFAULT_RULE, Gate, Guard, MetricRule, Target
@@ -41,7 +42,8 @@ def load(
         NotFoundError: For a study or variant that does not exist, with the closest name.
     """
     plan = store.study(study).plan
-    chosen = _choose(plan, (*variants, baseline) if variants and baseline else variants)
+    wanted = (*variants, baseline) if variants and baseline else variants
+    chosen = named_variants(plan.study, plan.variants, wanted)
     names = {v.name for v in chosen}
     runs = tuple(run for run in store.runs(study) if run.variant in names)
     ids = tuple(dict.fromkeys(run.id for run in runs))
@@ -49,12 +51,12 @@ def load(
     declared = [*_mapping(plan.spec.get("metrics")), *_mapping(plan.spec.get("targets"))]
     guards = read_guards(plan.spec.get("guards"))
     guarded = [key for guard in guards for key in guard.keys]
-    wanted = logged if keys is None else _needed(logged, declared, [*keys, *guarded])
-    read = _bounded(wanted, [*declared, *guarded, *(keys or ())])
+    needed = logged if keys is None else _needed(logged, declared, [*keys, *guarded])
+    read = _bounded(needed, [*declared, *guarded, *(keys or ())])
     curves = StoredCurves(store, ids, read)
     base, notes = _baseline(plan, chosen, variants, baseline)
-    if len(read) < len(wanted):
-        notes = (*notes, _left_out(len(read), len(wanted)))
+    if len(read) < len(needed):
+        notes = (*notes, _left_out(len(read), len(needed)))
     return StudyData(
         study=plan.study,
         question=plan.question,
@@ -154,27 +156,13 @@ def _mapping(value: Json) -> Mapping[str, Json]:
     return cast("Mapping[str, Json]", value or {})
 
 
-def _choose(plan: Plan, names: Sequence[str]) -> tuple[Variant, ...]:
-    known = [v.name for v in plan.variants]
-    for name in names:
-        if name not in known:
-            raise NotFoundError(
-                f"the study '{plan.study}' has no variant '{name}'", hint=did_you_mean(name, known)
-            )
-    return tuple(v for v in plan.variants if not names or v.name in names)
-
-
 def _baseline(
     plan: Plan, chosen: tuple[Variant, ...], named: Sequence[str], wished: str | None
 ) -> tuple[str, tuple[str, ...]]:
     """Return the baseline's name, with a note when it is not the study's."""
     known = [v.name for v in chosen]
     if wished is not None:
-        if wished not in known:
-            raise NotFoundError(
-                f"the study '{plan.study}' has no variant '{wished}'",
-                hint=did_you_mean(wished, known),
-            )
+        named_variants(plan.study, chosen, [wished])
         return wished, ()
     if not known:
         raise NotFoundError(

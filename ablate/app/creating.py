@@ -11,6 +11,7 @@ from pathlib import Path
 from ablate.app.imported import keep_imported
 from ablate.domain import IMPORTED, Plan, Study
 from ablate.errors import AblateError, NotFoundError, TrainerError, UsageError
+from ablate.files import replacing
 from ablate.planning.diff import PlanDiff, diff_plans
 from ablate.planning.notes import plan_notes
 from ablate.planning.plan import imported_plan, make_plan
@@ -299,7 +300,6 @@ def _write_file(settings: Settings, creation: Creation, *, force: bool) -> Path 
             )
     is_new = not path.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".yaml.tmp")
-    aside.write_text(creation.text, encoding="utf-8")
-    aside.replace(path)
+    with replacing(path) as aside:
+        aside.write_text(creation.text, encoding="utf-8")
     return path if is_new else None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ablate.domain import Run
-from ablate.errors import NotFoundError, did_you_mean
+from ablate.planning.lookup import named_metrics, named_variants
 from ablate.store.base import Store
 from ablate.store.curves import Curve
 
@@ -55,12 +54,7 @@ def wanted_runs(store: Store, study: str, variants: Sequence[str]) -> list[Run]:
     Raises:
         NotFoundError: For a study or variant that does not exist, with the closest name.
     """
-    known = [variant.name for variant in store.study(study).plan.variants]
-    for name in variants:
-        if name not in known:
-            raise NotFoundError(
-                f"the study '{study}' has no phase '{name}'", hint=did_you_mean(name, known)
-            )
+    named_variants(study, store.study(study).plan.variants, variants)
     return [run for run in store.runs(study) if not variants or run.variant in variants]
 
 
@@ -70,13 +64,4 @@ def matching_keys(logged: Sequence[str], wanted: Sequence[str], study: str) -> t
     Raises:
         NotFoundError: For a key or pattern that nothing matches, with the closest name.
     """
-    found: set[str] = set() if wanted else set(logged)
-    for pattern in wanted:
-        matches = {k for k in logged if k == pattern or fnmatch.fnmatchcase(k, pattern)}
-        if not matches:
-            raise NotFoundError(
-                f"no run of '{study}' has logged a metric '{pattern}'",
-                hint=did_you_mean(pattern, logged),
-            )
-        found |= matches
-    return tuple(sorted(found))
+    return tuple(sorted(named_metrics(study, logged, wanted) if wanted else logged))

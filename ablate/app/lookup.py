@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ablate.domain import Run, Study
 from ablate.errors import NotFoundError, UsageError, did_you_mean
+from ablate.planning.lookup import named_variants
 from ablate.store.base import Store
 
 
@@ -17,7 +18,7 @@ def study_of(store: Store, variants: Sequence[str], name: str | None) -> Study:
     """
     if name is not None:
         study = store.study(name)
-        _check_variants(study, variants)
+        named_variants(study.name, study.plan.variants, variants)
         return study
     studies = store.studies()
     if not studies:
@@ -28,20 +29,12 @@ def study_of(store: Store, variants: Sequence[str], name: str | None) -> Study:
     known = {v.name for study in studies for v in study.plan.variants}
     for variant in variants:
         if variant not in known:
-            raise NotFoundError(f"there is no phase '{variant}'", hint=did_you_mean(variant, known))
+            raise NotFoundError(
+                f"no study has a variant '{variant}'", hint=did_you_mean(variant, known)
+            )
     raise NotFoundError(
         f"no study has all of: {', '.join(variants)}", hint="name one with --study NAME"
     )
-
-
-def _check_variants(study: Study, variants: Sequence[str]) -> None:
-    known = [v.name for v in study.plan.variants]
-    for variant in variants:
-        if variant not in known:
-            raise NotFoundError(
-                f"the study '{study.name}' has no phase '{variant}'",
-                hint=did_you_mean(variant, known),
-            )
 
 
 def find_runs(store: Store, names: Sequence[str], study: str | None = None) -> tuple[Run, ...]:
@@ -98,7 +91,8 @@ def _by_id(store: Store, name: str, runs: Sequence[Run]) -> Run:
     try:
         return store.run(name)
     except NotFoundError as error:
-        close = did_you_mean(name, [run.label for run in runs])
-        if any(run.id.startswith(name) for run in runs) or close is None:
+        if any(run.id.startswith(name) for run in runs):  # several begin so: the error names them
             raise
-        raise NotFoundError(error.message, hint=close) from error
+        known = [name for run in runs for name in (run.variant, run.label)]
+        message = f"there is no run or variant '{name}'"
+        raise NotFoundError(message, hint=did_you_mean(name, known) or error.hint) from error

@@ -7,15 +7,15 @@ and see under ``samples/step-000000700/``.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablate.files import is_unfinished, replacing
+
 FOLDER = "artifacts"
 """Inside an attempt's folder."""
-_ASIDE = ".tmp-"
 _ATTEMPT = re.compile(r"attempt-(\d+)")
 _SAMPLE = re.compile(r"samples/step-(\d+)/.+")
 _MAX_NAME = 500
@@ -45,12 +45,8 @@ def keep(folder: Path, source: Path, name: str) -> None:
     """
     target = folder / _checked(name)
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f"{_ASIDE}{os.getpid()}")
-    try:
+    with replacing(target) as aside:
         shutil.copyfile(source, aside)
-        aside.replace(target)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def artifacts_of(run_dir: Path) -> tuple[Artifact, ...]:
@@ -60,7 +56,7 @@ def artifacts_of(run_dir: Path) -> tuple[Artifact, ...]:
     for number, attempt in sorted(folders):
         folder = attempt / FOLDER
         for path in folder.rglob("*"):
-            if path.is_file() and not path.name.startswith(_ASIDE):
+            if path.is_file() and not is_unfinished(path.name):
                 name = path.relative_to(folder).as_posix()
                 found[name] = Artifact(name, path, number)
     return tuple(found[name] for name in sorted(found))
@@ -81,7 +77,7 @@ def newest_samples(artifacts: tuple[Artifact, ...]) -> tuple[int, tuple[Artifact
 def _checked(name: str) -> str:
     parts = name.split("/")
     is_path = all(part not in ("", ".", "..") and part.isprintable() for part in parts)
-    if not is_path or "\\" in name or len(name) > _MAX_NAME or parts[-1].startswith(_ASIDE):
+    if not is_path or "\\" in name or len(name) > _MAX_NAME or is_unfinished(parts[-1]):
         raise ValueError(
             f"artifact name {name!a}: write a relative path with forward slashes that stays in its "
             f"folder, of at most {_MAX_NAME} printable characters, as samples/step-000000700/a.wav"

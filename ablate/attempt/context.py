@@ -16,7 +16,6 @@ from typing import Any
 from ablate import keys
 from ablate.attempt import artifacts
 from ablate.attempt.checkpoints.files import (
-    CheckpointError,
     load_checkpoint,
     prune_checkpoints,
     save_checkpoint,
@@ -33,7 +32,7 @@ from ablate.attempt.numbers import check_step, exact_float
 from ablate.attempt.patience import Patience, say
 from ablate.attempt.permit import Permit
 from ablate.domain import AttemptState, BranchPoint, Checkpoint, Event
-from ablate.errors import StoreUnavailableError
+from ablate.errors import BranchError, CheckpointError, StoreUnavailableError
 from ablate.provenance import loaded_code, new_modules
 from ablate.spool.batch import Ending
 from ablate.spool.spool import SpoolWriter
@@ -46,10 +45,6 @@ _UNHEARD_S = 30.0
 """After so long it is told that a trainer has not looked whether it should stop."""
 _MAX_INT = 2**63
 _FLOATS = {float}
-
-
-class BranchError(Exception):
-    """A run cannot begin from the checkpoint of another."""
 
 
 class RunContext:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from ablate.attempt.artifacts import Artifact
+from ablate.files import replacing
 
 
 class CopiedFiles:
@@ -27,10 +28,8 @@ class CopiedFiles:
         """Remember that a file is in the mirror."""
         known = self._read(remote_id) | {artifact.name: _mark(artifact.path)}
         self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(remote_id)
-        aside = path.with_suffix(".tmp")
-        aside.write_text(json.dumps(known, indent=1), encoding="utf-8")
-        aside.replace(path)
+        with replacing(self._path(remote_id)) as aside:
+            aside.write_text(json.dumps(known, indent=1), encoding="utf-8")
 
     def _read(self, remote_id: str) -> dict[str, str]:
         path = self._path(remote_id)

@@ -7,6 +7,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from ablate.files import replacing
 from ablate.mirrors.records import Parked
 
 
@@ -42,6 +43,5 @@ class ParkedItems:
             self._write(items)
 
     def _write(self, items: dict[tuple[str, str], Parked]) -> None:
-        aside = self._path.with_suffix(".tmp")
-        aside.write_text(json.dumps([asdict(i) for i in items.values()], indent=1), "utf-8")
-        aside.replace(self._path)
+        with replacing(self._path) as aside:
+            aside.write_text(json.dumps([asdict(i) for i in items.values()], indent=1), "utf-8")

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ablate.domain import Config, Json, Origin, Plan, Run, Study, Variant
-from ablate.errors import StudyFileError, UsageError, did_you_mean
+from ablate.errors import SettingError, StudyFileError, UsageError, did_you_mean
 from ablate.identity import identity
 from ablate.keys import STEPS, steps_of
 from ablate.planning.designs import DESIGNS
-from ablate.planning.study_file.dotted import Place, SettingError, Settings, leaves
+from ablate.planning.study_file.dotted import Place, Settings, leaves
 from ablate.planning.study_file.spec import FactorSpec, PhaseSpec, Start, StudySpec
 from ablate.protocol import ConfigError, Trainer
 

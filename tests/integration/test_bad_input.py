@@ -51,14 +51,18 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Project:
 @pytest.mark.parametrize(
     ("arguments", "code", "messages"),
     [
-        (["compare", "slow", "fats"], 3, ["there is no phase 'fats'", "did you mean 'fast'?"]),
+        (["compare", "slow", "fats"], 3, ["no study has a variant 'fats'", "did you mean 'fast'?"]),
         (["compare", "--study", "tony"], 3, ["'tony'", "did you mean 'toy'?"]),
         (["compare", "--study", "toy", "--at", "5000"], 3, ["the furthest is at 5", "--at 5"]),
         (["compare", "--format", "yaml"], 2, ["--format yaml: unknown", "known: table, md"]),
         (["compare", "--metric", "train/loss/totl"], 3, ["train/loss/totl", "train/loss/total"]),
         (["run", "--executor", "cloud"], 2, ["--executor cloud: unknown"]),
         (["run", "--device", "tpu"], 2, ["--device tpu: unknown"]),
-        (["run", "--only", "fats"], 3, ["--only fats", "did you mean 'fast'?"]),
+        (
+            ["run", "--only", "fats"],
+            3,
+            ["no run or variant 'fats'", "did you mean 'fast'?"],
+        ),
         (["run", "tony"], 3, ["did you mean 'toy'?"]),
         (["logs", "zzz"], 3, ["zzz"]),
         (["report", "toy", "-o", "report.pdf"], 2, ["unknown suffix"]),

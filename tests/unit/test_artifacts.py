@@ -19,7 +19,7 @@ def test_of_a_name_that_two_attempts_kept_the_later_one_counts(tmp_path):
 
 
 def test_what_is_being_written_is_not_seen(tmp_path):
-    make(tmp_path, "attempt-1/artifacts/.tmp-123")
+    make(tmp_path, "attempt-1/artifacts/.a.wav.123.tmp")
 
     assert artifacts_of(tmp_path) == artifacts_of(tmp_path / "absent") == ()
 

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from ablate.rules import Condition, Guard, MetricRule, RuleError, Status, Target
+from ablate.errors import RuleError
+from ablate.rules import Condition, Guard, MetricRule, Status, Target
 
 
 @pytest.mark.parametrize(

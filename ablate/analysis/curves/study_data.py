@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from ablate.domain import Event, Run, RunState, Variant
-from ablate.errors import NotFoundError, did_you_mean
 from ablate.keys import AUDIO, LOSS, SYSTEM, TRAIN, VALID, Group, rms
+from ablate.planning.lookup import named_variants
 from ablate.provenance import Code
 from ablate.rules import DEFAULT_RULE, Goal, Guard, MetricRule, Target
 
@@ -114,12 +114,7 @@ class StudyData:
         Raises:
             NotFoundError: With the closest name.
         """
-        for variant in self.variants:
-            if variant.name == name:
-                return variant
-        raise NotFoundError(
-            f"the study '{self.study}' has no variant '{name}'", hint=did_you_mean(name, self.names)
-        )
+        return named_variants(self.study, self.variants, [name])[0]
 
     def runs_of(self, variant: str) -> tuple[Run, ...]:
         """Return the runs of a variant, by seed."""

@@ -16,25 +16,13 @@ from typing import Any
 
 from ablate.attempt.checkpoints.states import load_state, save_state
 from ablate.domain import Checkpoint
-from ablate.files import force_to_disk
+from ablate.errors import CheckpointError, UnloadableError
+from ablate.files import force_to_disk, replacing
 
 KEPT = 2
 """How many checkpoints a run keeps: the newest, and one to fall back on."""
 _MAX_NOTE_BYTES = 1 << 28
 """Far more than a config and the names of all loaded modules take."""
-
-
-class CheckpointError(Exception):
-    """A checkpoint's file is missing, cut or altered."""
-
-
-class UnloadableError(CheckpointError):
-    """A checkpoint is what was written, but holds more than is loaded."""
-
-    def __init__(self, data: Path, cause: Exception) -> None:
-        text = " ".join(str(cause).split())[:300]
-        super().__init__(f"{data} cannot be loaded: {type(cause).__name__}: {text}")
-        self.cause = cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +51,15 @@ def save_checkpoint(
     """
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / f"step-{step:09d}.ckpt"
-    aside, note = data.with_suffix(".tmp"), data.with_suffix(".json.tmp")
-    try:
+    # The note is put in place behind the data: a note without its data would be no checkpoint.
+    with replacing(data.with_suffix(".json")) as note, replacing(data) as aside:
         save_state(state, aside)
         digest = file_digest(aside)
         record = json.dumps({"step": step, "sha256": digest, "meta": dict(meta)})
         note.write_text(record, encoding="utf-8")
         force_to_disk(aside)
         force_to_disk(note)
-        aside.replace(data)
-        note.replace(data.with_suffix(".json"))
-        force_to_disk(folder)
-    finally:
-        aside.unlink(missing_ok=True)
-        note.unlink(missing_ok=True)
+    force_to_disk(folder)
     return Checkpoint(
         step=step,
         path=data.relative_to(run_dir).as_posix(),
@@ -160,7 +143,8 @@ def collect_strays(run_dir: Path, attempt: int) -> None:
         if not number.isdecimal() or int(number) >= attempt:
             continue
         unfinished = [p for p in folder.glob("step-*.ckpt") if not p.with_suffix(".json").exists()]
-        for stray in (*folder.glob("step-*.tmp"), *unfinished):
+        # Without a dot in front: what earlier versions left.
+        for stray in (*folder.glob(".step-*.tmp"), *folder.glob("step-*.tmp"), *unfinished):
             with suppress(OSError):
                 stray.unlink()
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ablate.attempt.checkpoints.files import CheckpointError, UnloadableError, load_checkpoint
+from ablate.attempt.checkpoints.files import load_checkpoint
 from ablate.attempt.gates import NOTHING_SEEN, GateWatch
 from ablate.attempt.guards import GuardWatch
 from ablate.attempt.job import Job
 from ablate.domain import Checkpoint
+from ablate.errors import CheckpointError, UnloadableError
 from ablate.identity import flatten
 from ablate.provenance import Code, changes
 

@@ -144,13 +144,7 @@ def _resolve_only(store: Store, studies: Sequence[str], only: Sequence[str]) -> 
     if not store.studies():
         raise NotFoundError("there is no study yet", hint="run: ablate study create scale-fix")
     runs = [run for name in studies for run in store.runs(name)] if studies else store.runs()
-    try:
-        return tuple(run.id for run in find_among(store, only, runs))
-    except NotFoundError as error:
-        known = [name for run in runs for name in (run.variant, run.label)]
-        wrong = next((name for name in only if name in error.message), only[0])
-        hint = did_you_mean(wrong, known)
-        raise NotFoundError(f"--only {wrong}: no such phase or run", hint=hint) from error
+    return tuple(run.id for run in find_among(store, only, runs))
 
 
 def _pause_of(store: Store, request: Request) -> int | None:

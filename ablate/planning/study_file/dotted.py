@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ablate.domain import Json
+from ablate.errors import SettingError
 from ablate.text import written
 
 Place = tuple[str | int, ...]
@@ -25,20 +26,6 @@ _DEEPEST = 50
 """Parts of a key: what is nested deeper is neither read nor written well by others."""
 _LONGEST = 40
 """Characters of a value in a message."""
-
-
-class SettingError(ValueError):
-    """A setting that cannot be applied.
-
-    Args:
-        message: What is wrong, naming the key.
-        place: Where in the study file, relative to the settings at hand.
-    """
-
-    def __init__(self, message: str, place: Place) -> None:
-        super().__init__(message)
-        self.message = message
-        self.place = place
 
 
 class Settings:

@@ -10,14 +10,14 @@ from typing import Any
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from ablate.domain import Json
-from ablate.errors import UsageError, did_you_mean
+from ablate.errors import SettingError, UsageError, did_you_mean
 from ablate.planning.study_file.document import (
     Document,
     parse_scalar,
     parse_values,
     round_trip_yaml,
 )
-from ablate.planning.study_file.dotted import SettingError, Settings, leaves
+from ablate.planning.study_file.dotted import Settings, leaves
 from ablate.planning.study_file.spec import StudySpec
 
 _SAYS_NOTHING = ("weight", "enabled")

@@ -20,9 +20,10 @@ from pydantic import (
     model_validator,
 )
 
+from ablate.errors import RuleError
 from ablate.keys import RMS, TOTAL, metric_key
 from ablate.planning.study_file.names import check_name
-from ablate.rules import DEFAULT_RULE, Demand, Gate, Guard, MetricRule, RuleError, Target
+from ablate.rules import DEFAULT_RULE, Demand, Gate, Guard, MetricRule, Target
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 

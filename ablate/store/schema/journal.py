@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import make_url
 
 from ablate.errors import StoreError
-from ablate.files import force_to_disk
+from ablate.files import force_to_disk, replacing
 from ablate.spool.frames import Frame, framed, read_frames, unavailable
 
 FOLDER = "journal"
@@ -161,18 +161,15 @@ class Journal:
         Raises:
             StoreUnavailableError: If it cannot be written; then the old file stays.
         """
-        aside = self.path.with_name(f"{self.path.name}.tmp")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with _opened(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC) as file:
-                self._write(file, seq, content, is_base=True)
-            if self.damage is not None:
-                self.path.replace(self.path.with_name(f"{self.path.name}.damaged"))
-            aside.replace(self.path)
+            with replacing(self.path) as aside:
+                with _opened(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC) as file:
+                    self._write(file, seq, content, is_base=True)
+                if self.damage is not None:
+                    self.path.replace(self.path.with_name(f"{self.path.name}.damaged"))
             force_to_disk(self.path.parent)
         except OSError as error:
-            with suppress(OSError):
-                aside.unlink(missing_ok=True)
             unavailable(self.path, "written", error)
         self.look()
 

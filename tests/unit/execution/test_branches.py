@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from ablate.attempt.context import BranchError
 from ablate.attempt.job import Job
 from ablate.attempt.worker import run_job
 from ablate.domain import AttemptState, BranchPoint
+from ablate.errors import BranchError
 from ablate.protocol import Run
 from ablate.rules import Guard
 from ablate.spool.spool import SpoolReader

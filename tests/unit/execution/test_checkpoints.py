@@ -145,7 +145,10 @@ def test_what_killed_attempts_left_is_collected_and_checkpoints_stay(tmp_path: P
     for attempt in (first, second):
         attempt.context.save(10, {"n": 10})
     folders = [each.job.attempt_dir / "checkpoints" for each in (first, second)]
-    strays = ("step-000000020.tmp", "step-000000020.json.tmp", "step-000000020.ckpt")
+    strays = (
+        *(".step-000000020.ckpt.7.tmp", ".step-000000020.json.7.tmp"),
+        *("step-000000020.tmp", "step-000000020.json.tmp", "step-000000020.ckpt"),
+    )
     for folder in folders:
         for name in strays:
             (folder / name).write_bytes(b"half")

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from ablate.domain import Plan
-from ablate.errors import StudyFileError, UsageError
+from ablate.errors import SettingError, StudyFileError, UsageError
 from ablate.identity import canonical_json, flatten
 from ablate.planning.plan import identity_of, make_plan
 from ablate.planning.study_file.document import parse_document, round_trip_yaml
-from ablate.planning.study_file.dotted import SettingError, Settings
+from ablate.planning.study_file.dotted import Settings
 from ablate.planning.study_file.flags import apply_flags, parse_flags
 from ablate.planning.study_file.parsing import check_study
 from ablate.planning.study_file.spec import StudySpec

@@ -1,0 +1,51 @@
+"""What a user means by the name of a variant or of a metric. One wording for every command."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+
+from ablate.domain import Variant
+from ablate.errors import NotFoundError, did_you_mean
+
+
+def named_variants(
+    study: str, variants: Sequence[Variant], names: Sequence[str]
+) -> tuple[Variant, ...]:
+    """Return the variants of a study that are named, in the study's order; all for no name.
+
+    Raises:
+        NotFoundError: For a name that none has, with the closest.
+    """
+    known = [variant.name for variant in variants]
+    for name in names:
+        if name not in known:
+            raise NotFoundError(
+                f"the study '{study}' has no variant '{name}'", hint=did_you_mean(name, known)
+            )
+    return tuple(variant for variant in variants if not names or variant.name in names)
+
+
+def named_metrics(study: str, known: Sequence[str], patterns: Sequence[str]) -> tuple[str, ...]:
+    """Return the metric keys that are named, by pattern, then as they are known.
+
+    Args:
+        study: Its name, for the message.
+        known: What can be meant.
+        patterns: Keys, or patterns such as ``valid/*``; a key that is known is no pattern.
+
+    Raises:
+        NotFoundError: For a key or pattern that nothing matches, with the closest key.
+    """
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        matches = [k for k in known if fnmatch.fnmatchcase(k, pattern)]
+        if pattern in known:
+            matches = [pattern]
+        if not matches:
+            raise NotFoundError(
+                f"no run of '{study}' has logged a metric '{pattern}'",
+                hint=did_you_mean(pattern, known),
+            )
+        found |= dict.fromkeys(matches)
+    return tuple(found)
