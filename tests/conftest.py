@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.disks import mounted
-from tests.patience import TOO_SLOW, slowness
-from tests.servers import GivenServer
+from tests.support.disks import mounted
+from tests.support.patience import TOO_SLOW, slowness
+from tests.support.servers import GivenServer
 
 _numbers = itertools.count()
 _ORDER = ("unit", "docs", "contract", "migration", "fuzz", "gpu", "integration", "browser")

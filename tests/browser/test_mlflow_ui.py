@@ -12,12 +12,14 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from tests.integration.conftest import STUDY, Project, kill, make_project
-from tests.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S
+from tests.support.present import present
+from tests.support.projects import STUDY, Project, kill, make_project
 
 # Warnings are MLflow's own, about the libraries it uses.
 pytestmark = [
@@ -73,7 +75,7 @@ def address(mirrored: Project) -> Iterator[str]:
 def test_ui_listens_on_this_machine_and_answers_nobody_elses_pages(address: str) -> None:
     port = urllib.parse.urlsplit(address).port
     listening = [c.laddr for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
-    assert {a.ip for a in listening if a.port == port} == {"127.0.0.1"}
+    assert {a.ip for a in listening if a and a.port == port} == {"127.0.0.1"}
     for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
         request = urllib.request.Request(
             f"{address}/api/2.0/mlflow/experiments/create", b'{"name": "x"}', headers
@@ -88,11 +90,11 @@ def client(project: Project):
     return MlflowClient(f"sqlite:///{project.folder}/.ablate/mlflow/mlflow.db")
 
 
-def remote_runs(project: Project) -> dict[str, object]:
+def remote_runs(project: Project) -> dict[str, Any]:
     mlflow = client(project)
-    experiment = mlflow.get_experiment_by_name("ablate/toy")
+    experiment = present(mlflow.get_experiment_by_name("ablate/toy"))
     found = mlflow.search_runs([experiment.experiment_id], "tags.`ablate.run` LIKE '%'")
-    return {run.info.run_name: run for run in found}
+    return {str(run.info.run_name): run for run in found}
 
 
 def test_values_in_mlflow_equal_the_database(mirrored: Project) -> None:

@@ -7,9 +7,8 @@ import pytest
 from ablate.analysis.comparison import compare
 from dashboards.compare_page import compare_page
 from dashboards.report import write_report
-from tests.factories import HEALTHY, make_scale_fix
-from tests.unit.dashboards.test_samples import make_samples
-from tests.unit.render.test_comparison import hostile_data
+from tests.support.factories import HEALTHY, hostile_data, make_scale_fix
+from tests.support.samples import make_samples
 
 pytestmark = pytest.mark.browser
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -38,8 +38,8 @@ from ablate.spool.spool import SpoolWriter
 from ablate.store import open_store
 from ablate.store.base import ClaimFilter, Store
 from ablate.testing.factories import make_plan
-from tests.jobs import make_job
-from tests.thorough import few_or_many
+from tests.support.jobs import make_job
+from tests.support.thorough import EVERY_HEALTH_CHECK, few_or_many
 
 LEASE_S = 30.0
 N_RUNS = 4
@@ -194,12 +194,13 @@ class World:
 class LeaseMachine(RuleBasedStateMachine):
     """Rules of what can happen to two runners, and what must hold whatever does."""
 
-    make_url: Callable[[], str]
+    def new_url(self) -> str:
+        raise NotImplementedError
 
     @initialize(is_one_machine=st.booleans())
     def begin(self, is_one_machine: bool) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="leases-"))
-        url = type(self).make_url()
+        url = self.new_url()
         self.world = World(url, self.folder, is_one_machine=is_one_machine)
         self.store = open_store(url)
         self.store.apply_plan(make_plan(variants=("a", "b"), seeds=(0, 1)))
@@ -362,14 +363,14 @@ class LeaseMachine(RuleBasedStateMachine):
 
 
 def check(make_url: Callable[[], str], examples: int) -> None:
-    machine = type("Machine", (LeaseMachine,), {"make_url": staticmethod(make_url)})
+    machine = type("Machine", (LeaseMachine,), {"new_url": lambda _: make_url()})
     run_state_machine_as_test(
         machine,
         settings=settings(
             max_examples=examples,
             stateful_step_count=30,
             deadline=None,
-            suppress_health_check=list(HealthCheck),
+            suppress_health_check=EVERY_HEALTH_CHECK,
             print_blob=True,
         ),
     )

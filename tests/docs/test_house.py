@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ DOCUMENTS = [
     ),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
+TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 
 
 def test_alembic_folder_is_no_package() -> None:
@@ -64,6 +66,23 @@ def test_every_public_function_and_class_is_documented() -> None:
     ]
 
     assert missing == []
+
+
+def test_what_tests_share_lies_in_one_place() -> None:
+    shared = re.compile(r"^\s*(?:from|import) tests(?!\.support\b)\b.*", re.MULTILINE)
+    found = {
+        str(path.relative_to(ROOT)): names
+        for path in (ROOT / "tests").rglob("*.py")
+        if (names := shared.findall(path.read_text()))
+    }
+
+    assert found == {}
+
+
+def test_no_folder_holds_more_than_20_test_modules() -> None:
+    folders = Counter(str(path.parent.relative_to(ROOT)) for path in TESTS)
+
+    assert {folder: n for folder, n in folders.items() if n > 20} == {}
 
 
 HEAVY = ("torch", "mlflow", "pandas", "optuna", "plotly", "ray", "sqlalchemy", "numpy", "pydantic")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.trainer.test_training import GAN, PHASE_A, run_for
+from tests.support.trainer_run import GAN, PHASE_A, run_for
 from trainer.config.presets import PRESETS
 from trainer.losses.audio import REGISTRY
 from trainer.spec import BUNDLED

@@ -13,9 +13,9 @@ from ablate.domain import Event, RunState
 from ablate.render.comparison.text import render
 from dashboards.compare_page import compare_html
 from dashboards.report import report_html, report_markdown
-from tests.factories import SPEC, make_data, make_scale_fix
-from tests.fuzz.damage import outcome
-from tests.thorough import few_or_many
+from tests.support.damage import outcome
+from tests.support.factories import SPEC, make_data, make_scale_fix
+from tests.support.thorough import few_or_many
 
 N_STUDIES = few_or_many(25, 3000)
 FORMATS = ("table", "md", "csv", "json", "ndjson", "html", "latex")

@@ -16,9 +16,9 @@ from ablate.cli import app
 from ablate.cli.last_net import ended, hold_streams
 from ablate.errors import AblateError
 from ablate.store.schema.engine import connect, parse_url, reading
-from tests.fuzz.damage import outcome, soon
-from tests.integration.conftest import STUDY, TRAINER
-from tests.thorough import few_or_many
+from tests.support.damage import outcome, soon
+from tests.support.projects import STUDY, TRAINER
+from tests.support.thorough import few_or_many
 
 _COMMANDS = (
     *("study create X", "study create toy --set X", "study create toy --factor X --dry-run"),

@@ -10,9 +10,9 @@ import pytest
 from ablate.app.importing import ImportOptions, apply_import, plan_import
 from ablate.settings import load_settings
 from ablate.store import open_store
-from tests.fuzz.damage import outcome
-from tests.fuzz.logs import KINDS, made
-from tests.thorough import few_or_many
+from tests.support.damage import outcome
+from tests.support.damaged_logs import KINDS, made
+from tests.support.thorough import few_or_many
 
 _EACH = few_or_many(20, 900)
 _STORED_EVERY = 40

@@ -14,8 +14,8 @@ from ablate.settings import load_settings
 from ablate.spool.batch import Ending
 from ablate.spool.frames import HEADER_BYTES, read_frames
 from ablate.spool.spool import SpoolReader, SpoolWriter
-from tests.fuzz.damage import damaged, outcome
-from tests.thorough import few_or_many
+from tests.support.damage import damaged, outcome
+from tests.support.thorough import few_or_many
 
 _EACH = few_or_many(150, 2500)
 

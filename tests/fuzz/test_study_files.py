@@ -16,8 +16,8 @@ from ablate.planning.study_file.parsing import check_study
 from ablate.planning.study_file.templates import templates
 from ablate.render.errors import error_text
 from ablate.settings import load_settings
-from tests.fuzz.damage import damaged, outcome
-from tests.thorough import few_or_many
+from tests.support.damage import damaged, outcome
+from tests.support.thorough import few_or_many
 
 _EACH = few_or_many(60, 1500)
 _GOOD = b"""\

@@ -10,7 +10,7 @@ import torch
 
 from ablate.attempt.context import RunContext
 from ablate.spool.spool import SpoolReader, SpoolWriter
-from tests.jobs import make_job
+from tests.support.jobs import make_job
 
 pytestmark = [
     pytest.mark.gpu,

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainer_run import MemoryRun
-from tests.unit.trainer.test_training import GAN, PHASE_A, run_for
+from tests.support.trainer_run import GAN, PHASE_A, MemoryRun, run_for
 
 pytestmark = [
     pytest.mark.gpu,

@@ -2,6 +2,7 @@ import multiprocessing
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.config import Config
@@ -14,7 +15,7 @@ from ablate.store.schema.engine import connect, reading, writing
 from ablate.store.schema.revision import HEAD, REVISIONS, VERSION_TABLE, peek
 from ablate.store.upkeep.migrate import check, downgrade, migrations_folder, upgrade
 from ablate.testing.factories import feed, logs, make_plan, must_claim
-from tests.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -216,7 +217,7 @@ def die_in_migration(url: str) -> None:
 
     original = op.create_index
 
-    def create_index(*arguments: object, **options: object) -> None:
+    def create_index(*arguments: Any, **options: Any) -> None:
         if arguments[0] == "ix_events_attempt_id_step":
             os.kill(os.getpid(), signal.SIGKILL)
         original(*arguments, **options)

@@ -17,9 +17,9 @@ from ablate.store.schema.revision import REVISIONS, peek
 from ablate.store.upkeep import maintenance
 from ablate.store.upkeep.migrate import check, downgrade, upgrade
 from ablate.testing.factories import feed, logs, must_claim
-from tests.migration.databases import ROWS, fetch, make_database, rows_of, upgrade_with
-from tests.processes import call, call_all
-from tests.thorough import few_or_many
+from tests.support.databases import ROWS, fetch, make_database, rows_of, upgrade_with
+from tests.support.processes import call, call_all
+from tests.support.thorough import few_or_many
 
 OLD = REVISIONS[-2]
 VIEW = "SELECT * FROM run_metrics ORDER BY run, key, step"

@@ -9,7 +9,7 @@ from ablate.store.schema.revision import peek
 from ablate.store.schema.rollups import bucket_of, rollup
 from ablate.store.schema.rows import decode
 from ablate.store.upkeep.migrate import check, downgrade, upgrade
-from tests.migration.databases import fetch, make_database, rows_of
+from tests.support.databases import fetch, make_database, rows_of
 
 ROLLUPS = (
     "SELECT series_id, n, n_nan, n_pos_inf, n_neg_inf, first_at, min_at, max_at, last_at, bucket,"

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from ablate.addresses import masked, no_answer
-from tests.patience import slowness
+from tests.support.patience import slowness
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from ablate.errors import StoreError
 from ablate.files import scratch_folder, written_whole
+from tests.support.present import present
 
 
 def test_file_appears_when_it_is_whole(tmp_path):
@@ -29,7 +30,7 @@ def test_failure_leaves_what_was_there(tmp_path):
     path.write_text("old")
 
     with pytest.raises(TypeError), written_whole(path) as file:
-        file.write("no bytes")
+        file.write("no bytes")  # pyright: ignore[reportArgumentType, reportCallIssue] (on purpose)
 
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
@@ -86,7 +87,7 @@ def test_scratch_folder_of_a_living_process_stays_and_that_of_a_killed_one_goes(
     other = subprocess.Popen(
         [sys.executable, "-c", HOLDS_ONE, tmp_path], stdout=subprocess.PIPE, text=True
     )
-    theirs = Path(other.stdout.readline().strip())
+    theirs = Path(present(other.stdout).readline().strip())
 
     with scratch_folder(tmp_path) as own:
         assert (theirs / "copy.db").read_text() == "much"

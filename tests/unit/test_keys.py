@@ -16,7 +16,7 @@ from ablate.analysis.diagnosis.causes import READS, SIGNS
 from ablate.analysis.diagnosis.run_view import views_of
 from ablate.analysis.loading import load
 from ablate.keys import Payload
-from tests.factories import COLLAPSE, HEALTHY, FakeStore, make_data, make_scale_fix
+from tests.support.factories import COLLAPSE, HEALTHY, FakeStore, make_data, make_scale_fix
 from trainer.logged import metric_patterns
 
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ from ablate.testing.factories import (
     make_variant,
 )
 from ablate.testing.tracking_server import FaultyProxy, tracking_server
-from tests.integration.mirror.content import KEYS, MAX_POINTS, REQUEST_S
+from tests.support.mirrored import KEYS, MAX_POINTS, REQUEST_S
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from ablate.testing.factories import (
     make_checkpoint,
     must_claim,
 )
-from tests.integration.mirror.content import (
+from tests.support.mirrored import (
     KEYS,
     in_mlflow,
     in_sql,
@@ -32,6 +32,7 @@ from tests.integration.mirror.content import (
     train,
     train_all,
 )
+from tests.support.present import present
 
 pytest.importorskip("mlflow")
 # Warnings are MLflow's own, about the libraries it uses.
@@ -178,7 +179,7 @@ def test_run_that_was_deleted_in_mlflow_or_made_twice_is_mended(
     train_all(store)
     sync(store, settings, summarise)
     client = MlflowClient(settings.mlflow_uri)
-    experiment = client.get_experiment_by_name(f"ablate/{study}").experiment_id
+    experiment = present(client.get_experiment_by_name(f"ablate/{study}")).experiment_id
     one, *_, last = client.search_runs([experiment], "tags.`ablate.run` LIKE '%'")
     client.delete_run(one.info.run_id)
     client.create_run(experiment, tags=last.data.tags)
@@ -196,7 +197,7 @@ def test_experiment_that_is_not_where_it_was_is_there_again(
     train_all(store)
     sync(store, settings, summarise)
     client = MlflowClient(settings.mlflow_uri)
-    experiment = client.get_experiment_by_name(f"ablate/{study}").experiment_id
+    experiment = present(client.get_experiment_by_name(f"ablate/{study}")).experiment_id
     if what == "deleted":
         client.delete_experiment(experiment)
     else:

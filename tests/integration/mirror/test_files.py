@@ -16,7 +16,7 @@ from ablate.settings import Settings
 from ablate.store.base import Store
 from ablate.testing.factories import must_claim
 from ablate.testing.tracking_server import Fault, FaultyProxy
-from tests.integration.mirror.content import in_mlflow, in_sql, summarise, train, train_all
+from tests.support.mirrored import in_mlflow, in_sql, summarise, train, train_all
 
 mlflow = pytest.importorskip("mlflow")
 # Warnings are MLflow's own, about the libraries it uses.

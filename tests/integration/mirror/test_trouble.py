@@ -32,8 +32,7 @@ from ablate.testing.factories import (
     must_claim,
 )
 from ablate.testing.tracking_server import Fault, FaultyProxy
-from tests.integration.conftest import SLOW_STUDY, make_project
-from tests.integration.mirror.content import (
+from tests.support.mirrored import (
     REQUEST_S,
     in_mlflow,
     in_sql,
@@ -41,8 +40,10 @@ from tests.integration.mirror.content import (
     train,
     train_all,
 )
-from tests.patience import PATIENCE_S, slowness
-from tests.thorough import few_or_many
+from tests.support.patience import PATIENCE_S, slowness
+from tests.support.present import present
+from tests.support.projects import SLOW_STUDY, make_project
+from tests.support.thorough import few_or_many
 
 pytest.importorskip("mlflow")
 # Warnings are MLflow's own, about the libraries it uses.
@@ -183,7 +184,7 @@ def test_second_copy_of_a_run_is_gone_when_the_run_has_ended(
     mirror = process._mirror(store, settings, summarise)
     mirror.sync(store, Copied(), is_asked=False)
     client = MlflowClient(settings.mlflow_uri)
-    experiment = client.get_experiment_by_name(f"ablate/{study}").experiment_id
+    experiment = present(client.get_experiment_by_name(f"ablate/{study}")).experiment_id
     (run,) = client.search_runs([experiment])
     client.create_run(experiment, tags=run.data.tags)
     store.finish(claim, Ending(state=AttemptState.SUCCEEDED))

@@ -8,7 +8,8 @@ from ablate.analysis.judging.verdicts import Verdict
 from ablate.domain import IMPORTED, Event, Kind, RunState
 from ablate.errors import NotFoundError
 from ablate.rules import Status
-from tests.factories import HEALTHY, make_data, make_scale_fix
+from tests.support.factories import HEALTHY, make_data, make_scale_fix
+from tests.support.present import present
 
 KEY = "valid/loss/l1"
 
@@ -24,7 +25,7 @@ def study(**changes):
             "better": {0: flat(1.0), 1: flat(1.19), 2: flat(1.1)},
         },
         every=10,
-        **({"spec": {"metrics": {KEY: "min"}}} | changes),
+        **{"spec": {"metrics": {KEY: "min"}}, **changes},
     )
 
 
@@ -51,9 +52,9 @@ def test_row_holds_mean_interval_change_and_contrast():
 
     summary = row.values[KEY]
     assert summary.mean == pytest.approx((1.0 + 1.19 + 1.1) / 3)
-    assert summary.ci_low < summary.mean < summary.ci_high
+    assert present(summary.ci_low) < summary.mean < present(summary.ci_high)
     assert (summary.n, summary.change) == (3, 0.0)
-    assert summary.contrast.verdict == "better"
+    assert present(summary.contrast).verdict == "better"
     assert row.verdict is Verdict.PASSED
     assert compare(study()).row("base").values[KEY].contrast is None
 
@@ -90,7 +91,7 @@ def test_where_all_are_under_way_the_one_that_has_barely_begun_does_not_say_wher
     assert comparison.at_step == 60
     assert "near-s0 (running) came no further, others reached 90" in comparison.notes[0]
     assert "without a value at step 60: begun-s0 (running at step 0)" in comparison.notes[1]
-    assert comparison.preview.startswith("at step 60 of 700: 2 of 3 runs are under way")
+    assert present(comparison.preview).startswith("at step 60 of 700: 2 of 3 runs are under way")
 
 
 def test_a_step_that_no_run_has_reached_is_refused():
@@ -98,7 +99,7 @@ def test_a_step_that_no_run_has_reached_is_refused():
         compare(study(), at_step=101)
 
     assert error.value.message.endswith("has come to step 101: the furthest is at 100")
-    assert "--at 100" in error.value.hint
+    assert "--at 100" in present(error.value.hint)
 
 
 def test_a_run_that_diverged_holds_nobody_back_and_is_counted():
@@ -270,7 +271,7 @@ def test_to_lose_against_a_baseline_that_failed_says_nothing_against_a_variant()
 
     row = compare(data).row("healthy")
 
-    assert row.values[KEY].contrast.verdict == "worse"
+    assert present(row.values[KEY].contrast).verdict == "worse"
     assert row.verdict is Verdict.PASSED
     assert "but silent itself failed" in row.reasons[1]
 
@@ -286,7 +287,7 @@ def test_goal_target_compares_the_distance_to_the_target():
         spec={"targets": {key: "0.075 +-20%"}},
     )
 
-    contrast = compare(data).row("near").values[key].contrast
+    contrast = present(compare(data).row("near").values[key].contrast)
 
     assert contrast.measure == "distance to target"
     # Distances: 0.125, 0.126, 0.127 against 0.005, 0.006, 0.007.
@@ -407,7 +408,7 @@ def test_a_variant_that_changes_nothing_is_said_to_be_exactly_as_the_baseline():
 
     row = compare(data).row("typo")
 
-    assert row.values[KEY].contrast.verdict == "equal"
+    assert present(row.values[KEY].contrast).verdict == "equal"
     assert row.reasons == (f"exactly as base in {KEY}",)
 
 

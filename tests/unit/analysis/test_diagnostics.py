@@ -11,7 +11,8 @@ from ablate.analysis.diagnosis.budgets import budget_of, forces_of
 from ablate.analysis.diagnosis.silence import silence_of, silent_losses
 from ablate.domain import Event
 from ablate.rules import Status, Target
-from tests.factories import COLLAPSE, HEALTHY, make_curve, make_data, make_scale_fix
+from tests.support.factories import COLLAPSE, HEALTHY, make_curve, make_data, make_scale_fix
+from tests.support.present import present
 
 
 def silent_study(value, silent, **keys):
@@ -118,15 +119,15 @@ def test_forces_name_the_term_that_pulls_hardest_in_each_window():
 
     forces = forces_of(data, "base", 100)
 
-    assert forces.dominant(0).name == "stft"
-    assert forces.dominant(2).name == "rms"
+    assert present(forces.dominant(0)).name == "stft"
+    assert present(forces.dominant(2)).name == "rms"
     assert forces.net[0] == pytest.approx(-0.9)
 
 
 def test_target_that_was_passed_through_counts_as_missed_from_where_it_was_left():
     curve = make_curve("r", "k", {0: 0.5, 100: 0.08, 200: 0.07, 300: 0.05, 400: 0.01})
 
-    miss = missed_from(curve, Target.parse("0.075 +-20%"), 400)
+    miss = present(missed_from(curve, Target.parse("0.075 +-20%"), 400))
 
     assert (miss.step, miss.was_met) == (300, True)
 
@@ -134,7 +135,7 @@ def test_target_that_was_passed_through_counts_as_missed_from_where_it_was_left(
 def test_target_that_was_never_met_is_missed_from_the_first_point():
     curve = make_curve("r", "k", {0: 0.5, 100: 0.4, 200: math.nan})
 
-    miss = missed_from(curve, Target.parse("0.075 +-20%"), 200)
+    miss = present(missed_from(curve, Target.parse("0.075 +-20%"), 200))
 
     assert (miss.step, miss.was_met) == (0, False)
 

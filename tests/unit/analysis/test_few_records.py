@@ -1,6 +1,7 @@
 """What is not claimed: movement from one record, a level without anything to compare it with."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from ablate.analysis.diagnosis.collapse import collapse_of
 from ablate.analysis.diagnosis.silence import silence_of
 from ablate.domain import RunState
 from ablate.rules import Status
-from tests.factories import make_data
+from tests.support.factories import make_data
 
 ILL = {
     "a step as long as the weights": {"train/update/encoder": 0.5},
@@ -43,7 +44,7 @@ ILL = {
 
 def ill_run(values, steps, *, state=RunState.RUNNING):
     """Return a run that shows the same values at every step, and at the start no movement."""
-    curves = {key: dict.fromkeys(steps, value) for key, value in values.items()}
+    curves: Any = {key: dict.fromkeys(steps, value) for key, value in values.items()}
     return make_data({"base": {0: curves, 1: curves}}, states={("base", 0): state})
 
 

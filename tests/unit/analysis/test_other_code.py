@@ -8,7 +8,7 @@ from dataclasses import replace
 from ablate.analysis.comparison import Comparison, compare
 from ablate.provenance import Code, ModuleDigest
 from ablate.render.comparison.text import render
-from tests.factories import make_data
+from tests.support.factories import make_data
 
 KEY = "valid/loss/l1"
 

@@ -1,18 +1,25 @@
 import json
 import math
+from typing import Any
 
 import pytest
 
 from ablate.domain import Event
 from dashboards.figures.curves import curves_figure, curves_info
 from dashboards.theme import BASELINE, looks
-from tests.factories import make_curve, make_data, make_scale_fix
+from tests.support.factories import make_curve, make_data, make_scale_fix
+from tests.support.present import present
+
+
+def drawn(*arguments, **options):
+    """Return the curves that there must be."""
+    return present(curves_info(*arguments, **options))
 
 
 def test_mean_and_range_are_over_the_seeds_at_each_step():
     data = make_data({"base": {0: {"k": [1.0, 4.0]}, 1: {"k": [3.0, 2.0]}}})
 
-    (curves,) = curves_info(data, "k").variants
+    (curves,) = drawn(data, "k").variants
 
     assert curves.mean.values == (2.0, 3.0)
     assert (curves.low.values, curves.high.values) == ((1.0, 2.0), (3.0, 4.0))
@@ -22,7 +29,7 @@ def test_mean_and_range_are_over_the_seeds_at_each_step():
 def test_a_seed_that_ends_early_leaves_the_mean_of_those_that_go_on():
     data = make_data({"base": {0: {"k": [1.0, 1.0, 1.0]}, 1: {"k": [3.0]}}})
 
-    (curves,) = curves_info(data, "k").variants
+    (curves,) = drawn(data, "k").variants
 
     assert curves.mean.values == (2.0, 1.0, 1.0)
 
@@ -30,14 +37,14 @@ def test_a_seed_that_ends_early_leaves_the_mean_of_those_that_go_on():
 def test_steps_that_a_seed_skipped_are_not_part_of_the_mean():
     data = make_data({"base": {0: {"k": {0: 1.0, 5: 1.0, 10: 1.0}}, 1: {"k": {0: 3.0, 10: 3.0}}}})
 
-    (curves,) = curves_info(data, "k").variants
+    (curves,) = drawn(data, "k").variants
 
     assert curves.mean.steps == (0, 10)
 
 
 def test_values_that_are_not_finite_leave_a_gap():
     data = make_data({"base": {0: {"k": [1.0, math.nan, math.inf]}}})
-    info = curves_info(data, "k")
+    info = drawn(data, "k")
 
     assert info.variants[0].mean.values == (1.0, None, None)
     json.dumps(curves_figure(info, looks(["base"], "base")).to_plotly_json(), allow_nan=False)
@@ -46,12 +53,12 @@ def test_values_that_are_not_finite_leave_a_gap():
 def test_long_curves_are_drawn_as_means_that_keep_their_extremes():
     values = [1.0] * 5000
     values[1234] = 99.0
-    info = curves_info(make_data({"base": {0: {"k": values}}}), "k")
+    info = drawn(make_data({"base": {0: {"k": values}}}), "k")
 
     (curves,) = info.variants
     assert info.stretch == 13
     assert len(curves.mean.steps) <= 400
-    assert max(curves.high.values) == 99.0
+    assert max(map(present, curves.high.values)) == 99.0
     assert curves.mean.values[0] == 1.0
 
 
@@ -59,8 +66,8 @@ def test_losses_stand_beside_their_silent_value():
     logged = {"train/loss/l1": [2.0, 1.0], "train/silent/l1": [1.0, 1.0]}
     data = make_data({"base": {0: logged}})
 
-    assert curves_info(data, "train/loss/l1").silent.values == (1.0, 1.0)
-    assert curves_info(data, "train/silent/l1").silent is None
+    assert present(drawn(data, "train/loss/l1").silent).values == (1.0, 1.0)
+    assert drawn(data, "train/silent/l1").silent is None
 
 
 @pytest.mark.parametrize(
@@ -75,14 +82,14 @@ def test_losses_stand_beside_their_silent_value():
 def test_band_is_what_the_target_allows(target, band):
     data = make_data({"base": {0: {"k": [1.0]}}}, spec={"targets": {"k": target}})
 
-    assert curves_info(data, "k").band == (pytest.approx(band) if band else None)
+    assert drawn(data, "k").band == (pytest.approx(band) if band else None)
 
 
 def test_axis_is_logarithmic_where_positive_values_span_decades():
     wide, flat, signed = [1.0, 0.001], [1.0, 0.5], [100.0, -1.0]
     data = make_data({"base": {0: {"wide": wide, "flat": flat, "signed": signed}}})
 
-    assert [curves_info(data, k).is_log for k in ("wide", "flat", "signed")] == [True, False, False]
+    assert [drawn(data, k).is_log for k in ("wide", "flat", "signed")] == [True, False, False]
 
 
 def test_events_are_marks_named_with_the_phases_that_had_them():
@@ -95,7 +102,7 @@ def test_events_are_marks_named_with_the_phases_that_had_them():
         events={("base", 0): [both], ("other", 0): [both, one]},
     )
 
-    marks = curves_info(data, "k").marks
+    marks = drawn(data, "k").marks
 
     assert [(m.step, m.text) for m in marks] == [
         (20, "warmup_ended"),
@@ -112,7 +119,7 @@ def test_events_of_every_start_and_routine_events_are_no_marks():
         events={("base", 0): [start, *routine, once]},
     )
 
-    assert [m.text for m in curves_info(data, "k").marks] == ["warmup_ended"]
+    assert [m.text for m in drawn(data, "k").marks] == ["warmup_ended"]
 
 
 def test_a_key_without_points_has_no_figure():
@@ -121,21 +128,22 @@ def test_a_key_without_points_has_no_figure():
 
 def test_figure_draws_band_seeds_mean_and_silent_line():
     data = make_scale_fix()
-    info = curves_info(data, "train/loss/l1", at_step=500)
+    info = drawn(data, "train/loss/l1", at_step=500)
 
     figure = curves_figure(info, looks(data.names, data.baseline))
 
-    named = [trace.name for trace in figure.data if trace.name]
+    traces: Any = figure.data
+    named = [trace.name for trace in traces if trace.name]
     assert named == [*data.names, "silent output"]
     # Range (two edges), three seeds and the mean of each of four phases, and the silent line.
-    assert len(figure.data) == 4 * 6 + 1
+    assert len(traces) == 4 * 6 + 1
     assert any(note.text == "compared here" for note in figure.layout.annotations)
 
 
 def test_target_label_on_a_logarithmic_axis_stands_at_the_band():
     data = make_data({"base": {0: {"k": [1.0, 0.001]}}}, spec={"targets": {"k": "0.075 +-20%"}})
 
-    figure = curves_figure(curves_info(data, "k"), looks(["base"], "base"))
+    figure = curves_figure(drawn(data, "k"), looks(["base"], "base"))
 
     assert figure.layout.annotations[0].y == pytest.approx(math.log10(0.09))
 

@@ -3,6 +3,7 @@ import hashlib
 import json
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from markupsafe import escape
@@ -16,8 +17,8 @@ from dashboards.figures.effects import effects_figure, effects_info
 from dashboards.page import script_safe
 from dashboards.report import report_html, report_markdown, write_report
 from dashboards.theme import label, looks
-from tests.factories import make_data, make_scale_fix
-from tests.unit.render.test_comparison import HOSTILE, hostile_data
+from tests.support.factories import HOSTILE, hostile_data, make_data, make_scale_fix
+from tests.support.present import present
 
 
 class Reader(HTMLParser):
@@ -144,11 +145,12 @@ def test_hostile_names_stay_text_on_a_page():
 def test_hostile_names_stay_text_in_a_figure():
     data = hostile_data()
     comparison = compare(data)
-    info = effects_info(comparison, comparison.metrics[0])
+    info = present(effects_info(comparison, comparison.metrics[0]))
 
     figure = effects_figure(info, looks(HOSTILE, HOSTILE[0]))
 
-    assert "<script>" not in "".join(trace.name for trace in figure.data)
+    traces: Any = figure.data
+    assert "<script>" not in "".join(trace.name for trace in traces)
     assert label("<b>") == "&lt;b&gt;"
 
 
@@ -156,10 +158,10 @@ def test_effects_are_the_contrasts_of_the_comparison(study):
     _, comparison = study
     metric = comparison.metrics[0]
 
-    info = effects_info(comparison, metric)
+    info = present(effects_info(comparison, metric))
 
     for effect in info.effects:
-        contrast = comparison.row(effect.variant).values[metric.key].contrast
+        contrast = present(comparison.row(effect.variant).values[metric.key].contrast)
         assert (effect.difference, effect.low) == (contrast.difference, contrast.ci_low)
     assert [e.variant for e in info.effects] == ["phase2a", "phase_a", "phase_fixed"]
 
@@ -225,5 +227,5 @@ def test_a_report_of_runs_under_way_says_so_first_and_shows_withheld_differences
     line = "At step 100 of 700: 1 of 9 runs is under way; verdicts are previews. Compared at"
     assert line in report_markdown(data, comparison)
     assert line in "".join(Reader(report_html(data, comparison)).text)
-    (effect,) = effects_info(comparison, comparison.metrics[0]).effects
+    (effect,) = present(effects_info(comparison, comparison.metrics[0])).effects
     assert (effect.variant, effect.is_resolved) == ("odd", False)

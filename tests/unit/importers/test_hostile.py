@@ -7,6 +7,7 @@ import json
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,9 @@ from ablate.planning.study_file.names import check_name, cleaned_name
 from ablate.render.points import write_csv
 from ablate.settings import load_settings
 from ablate.store import open_store
-from tests.patience import slowness
-from tests.unit.importers.logs import field, wandb_history, wandb_item, write_wandb
-from tests.unit.importers.reading import points, read, total
+from tests.support.logs import field, wandb_history, wandb_item, write_wandb
+from tests.support.patience import slowness
+from tests.support.reading import points, read, total
 
 _HUGE = "9" * 400
 
@@ -159,10 +160,10 @@ def test_typed_name_that_the_rule_refuses_is_refused_before_anything_is_stored(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a.csv").write_text("step,loss\n1,0.5\n")
-    typed = {"study": "s", option: name}
+    options = replace(ImportOptions(sources=["a.csv"], study="s"), **{option: name})
 
     with pytest.raises(UsageError, match=f"--{option}") as caught:
-        plan_import(load_settings(), ImportOptions(sources=["a.csv"], **typed))
+        plan_import(load_settings(), options)
 
     assert caught.value.message.isprintable()
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]

@@ -16,7 +16,7 @@ from ablate.importers.points import Points
 from ablate.importers.seeds import split_seed
 from ablate.keys import default_key
 from ablate.planning.study_file.names import cleaned_name
-from tests.unit.importers.logs import (
+from tests.support.logs import (
     VERSION,
     event,
     field,
@@ -28,7 +28,7 @@ from tests.unit.importers.logs import (
     wandb_item,
     write_wandb,
 )
-from tests.unit.importers.reading import points, read, runs_in, total
+from tests.support.reading import points, read, runs_in, total
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_event_file_is_read_exactly(tmp_path) -> None:
 
 
 def varints(value: int) -> bytes:
-    from tests.unit.importers.logs import varint
+    from tests.support.logs import varint
 
     return varint(value)
 

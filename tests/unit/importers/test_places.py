@@ -11,7 +11,7 @@ from ablate.domain import AttemptState
 from ablate.errors import NotFoundError, UsageError
 from ablate.importers.beside import with_configs
 from ablate.importers.sources import find_source
-from tests.unit.importers.reading import read, runs_in
+from tests.support.reading import read, runs_in
 
 LOG = "step,loss\n0,1\n1,0.5\n"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ablate.mirrors.names import accepted
 from ablate.mirrors.thinning import lasts, others, stride_of
-from tests.factories import make_curve, make_run
+from tests.support.factories import make_curve, make_run
 
 
 @given(st.integers(0, 10**7), st.integers(0, 10**7), st.integers(3, 3000))

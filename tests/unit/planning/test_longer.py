@@ -10,7 +10,7 @@ from ablate.planning.longer import longer_variants
 from ablate.testing.factories import make_plan, make_variant
 
 
-def variant(name: str = "base", **config: Any) -> Variant:
+def variant(name: str = "base", /, **config: Any) -> Variant:
     return make_variant(name, config=config, is_baseline=name == "base")
 
 

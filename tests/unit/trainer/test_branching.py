@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.trainer_run import MemoryRun
-from tests.unit.trainer.test_training import FITTED, GAN, PHASE_A, PRE_OUTPUT, run_for
+from tests.support.trainer_run import FITTED, GAN, PHASE_A, PRE_OUTPUT, MemoryRun, run_for
 
 PARENT = {**PRE_OUTPUT, "steps": 4, "quantizer.progressive_steps": 0}
 CHILD = {"steps": 6, "quantizer.progressive_steps": 0}

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from ablate.protocol import ConfigError
-from tests.trainer_run import MemoryRun
-from tests.unit.trainer.test_training import GAN, PHASE_A, run_for
+from tests.support.trainer_run import GAN, PHASE_A, MemoryRun, run_for
 
 # Means over items are means of the members' means; these two are ratios over the batch.
 RATIOS = {"losses.sc.weight": 0, "losses.feature_matching.weight": 0}

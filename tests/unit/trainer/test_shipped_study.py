@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.trainer_run import MemoryRun
+from tests.support.trainer_run import MemoryRun
 from trainer.loop import train
 from trainer.spec import BUNDLED
 

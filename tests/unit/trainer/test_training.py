@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,41 +13,10 @@ import soundfile
 import torch
 
 from ablate.protocol import ConfigError, Diverged
-from tests.trainer_run import MemoryRun
+from tests.support.trainer_run import FITTED, GAN, PHASE_A, PRE_OUTPUT, MemoryRun, run_for
 from trainer.config.config import OptimConfig
-from trainer.loop import train
 from trainer.losses.audio import AUDIO_LOSSES, REGISTRY
 from trainer.optimizer import learning_rate
-from trainer.spec import BUNDLED
-
-TINY = {
-    "steps": 6,
-    "log_every": 2,
-    "valid_every": 4,
-    "diagnostics_every": 3,
-    "checkpoint_every": 100,
-    "data.batch_size": 2,
-    "data.segment_s": 0.1,
-    "data.synthetic_s": 6,
-    "data.valid_s": 0.4,
-    "optim.warmup_steps": 2,
-}
-FITTED = {"quantizer.update": "ema", "quantizer.init": "kmeans", "quantizer.commitment": "standard"}
-PRE_OUTPUT = {"preset": "pre_output", "quantizer.codebook_size": 16}
-PHASE_A = {
-    **PRE_OUTPUT,
-    "quantizer.ste": "consistent",
-    "quantizer.post_affine": True,
-    "model.final_conv": "default",
-}
-GAN = {"discriminator.enabled": True, "discriminator.channels": 4, "discriminator.n_ffts": [256]}
-
-
-def run_for(overrides: Mapping[str, Any], run: MemoryRun | None = None) -> MemoryRun:
-    run = run or MemoryRun(seed=3)
-    train(BUNDLED.resolve({**TINY, **overrides}), run)
-    return run
-
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "pre_output": {**PRE_OUTPUT, "quantizer.progressive_steps": 3},
