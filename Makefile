@@ -27,8 +27,9 @@ lint: $(VENV)/.installed types  ## look for faults in style, types and imports; 
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-types: $(VENV)/.installed  ## check the types
+types: $(VENV)/.installed  ## check the types, strictly in the code, in basic mode in the tests
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyright --project tests --pythonpath $(BIN)/python
 
 format: $(VENV)/.installed  ## put the code into shape
 	$(BIN)/ruff check --fix .
