@@ -14,8 +14,13 @@ _numbers = itertools.count()
 _ORDER = ("unit", "docs", "contract", "migration", "fuzz", "gpu", "integration", "browser")
 
 
+def pytest_configure(config):
+    """Leave all seeds to the tests; see ``addopts`` in ``pyproject.toml``."""
+    config.option.randomly_reset_seed = False
+
+
 def pytest_collection_modifyitems(items):
-    """Put the quick tests first and those that train last."""
+    """Put the quick tests first and those that train last, each in the order they come in."""
     tests = Path(__file__).parent
 
     def place(item):
