@@ -165,7 +165,7 @@ class Variant:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Cell:
+class StudyCell:
     """One place of a study: a variant at a seed. Equal cells of two studies share one run."""
 
     variant: str
@@ -198,18 +198,18 @@ class Plan:
     """The study as parsed, JSON-ready; enough to make the plan again."""
     variants: tuple[Variant, ...]
     seeds: tuple[int, ...]
-    imported: tuple[Cell, ...] = ()
+    imported: tuple[StudyCell, ...] = ()
     """The only cells of their variants: runs that came from another tool, at the seeds it had."""
 
     @property
-    def cells(self) -> tuple[Cell, ...]:
+    def cells(self) -> tuple[StudyCell, ...]:
         """Every variant at every seed, seed by seed, so that a stopped study has whole seeds.
 
         Variants with imported cells have those alone, at the end.
         """
         imported = {cell.variant for cell in self.imported}
         trained = (
-            Cell(variant=v.name, identity=v.identity, seed=s)
+            StudyCell(variant=v.name, identity=v.identity, seed=s)
             for s in self.seeds
             for v in self.variants
             if v.name not in imported

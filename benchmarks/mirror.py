@@ -18,14 +18,14 @@ from statistics import median, quantiles
 
 from common import KEYS, Row, arguments, report
 
-from ablate.testing.tracking_server import Fault, FaultyProxy, tracking_server
+from ablate.testing.tracking_server import FaultyProxy, ServerFault, tracking_server
 
 CHECKPOINTS = 100
-SERVERS: dict[str, Fault | None] = {
+SERVERS: dict[str, ServerFault | None] = {
     "up": None,
     "refuses connections": None,
-    "answers after 3 s": Fault(delay_s=3),
-    "answers 500": Fault(status=500),
+    "answers after 3 s": ServerFault(delay_s=3),
+    "answers 500": ServerFault(status=500),
 }
 TRAINER = """
 import json, time

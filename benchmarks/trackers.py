@@ -249,11 +249,11 @@ class WandbOffline:
     @staticmethod
     def count(folder: str) -> int:
         """Read the files as `ablate import wandb` does."""
-        from ablate.importers.base import Request
+        from ablate.importers.base import ImportRequest
         from ablate.importers.formats.wandb import read
         from ablate.importers.names import KeyMap
 
-        reading = read(Request(source=f"{folder}/wandb", names=KeyMap()))
+        reading = read(ImportRequest(source=f"{folder}/wandb", names=KeyMap()))
         return sum(run.points.counts.kept for run in reading.runs)
 
 

@@ -20,7 +20,7 @@ from ablate.analysis.notes import (
 )
 from ablate.analysis.other_code import CodeFindings, code_findings
 from ablate.analysis.repeats import repeats_of
-from ablate.analysis.statistics.summaries import Summary, summarise
+from ablate.analysis.statistics.summaries import MetricSummary, summarise
 from ablate.domain import Json, RunState
 from ablate.errors import NotFoundError
 from ablate.planning.lookup import named_metrics
@@ -38,7 +38,7 @@ class Metric:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
+class ComparedVariant:
     """One variant."""
 
     variant: str
@@ -54,7 +54,7 @@ class Row:
     """Why it is judged so, the likeliest cause of it first."""
     causes: tuple[Cause, ...]
     """What is likely to have gone wrong, the most probable first."""
-    values: Mapping[str, Summary]
+    values: Mapping[str, MetricSummary]
     """Key -> summary; a key without a value is absent."""
     other_code: tuple[str, ...] = ()
     """In what the code of its runs differs from the baseline's: files, or a declared version."""
@@ -77,7 +77,7 @@ class Comparison:
     """None when no run has a point."""
     baseline: str
     metrics: tuple[Metric, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ComparedVariant, ...]
     notes: tuple[str, ...] = field(default=())
     """What a reader must know: runs that hold the step back, values that stand in."""
     preview: str | None = None
@@ -85,7 +85,7 @@ class Comparison:
     held_back: str | None = None
     """Which variants ended so early that the others are not compared at their ends."""
 
-    def row(self, variant: str) -> Row:
+    def row(self, variant: str) -> ComparedVariant:
         """Return a variant's row."""
         return next(row for row in self.rows if row.variant == variant)
 
@@ -204,7 +204,7 @@ def _verdicts(
     data: StudyData,
     base: str,
     step: int | None,
-    summaries: Mapping[str, Mapping[str, Summary]],
+    summaries: Mapping[str, Mapping[str, MetricSummary]],
     repeats: Mapping[str, int],
 ) -> dict[str, VariantVerdict]:
     first = judge(data, base, step, contrasts={}, repeats=repeats)
@@ -231,14 +231,14 @@ def _row(
     step: int | None,
     *,
     shown: Sequence[str],
-    summaries: Mapping[str, Mapping[str, Summary]],
+    summaries: Mapping[str, Mapping[str, MetricSummary]],
     code: CodeFindings,
-) -> Row:
+) -> ComparedVariant:
     name = verdict.variant
     states = [run.state for run in data.runs_of(name)]
     causes = causes_of(data, name, step) if step is not None else ()
     likeliest = tuple(f"likely cause: {cause.sentence}" for cause in causes[:1])
-    return Row(
+    return ComparedVariant(
         variant=name,
         is_baseline=name == data.baseline,
         factors=data.variant(name).factors,
@@ -262,7 +262,7 @@ def _notes(
     *,
     is_automatic: bool,
     shown: Sequence[str],
-    summaries: Mapping[str, Mapping[str, Summary]],
+    summaries: Mapping[str, Mapping[str, MetricSummary]],
 ) -> list[str]:
     if step is None:
         return ["no run has logged a point yet"]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from ablate.analysis.curves.study_data import StudyData, is_under_way, read_step
-from ablate.analysis.statistics.summaries import Summary
+from ablate.analysis.statistics.summaries import MetricSummary
 from ablate.analysis.wording import of_runs
 from ablate.domain import IMPORTED, Run, RunState
 from ablate.keys import steps_of
@@ -83,7 +83,7 @@ def _without_value(data: StudyData, reached: Sequence[Run], step: int) -> Iterab
 
 
 def value_notes(
-    data: StudyData, key: str, step: int, by_variant: Mapping[str, Summary]
+    data: StudyData, key: str, step: int, by_variant: Mapping[str, MetricSummary]
 ) -> list[str]:
     """Return which values of a metric stand in for others, are left out, or are of other seeds."""
     notes: list[str] = []
@@ -102,7 +102,7 @@ def value_notes(
     return notes
 
 
-def seed_notes(data: StudyData, summaries: Mapping[str, Mapping[str, Summary]]) -> list[str]:
+def seed_notes(data: StudyData, summaries: Mapping[str, Mapping[str, MetricSummary]]) -> list[str]:
     """Return which variants have other seeds than the baseline, and how they are compared."""
     names = [
         name

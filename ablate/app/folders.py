@@ -20,10 +20,10 @@ from ablate.domain import (
     IMPORT_NOTE,
     IMPORTED,
     AttemptState,
-    Cell,
     Config,
     Plan,
     RunState,
+    StudyCell,
     Variant,
 )
 from ablate.errors import AblateError
@@ -102,7 +102,7 @@ def read_folders(settings: Settings, known: Collection[str], database: str) -> F
             folders.append(folder)
     planned = _planned(settings, found) if folders else {}
     variants: dict[str, Variant] = {}
-    cells: list[Cell] = []
+    cells: list[StudyCell] = []
     for folder in folders:
         plan = planned.get((canonical_json(folder.config), folder.seed, folder.label))
         if plan is None:
@@ -194,7 +194,7 @@ def _plan_of(settings: Settings, file: Path) -> Plan | None:
         return make_plan(spec, trainer_of(spec, settings.project), document)
 
 
-def _add_variant(folder: _Folder, variants: dict[str, Variant]) -> Cell:
+def _add_variant(folder: _Folder, variants: dict[str, Variant]) -> StudyCell:
     """Return the place of a run that no file plans; runs of one name and config are seeds."""
     wanted = folder.label.removesuffix(f"-s{folder.seed}")
     identity = _digest([folder.train, folder.config])
@@ -211,10 +211,10 @@ def _add_variant(folder: _Folder, variants: dict[str, Variant]) -> Cell:
             is_baseline=not variants,
         ),
     )
-    return Cell(variant=name, identity=_digest([folder.run_id]), seed=folder.seed)
+    return StudyCell(variant=name, identity=_digest([folder.run_id]), seed=folder.seed)
 
 
-def _unplanned(folder: _Folder, cell: Cell) -> dict[str, Any]:
+def _unplanned(folder: _Folder, cell: StudyCell) -> dict[str, Any]:
     note = {"source": f"folder:{folder.run_id}", "title": folder.label, "content": folder.run_id}
     return {
         "identity": cell.identity,
@@ -228,7 +228,7 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(canonical_json(["folder/1", value]).encode()).hexdigest()
 
 
-def _recovered(variants: Mapping[str, Variant], cells: list[Cell]) -> Plan:
+def _recovered(variants: Mapping[str, Variant], cells: list[StudyCell]) -> Plan:
     return Plan(
         study=RECOVERED,
         question="What were these runs? Their studies are not known any more.",

@@ -22,11 +22,11 @@ from ablate.app.imported import (
     stored_config,
     with_baseline,
 )
-from ablate.domain import IMPORTED, AttemptState, Cell, Json, Plan, Study, Variant
+from ablate.domain import IMPORTED, AttemptState, Json, Plan, Study, StudyCell, Variant
 from ablate.errors import NotFoundError, UsageError
 from ablate.files import read_bounded
 from ablate.identity import canonical_json
-from ablate.importers.base import Reading, Request, SourceRun
+from ablate.importers.base import ImportRequest, Reading, SourceRun
 from ablate.importers.beside import with_configs
 from ablate.importers.joining import join
 from ablate.importers.names import KeyMap
@@ -81,7 +81,7 @@ class Arrival:
     """A run of a source and its place in the study."""
 
     run: SourceRun
-    cell: Cell
+    cell: StudyCell
     change: Literal["new", "replaced", "unchanged"]
 
 
@@ -189,7 +189,7 @@ def _read(settings: Settings, options: ImportOptions, names: KeyMap) -> Reading:
     whole = Reading()
     for text in options.sources:
         source = find_source(text, options.kind)
-        request = Request(
+        request = ImportRequest(
             root=source.root,
             files=source.files,
             roles=names.roles,
@@ -300,8 +300,10 @@ def _arrivals(places: Sequence[Place], meeting: Meeting) -> list[Arrival]:
         before = known.get(new.run.source)
         is_settled = before is not None and new.run.source in meeting.settled
         identity = before.identity if before and is_settled else new.run.identity()
-        cell = Cell(variant=new.variant, identity=identity, seed=new.seed)
-        was = before and Cell(variant=before.variant, identity=before.identity, seed=before.seed)
+        cell = StudyCell(variant=new.variant, identity=identity, seed=new.seed)
+        was = before and StudyCell(
+            variant=before.variant, identity=before.identity, seed=before.seed
+        )
         change = "unchanged" if was == cell else "replaced" if before else "new"
         arrivals.append(Arrival(run=new.run, cell=cell, change=change))
     return arrivals
@@ -326,7 +328,9 @@ def _plan(
     staying = [each.run for each in before if each.note.source not in sources]
     configs: dict[str, list[Mapping[str, Json]]] = {}
     cells = {
-        (run.variant, run.seed): Cell(variant=run.variant, identity=run.identity, seed=run.seed)
+        (run.variant, run.seed): StudyCell(
+            variant=run.variant, identity=run.identity, seed=run.seed
+        )
         for run in staying
     }
     for run in staying:

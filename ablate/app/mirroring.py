@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from ablate.analysis.comparison import Comparison, Row, compare
+from ablate.analysis.comparison import ComparedVariant, Comparison, compare
 from ablate.analysis.loading import load
 from ablate.domain import Run
 from ablate.mirrors.parked import ParkedItems
@@ -38,7 +38,7 @@ def _summarise(note: Callable[[Comparison], str], store: Store, study: str) -> S
     )
 
 
-def _variant(comparison: Comparison, row: Row) -> VariantSummary:
+def _variant(comparison: Comparison, row: ComparedVariant) -> VariantSummary:
     values: dict[str, float] = {}
     for metric in comparison.metrics:
         if found := row.values.get(metric.key):

@@ -34,7 +34,7 @@ _WITH_TORCH = ("torch._dynamo", "torch.utils.serialization")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
+class RunRequest:
     """What `ablate run` was asked for."""
 
     studies: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class Request:
         return self.workers or self.devices.default_workers
 
 
-def wanted_runs(request: Request) -> ClaimFilter:
+def wanted_runs(request: RunRequest) -> ClaimFilter:
     """Return what a scheduler may claim for a request."""
     return ClaimFilter(
         studies=frozenset(request.studies),
@@ -71,7 +71,7 @@ def wanted_runs(request: Request) -> ClaimFilter:
 def run_studies(
     store: Store,
     settings: Settings,
-    request: Request,
+    request: RunRequest,
     observer: Observer,
     *,
     on_signal: Callable[[int], None] = lambda _: None,
@@ -127,7 +127,7 @@ class _Desk:
     """Knows the studies' trainers, guards and gates, and so how a claim becomes a job."""
 
     def __init__(
-        self, settings: Settings, request: Request, studies: Sequence[Study], database: str
+        self, settings: Settings, request: RunRequest, studies: Sequence[Study], database: str
     ) -> None:
         self._settings = settings
         self._database = database

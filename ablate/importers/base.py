@@ -59,7 +59,7 @@ class SourceRun:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
+class ImportRequest:
     """What an importer is asked to read."""
 
     root: Path = Path()

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from ablate.errors import NotFoundError, UsageError
-from ablate.importers.base import Reading, Request
+from ablate.importers.base import ImportRequest, Reading
 from ablate.importers.formats import (
     csv,
     huggingface,
@@ -31,7 +31,7 @@ _URI = re.compile(r"[a-z][a-z0-9+.-]*:/.*")
 class Importer:
     """One kind of logs."""
 
-    read: Callable[[Request], Reading]
+    read: Callable[[ImportRequest], Reading]
     files: str
     """What its files are called, for messages."""
     fits: Callable[[Path], bool]

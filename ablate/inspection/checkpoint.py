@@ -53,7 +53,7 @@ class Snapshot:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
+class TensorRow:
     """A tensor or number of one checkpoint."""
 
     name: str
@@ -142,14 +142,14 @@ def read_file(path: Path, *, label: str, attempt: int | None = None) -> Snapshot
     )
 
 
-def rows_of(snapshot: Snapshot) -> tuple[Row, ...]:
+def rows_of(snapshot: Snapshot) -> tuple[TensorRow, ...]:
     """Return every tensor and number of a checkpoint, in its order."""
-    rows: list[Row] = []
+    rows: list[TensorRow] = []
     for name, value in snapshot.values.items():
         facts = tensor_facts(value)
         first = _first_norm(snapshot, name) if facts.shape else None
         rows.append(
-            Row(
+            TensorRow(
                 name=name,
                 facts=facts,
                 drift=facts.norm / first - 1 if first else None,

@@ -14,7 +14,7 @@ from ablate.errors import SettingError, StudyFileError, UsageError, did_you_mean
 from ablate.identity import identity
 from ablate.keys import STEPS, steps_of
 from ablate.planning.designs import DESIGNS
-from ablate.planning.study_file.dotted import Place, Settings, leaves
+from ablate.planning.study_file.dotted import DottedSettings, Place, leaves
 from ablate.planning.study_file.spec import FactorSpec, PhaseSpec, Start, StudySpec
 from ablate.protocol import ConfigError, Trainer
 
@@ -38,7 +38,7 @@ class _Draft:
     """A variant before its config is resolved."""
 
     name: str
-    settings: Settings
+    settings: DottedSettings
     factors: Mapping[str, str]
     is_phase: bool
     start: Start | None = None
@@ -114,7 +114,7 @@ def _baseline_name(phases: Mapping[str, PhaseSpec], places: Places) -> str:
 def _draft_phase(
     spec: StudySpec, phases: Mapping[str, PhaseSpec], name: str, places: Places
 ) -> _Draft:
-    settings = Settings()
+    settings = DottedSettings()
     start, start_path = None, ()
     _apply(settings, spec.base, ("base",), places)
     for ancestor in _lineage(phases, name, places):
@@ -124,7 +124,9 @@ def _draft_phase(
     return _Draft(name, settings, {}, True, start, start_path)
 
 
-def _apply(settings: Settings, layer: Mapping[str, Json], place: Place, places: Places) -> None:
+def _apply(
+    settings: DottedSettings, layer: Mapping[str, Json], place: Place, places: Places
+) -> None:
     try:
         settings.apply(layer, place)
     except SettingError as error:

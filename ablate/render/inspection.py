@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ablate.inspection.checkpoint import Difference, Row, Snapshot
+from ablate.inspection.checkpoint import Difference, Snapshot, TensorRow
 from ablate.inspection.facts import TensorFacts
 from ablate.render.formats import number, percent
 from ablate.render.tables import Cell, Column, Table
@@ -17,7 +17,7 @@ _DIGESTS = {
 }
 
 
-def rows_table(snapshot: Snapshot, rows: Sequence[Row]) -> Table:
+def rows_table(snapshot: Snapshot, rows: Sequence[TensorRow]) -> Table:
     """Return a row for each tensor; statistics are over the finite elements."""
     columns = (
         Column("name", is_fixed=True),
@@ -120,7 +120,7 @@ def _number_cell(value: float | None) -> Cell:
     return Cell(number(value), value)
 
 
-def _codes_cell(row: Row) -> Cell:
+def _codes_cell(row: TensorRow) -> Cell:
     if row.codes is None:
         return Cell("")
     return Cell(f"{number(row.codes)} of {row.facts.shape[0]}", row.codes)

@@ -61,7 +61,7 @@ _WRITES = ("write", "write_bytes", "write_text")
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class InjectedFault:
     """What happens at which calls of a point."""
 
     point: str
@@ -70,7 +70,7 @@ class Fault:
     last: int
 
     @classmethod
-    def parse(cls, text: str) -> Fault:
+    def parse(cls, text: str) -> InjectedFault:
         """Read a fault.
 
         Raises:
@@ -93,7 +93,7 @@ class Faults:
     def __init__(self, text: str) -> None:
         self.calls: Counter[str] = Counter()
         """By point, how often it was called so far."""
-        self._faults = [Fault.parse(part) for part in text.split(",") if part.strip()]
+        self._faults = [InjectedFault.parse(part) for part in text.split(",") if part.strip()]
         for point in (*_FUNCTIONS, *(_OF_POSTGRES if find_spec("psycopg") else ())):
             self._wrap(point)
         self._wrap_sqlite()

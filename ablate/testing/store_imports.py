@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ablate.domain import IMPORTED, AttemptState, Cell, Plan, RunState
+from ablate.domain import IMPORTED, AttemptState, Plan, RunState, StudyCell
 from ablate.errors import LeaseLostError, NotFoundError, UsageError
 from ablate.spool.batch import Ending, SpoolBatch
 from ablate.store import open_store
@@ -40,7 +40,7 @@ def batches() -> Iterator[SpoolBatch]:
     yield SpoolBatch(start_offset=1, end_offset=2, logs=logs(range(3, 5), {"a/b/c": 2.0}))
 
 
-def plan_with(*cells: Cell, study: str = "foreign") -> Plan:
+def plan_with(*cells: StudyCell, study: str = "foreign") -> Plan:
     """Return a plan of imported cells alone."""
     variants = [
         make_variant(name, is_baseline=i == 0)
@@ -49,7 +49,7 @@ def plan_with(*cells: Cell, study: str = "foreign") -> Plan:
     return make_plan(study, variants, seeds=(), trainer=IMPORTED, imported=cells)
 
 
-CELL = Cell(variant="theirs", identity=IDENTITY, seed=7)
+CELL = StudyCell(variant="theirs", identity=IDENTITY, seed=7)
 
 
 class ImportsContract:

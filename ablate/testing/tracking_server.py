@@ -21,7 +21,7 @@ import psutil
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ServerFault:
     """What happens to a request."""
 
     status: int | None = None
@@ -36,7 +36,7 @@ class Fault:
     """The server does what it was asked to; its answer does not arrive."""
 
 
-Choice = Callable[[str, bytes], Fault | None]
+Choice = Callable[[str, bytes], ServerFault | None]
 """From a request's path and body to its fault."""
 
 
@@ -83,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.proxy.requests += 1
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        fault = self.proxy.fault(self.path, body) or Fault()
+        fault = self.proxy.fault(self.path, body) or ServerFault()
         time.sleep(fault.delay_s)
         with suppress(OSError):  # who asked may have left
             if fault.status is not None:
@@ -120,7 +120,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def _error_body(fault: Fault) -> bytes:
+def _error_body(fault: ServerFault) -> bytes:
     if fault.error_code is None:
         return b"<html>no MLflow here</html>"
     return json.dumps({"error_code": fault.error_code, "message": "injected"}).encode()

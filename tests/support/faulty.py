@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import text
 
 from ablate.app.recovery import compare_copies
-from ablate.app.running import Request, run_studies
+from ablate.app.running import RunRequest, run_studies
 from ablate.attempt.checkpoints.files import load_checkpoint
 from ablate.cli.progress import LineProgress
 from ablate.execution import scheduler
@@ -196,7 +196,7 @@ def _run(project: FaultyProject, executor: str, faults: str, of_trainer: str) ->
         scheduler._STORE_EVERY_S = scheduler._POLL_S = 0.01
     armed = Faults(faults)
     settings = project.settings
-    request = Request(executor=executor, workers=1, devices=parse_devices("cpu"))
+    request = RunRequest(executor=executor, workers=1, devices=parse_devices("cpu"))
     with closing(open_store(project.url, data_dir=project.settings.data_dir)) as store:
         run_studies(store, settings, request, LineProgress(output, 1, with_study=False))
     if executor == "inline":

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ablate.importers.base import Reading, Request, SourceRun
+from ablate.importers.base import ImportRequest, Reading, SourceRun
 from ablate.importers.joining import join
 from ablate.importers.names import KeyMap
 from ablate.importers.points import Counts
@@ -28,7 +28,9 @@ def read(
     names = KeyMap(maps)
     found = find_source(str(source), kind)
     reading = IMPORTERS[found.kind].read(
-        Request(root=found.root, files=found.files, roles=names.roles, now=now, pattern=pattern)
+        ImportRequest(
+            root=found.root, files=found.files, roles=names.roles, now=now, pattern=pattern
+        )
     )
     reading.runs = [replace(run, points=run.points.under(names.key)) for run in reading.runs]
     return reading
@@ -39,7 +41,11 @@ def runs_in(
 ) -> list[SourceRun]:
     """Return the runs of a folder, their pieces joined, each with a title."""
     found = find_source(str(source), None)
-    pieces = IMPORTERS[found.kind].read(Request(root=found.root, files=found.files, now=LATER)).runs
+    pieces = (
+        IMPORTERS[found.kind]
+        .read(ImportRequest(root=found.root, files=found.files, now=LATER))
+        .runs
+    )
     joined = join(pieces, together=together, is_separate=is_separate)
     return titled(joined.runs)
 

@@ -44,7 +44,7 @@ class SeedValue:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Summary:
+class MetricSummary:
     """One metric of one variant over its seeds."""
 
     mean: float
@@ -79,7 +79,7 @@ class Summary:
 
 def summarise(
     data: StudyData, spec: MetricSpec, step: int | None, *, repeats: Collection[str] = ()
-) -> dict[str, Summary]:
+) -> dict[str, MetricSummary]:
     """Return variant -> summary of one metric, with contrasts to ``data.baseline``.
 
     A variant of which no run has a value at the step is absent.
@@ -199,13 +199,13 @@ def target_distance(target: Target, value: float, initial: float | None) -> floa
 
 def _summary(
     key: str, values: Sequence[SeedValue], contrast: Contrast | None, target: Target | None
-) -> Summary:
+) -> MetricSummary:
     finite = [v for v in values if math.isfinite(v.value)]
     interval = mean_interval([v.value for v in finite or values])
     with_first = [v for v in finite if v.initial is not None and math.isfinite(v.initial)]
     initial = mean([v.initial for v in with_first if v.initial is not None]) if with_first else None
     now = mean([v.value for v in with_first]) if with_first else None
-    return Summary(
+    return MetricSummary(
         mean=interval.mean,
         kind=Kind.of(interval.mean),
         ci_low=interval.low,

@@ -37,7 +37,7 @@ class Surroundings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Resumed:
+class ResumePoint:
     """A checkpoint that was taken up."""
 
     step: int
@@ -49,7 +49,7 @@ class Resumed:
 
 def newest_good(
     job: Job, checkpoints: Iterable[Checkpoint], here: Surroundings
-) -> tuple[Resumed | None, list[str]]:
+) -> tuple[ResumePoint | None, list[str]]:
     """Return the first checkpoint that can be taken up, and why those before it cannot.
 
     Args:
@@ -75,7 +75,7 @@ def newest_good(
     return None, rejected
 
 
-def _taken_up(job: Job, checkpoint: Checkpoint, here: Surroundings) -> Resumed:
+def _taken_up(job: Job, checkpoint: Checkpoint, here: Surroundings) -> ResumePoint:
     loaded = load_checkpoint(job.run_dir, checkpoint)
     guards, gates = GuardWatch(job.guards), GateWatch(job.gates)
     try:
@@ -86,7 +86,7 @@ def _taken_up(job: Job, checkpoint: Checkpoint, here: Surroundings) -> Resumed:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         note = (job.run_dir / checkpoint.path).with_suffix(".json")
         raise CheckpointError(f"{note} cannot be used: {_said(error)}") from error
-    return Resumed(
+    return ResumePoint(
         step=loaded.step, state=loaded.state, guards=guards, gates=gates, inexact=inexact
     )
 

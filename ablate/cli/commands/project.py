@@ -69,7 +69,7 @@ def demo(context: typer.Context) -> None:
     """Do the main job on four phases of scale-fix: train (some minutes), compare, report."""
     from ablate.addresses import masked
     from ablate.app.creating import create, plan_creation
-    from ablate.app.running import Request
+    from ablate.app.running import RunRequest
     from ablate.cli.commands.compare import show_comparison, write_report
     from ablate.cli.commands.run import train
     from ablate.execution.devices import parse_devices
@@ -78,7 +78,7 @@ def demo(context: typer.Context) -> None:
 
     settings = settings_of(context)
     create(settings, plan_creation(settings, "scale-fix", flags=StudyFlags()))
-    request = Request(studies=("scale-fix",), only=_DEMO_PHASES, devices=parse_devices("auto"))
+    request = RunRequest(studies=("scale-fix",), only=_DEMO_PHASES, devices=parse_devices("auto"))
     train(context, settings, request)
     report = settings.data_dir / "demo.html"
     write_report(context, "scale-fix", report, variants=_DEMO_PHASES)

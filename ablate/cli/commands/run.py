@@ -25,7 +25,7 @@ from ablate.keys import steps_of
 from ablate.text import counted
 
 if TYPE_CHECKING:
-    from ablate.app.running import Request
+    from ablate.app.running import RunRequest
     from ablate.domain import Run, Study
     from ablate.execution.progress import Observer
     from ablate.execution.scheduling import Summary
@@ -77,12 +77,12 @@ def run(
     ),
 ) -> None:
     """Train what is queued; typed again, carry on where it stopped."""
-    from ablate.app.running import EXECUTORS, Request
+    from ablate.app.running import EXECUTORS, RunRequest
     from ablate.execution.devices import parse_devices
 
     if executor not in EXECUTORS:
         raise UsageError(f"--executor {executor}: unknown", hint=f"known: {', '.join(EXECUTORS)}")
-    request = Request(
+    request = RunRequest(
         studies=tuple(studies or ()),
         only=tuple(only),
         workers=workers,
@@ -102,7 +102,7 @@ def run(
 def train(
     context: typer.Context,
     settings: Settings,
-    request: Request,
+    request: RunRequest,
     *,
     dry_run: bool = False,
     other_code: Literal["keep", "fresh"] | None = None,
@@ -147,7 +147,7 @@ def _resolve_only(store: Store, studies: Sequence[str], only: Sequence[str]) -> 
     return tuple(run.id for run in find_among(store, only, runs))
 
 
-def _pause_of(store: Store, request: Request) -> int | None:
+def _pause_of(store: Store, request: RunRequest) -> int | None:
     """Return where to pause; nowhere if no run goes on behind that.
 
     A run that was asked to stop at its last step has yet to do what its trainer does then.
@@ -161,7 +161,7 @@ def _pause_of(store: Store, request: Request) -> int | None:
 def _look_at_code(
     store: Store,
     settings: Settings,
-    request: Request,
+    request: RunRequest,
     decision: Literal["keep", "fresh"] | None,
     *,
     dry_run: bool,
@@ -219,14 +219,14 @@ def _would_mix(runs: Sequence[Run], others: Collection[str]) -> bool:
     return any(run.id in others for run in waiting) or (bool(waiting) and not has_new)
 
 
-def _asked_for(store: Store, request: Request) -> list[Run]:
+def _asked_for(store: Store, request: RunRequest) -> list[Run]:
     """Return the runs of the request, each once, whatever their state."""
     names = request.studies or [study.name for study in store.studies()]
     runs = {run.id: run for name in names for run in store.runs(name)}
     return [run for run in runs.values() if not request.only or run.id in request.only]
 
 
-def _waiting(store: Store, request: Request) -> list[Run]:
+def _waiting(store: Store, request: RunRequest) -> list[Run]:
     """Return the runs of the request that are not finished."""
     return [
         run
@@ -244,7 +244,7 @@ def _show_waiting(waiting: Sequence[Run]) -> None:
     say(f"dry run: {counted(len(waiting), 'run')} to train")
 
 
-def _say_nothing_to_do(store: Store, request: Request) -> None:
+def _say_nothing_to_do(store: Store, request: RunRequest) -> None:
     """Say why nothing is run; exit as after a run with failures where failed runs are left."""
     from ablate.render.studies import count_states
 
@@ -261,7 +261,7 @@ def _say_nothing_to_do(store: Store, request: Request) -> None:
     say(f"next: ablate compare --study {(request.studies or known)[-1]}")
 
 
-def _work(store: Store, settings: Settings, request: Request, waiting: Sequence[Run]) -> None:
+def _work(store: Store, settings: Settings, request: RunRequest, waiting: Sequence[Run]) -> None:
     from ablate.app.running import run_studies
     from ablate.mirrors.process import mirroring
     from ablate.render.studies import summary_line, waiting_lines
@@ -287,7 +287,7 @@ def _work(store: Store, settings: Settings, request: Request, waiting: Sequence[
     _leave(summary, received, request, stuck)
 
 
-def _never_logged(store: Store, request: Request) -> list[str]:
+def _never_logged(store: Store, request: RunRequest) -> list[str]:
     """Name the metrics of studies that none of their finished runs has logged."""
     from ablate.planning.study_file.spec import StudySpec
 
@@ -316,7 +316,7 @@ def _progress(waiting: Sequence[Run]) -> AbstractContextManager[Observer]:
 
 
 def _leave(
-    summary: Summary, received: Sequence[int], request: Request, stuck: Sequence[Run]
+    summary: Summary, received: Sequence[int], request: RunRequest, stuck: Sequence[Run]
 ) -> None:
     """Say what comes next, and exit as the contract says."""
     study = request.studies[0] if len(request.studies) == 1 else ""

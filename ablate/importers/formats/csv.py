@@ -15,12 +15,12 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from ablate.errors import UsageError
-from ablate.importers.base import Reading, Request
+from ablate.importers.base import ImportRequest, Reading
 from ablate.importers.formats.rows import RowReader, empty_run, read_each
 from ablate.keys import SPLITS
 
 
-def read(request: Request) -> Reading:
+def read(request: ImportRequest) -> Reading:
     """Return the runs of CSV files.
 
     Raises:
@@ -30,7 +30,7 @@ def read(request: Request) -> Reading:
     return read_each(request, _read)
 
 
-def _read(request: Request, path: Path) -> Reading:
+def _read(request: ImportRequest, path: Path) -> Reading:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             before, begin = _header(file)

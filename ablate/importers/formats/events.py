@@ -40,7 +40,7 @@ _SESSION = "_hparams_/session_start_info"
 
 
 @dataclass(slots=True)
-class Event:
+class LoggedEvent:
     """One record."""
 
     time: float = 0.0
@@ -53,7 +53,7 @@ class Event:
     """Hyper-parameters, where the record has them."""
 
 
-def events(path: Path, counts: Counts) -> Iterator[Event]:
+def events(path: Path, counts: Counts) -> Iterator[LoggedEvent]:
     """Yield the events of a file; what cannot be read or is no scalar is counted."""
     for record in records(path, counts):
         try:
@@ -62,8 +62,8 @@ def events(path: Path, counts: Counts) -> Iterator[Event]:
             counts.skip("record that is no event")
 
 
-def _event(record: bytes, counts: Counts) -> Event:
-    event = Event()
+def _event(record: bytes, counts: Counts) -> LoggedEvent:
+    event = LoggedEvent()
     for number, value in fields(record):
         match number:
             case 1:
@@ -80,13 +80,13 @@ def _event(record: bytes, counts: Counts) -> Event:
     return event
 
 
-def _take_summary(message: bytes, event: Event, counts: Counts) -> None:
+def _take_summary(message: bytes, event: LoggedEvent, counts: Counts) -> None:
     for number, value in fields(message):
         if number == 1:
             _take_value(message_of(value), event, counts)
 
 
-def _take_value(message: bytes, event: Event, counts: Counts) -> None:
+def _take_value(message: bytes, event: LoggedEvent, counts: Counts) -> None:
     tag, scalar, metadata = "", None, b""
     for number, value in fields(message):
         match number:

@@ -14,7 +14,14 @@ from typing import Any, cast
 from ablate import keys
 from ablate.domain import AttemptState
 from ablate.errors import UsageError
-from ablate.importers.base import Reading, Request, SourceRun, ending, file_digest, plain_config
+from ablate.importers.base import (
+    ImportRequest,
+    Reading,
+    SourceRun,
+    ending,
+    file_digest,
+    plain_config,
+)
 from ablate.importers.formats.rows import number_of, read_each, whole_step
 from ablate.importers.points import Points
 from ablate.planning.study_file.bounded import plain_json
@@ -29,7 +36,7 @@ _TOTALS = frozenset(
 """Names that begin with a split and are of the whole run."""
 
 
-def read(request: Request) -> Reading:
+def read(request: ImportRequest) -> Reading:
     """Return a run for each folder with states, or with checkpoints that have them.
 
     Raises:
@@ -41,13 +48,13 @@ def read(request: Request) -> Reading:
         is_checkpoint = _CHECKPOINT.fullmatch(folder.name) and request.root.is_dir()
         by_run.setdefault(folder.parent if is_checkpoint else folder, []).append(path)
 
-    def one(request: Request, folder: Path) -> Reading:
+    def one(request: ImportRequest, folder: Path) -> Reading:
         return Reading(runs=[_run(request, folder, by_run[folder])])
 
     return read_each(replace(request, files=sorted(by_run)), one)
 
 
-def _run(request: Request, folder: Path, files: list[Path]) -> SourceRun:
+def _run(request: ImportRequest, folder: Path, files: list[Path]) -> SourceRun:
     state, path = max(((_state(f), f) for f in files), key=lambda pair: _reach(pair[0]))
     points = Points(time=path.stat().st_mtime)
     for row in state["log_history"]:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from ablate.errors import UsageError
-from ablate.importers.base import Reading, Request
+from ablate.importers.base import ImportRequest, Reading
 from ablate.importers.formats.rows import RowReader, empty_run, read_each
 from ablate.importers.points import Counts
 from ablate.planning.study_file.bounded import plain_json
 
 
-def read(request: Request, *, kind: str = "jsonl") -> Reading:
+def read(request: ImportRequest, *, kind: str = "jsonl") -> Reading:
     """Return the runs of files with JSON.
 
     Args:
@@ -28,13 +28,13 @@ def read(request: Request, *, kind: str = "jsonl") -> Reading:
         UsageError: If a file has no object, or none has a step.
     """
 
-    def one(request: Request, path: Path) -> Reading:
+    def one(request: ImportRequest, path: Path) -> Reading:
         return _read(request, path, kind)
 
     return read_each(request, one)
 
 
-def _read(request: Request, path: Path, kind: str) -> Reading:
+def _read(request: ImportRequest, path: Path, kind: str) -> Reading:
     counts = Counts()
     columns: dict[str, None] = {}
     for row in _rows(path, Counts()):  # any line may bring a new column

@@ -12,7 +12,7 @@ from typing import Any
 
 from ablate.addresses import masked, no_answer
 from ablate.errors import AblateError, NotFoundError
-from ablate.importers.base import Reading, Request, SourceRun, unfinished
+from ablate.importers.base import ImportRequest, Reading, SourceRun, unfinished
 from ablate.importers.configs import seed_of
 from ablate.importers.formats import mlruns
 from ablate.importers.points import Points
@@ -43,7 +43,7 @@ def is_store(path: Path) -> bool:
         return False
 
 
-def read(request: Request) -> Reading:
+def read(request: ImportRequest) -> Reading:
     """Return the runs of an experiment that are not deleted, the oldest first.
 
     They are at a server, in a database, or in a folder ``mlruns``, which MLflow no longer reads.
@@ -62,7 +62,7 @@ def read(request: Request) -> Reading:
     return reading if databases else mlruns.read(request)
 
 
-def _from_server(request: Request, uri: str) -> Reading:
+def _from_server(request: ImportRequest, uri: str) -> Reading:
     _refuse_missing(uri)
     if why := no_answer(uri):
         raise AblateError(f"MLflow at {masked(uri)} cannot be reached: {why}", hint=_WHERE)
@@ -135,7 +135,7 @@ def _runs(client: Any, experiment: str) -> Iterator[Any]:
             return
 
 
-def _source_run(client: Any, request: Request, run: Any) -> SourceRun:
+def _source_run(client: Any, request: ImportRequest, run: Any) -> SourceRun:
     points = Points(time=(run.info.start_time or 0) / 1000)
     for key in sorted(run.data.metrics):
         for metric in client.get_metric_history(run.info.run_id, key):  # page by page

@@ -14,7 +14,7 @@ from typing import Any, cast
 from ablate.domain import AttemptState
 from ablate.errors import NotFoundError, UsageError, did_you_mean
 from ablate.files import read_bounded
-from ablate.importers.base import Reading, Request, SourceRun, file_digest, unfinished
+from ablate.importers.base import ImportRequest, Reading, SourceRun, file_digest, unfinished
 from ablate.importers.configs import seed_of
 from ablate.importers.formats.rows import number_of, whole_step
 from ablate.importers.points import Points
@@ -55,7 +55,7 @@ class _Run:
         return (number_of(self.meta.get("start_time")) or 0) / 1000
 
 
-def read(request: Request) -> Reading:
+def read(request: ImportRequest) -> Reading:
     """Return the runs of an experiment that are not deleted, the oldest first.
 
     Raises:
@@ -124,7 +124,7 @@ def _meta(path: Path) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", content) if isinstance(content, dict) else {}
 
 
-def _source_run(request: Request, run: _Run) -> SourceRun:
+def _source_run(request: ImportRequest, run: _Run) -> SourceRun:
     points = Points(time=run.start)
     files = {META: run.path / META}
     for name, path in _below(run.path / "metrics"):

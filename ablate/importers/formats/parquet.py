@@ -11,8 +11,8 @@ from typing import Any
 from ablate.domain import Json
 from ablate.errors import AblateError, UsageError
 from ablate.importers.base import (
+    ImportRequest,
     Reading,
-    Request,
     SourceRun,
     ending,
     file_digest,
@@ -27,7 +27,7 @@ _VALUES = ("float_value", "int_value", "bool_value", "string_value", "datetime_v
 _ROWS = 50_000
 
 
-def read(request: Request) -> Reading:
+def read(request: ImportRequest) -> Reading:
     """Return the runs of Parquet files.
 
     Raises:
@@ -37,7 +37,7 @@ def read(request: Request) -> Reading:
     return read_each(request, _read)
 
 
-def _read(request: Request, path: Path) -> Reading:
+def _read(request: ImportRequest, path: Path) -> Reading:
     try:
         return _read_whole(request, path)
     except _FAULTS as error:  # whatever its libraries say of damaged bytes
@@ -49,7 +49,7 @@ _FAULTS = (ValueError, OSError, OverflowError, TypeError, KeyError, NotImplement
 """Arrow's own errors are of these kinds."""
 
 
-def _read_whole(request: Request, path: Path) -> Reading:
+def _read_whole(request: ImportRequest, path: Path) -> Reading:
     file = _opened(path)
     columns: list[str] = file.schema_arrow.names
     if set(columns) >= _NEPTUNE:
@@ -90,7 +90,7 @@ class _Neptune:
     config: dict[str, Json] = field(default_factory=dict[str, Json])
 
 
-def _neptune(request: Request, path: Path, rows: Iterator[Mapping[str, Any]]) -> Reading:
+def _neptune(request: ImportRequest, path: Path, rows: Iterator[Mapping[str, Any]]) -> Reading:
     """Return the runs: series of floats are metrics, single values outside ``sys/`` a config."""
     runs: dict[tuple[str, str], _Neptune] = {}
     for row in rows:
@@ -119,7 +119,9 @@ def _take(row: Mapping[str, Any], run: _Neptune) -> None:
         run.config[str(name)] = value
 
 
-def _neptune_run(request: Request, path: Path, key: tuple[str, str], run: _Neptune) -> SourceRun:
+def _neptune_run(
+    request: ImportRequest, path: Path, key: tuple[str, str], run: _Neptune
+) -> SourceRun:
     run.points.settle()
     said = {name: value for name, value in run.config.items() if not name.startswith("sys/")}
     config = plain_config(said)

@@ -17,8 +17,8 @@ from typing import Any
 from ablate.domain import AttemptState, Kind, RunState
 from ablate.errors import UsageError
 from ablate.importers.base import (
+    ImportRequest,
     Reading,
-    Request,
     SourceRun,
     ending,
     file_digest,
@@ -65,7 +65,9 @@ class RowReader:
         columns: Those that may be there; for rows without a header, those of the first.
     """
 
-    def __init__(self, request: Request, kind: str, path: Path, columns: Iterable[str]) -> None:
+    def __init__(
+        self, request: ImportRequest, kind: str, path: Path, columns: Iterable[str]
+    ) -> None:
         self._request = request
         self._kind = kind
         self._path = path
@@ -197,7 +199,7 @@ class RowReader:
         return ending(points, self._request.now)
 
 
-def empty_run(request: Request, kind: str, path: Path) -> SourceRun:
+def empty_run(request: ImportRequest, kind: str, path: Path) -> SourceRun:
     """Return the run of a file with no byte, which a process left that ended before it logged."""
     shown = request.relative(path)
     return SourceRun(
@@ -211,7 +213,7 @@ def empty_run(request: Request, kind: str, path: Path) -> SourceRun:
     )
 
 
-def read_each(request: Request, read: Callable[[Request, Path], Reading]) -> Reading:
+def read_each(request: ImportRequest, read: Callable[[ImportRequest, Path], Reading]) -> Reading:
     """Return what is in the files; below a folder, those that are no logs are left out and told.
 
     Raises:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from ablate.domain import AttemptState, Json
 from ablate.importers.base import (
+    ImportRequest,
     Reading,
-    Request,
     SourceRun,
     ending,
     file_digest,
@@ -33,7 +33,7 @@ def is_event_file(path: Path) -> bool:
     return _MARK in path.name
 
 
-def read(request: Request) -> Reading:
+def read(request: ImportRequest) -> Reading:
     """Return a run for each folder with event files that is no part of another."""
     by_folder: dict[Path, list[Path]] = {}
     for path in request.files:
@@ -59,7 +59,7 @@ class _Folder:
     """Whether its files hold more than their heads."""
 
     @classmethod
-    def read(cls, request: Request, path: Path, files: list[Path]) -> _Folder:
+    def read(cls, request: ImportRequest, path: Path, files: list[Path]) -> _Folder:
         points = Points(time=max(file.stat().st_mtime for file in files))
         config: dict[str, Json] = {}
         heads = records = 0
@@ -104,7 +104,7 @@ class _Folder:
         return self.points.under(lambda name: f"{name}/{rest}")
 
 
-def _run(request: Request, path: Path, parts: Sequence[_Folder]) -> SourceRun:
+def _run(request: ImportRequest, path: Path, parts: Sequence[_Folder]) -> SourceRun:
     first, *others = (p.as_part() if p.path != path else p.points for p in parts)
     points = first
     for other in others:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ablate.errors import UsageError
-from ablate.importers.base import Reading, Request, SourceRun, ending, file_digest
+from ablate.importers.base import ImportRequest, Reading, SourceRun, ending, file_digest
 from ablate.importers.formats.patience import time_limit
 from ablate.importers.formats.rows import number_of, read_each
 from ablate.importers.points import MAX_STEP, Points
@@ -60,7 +60,7 @@ _PAIR = re.compile(
 )
 
 
-def read(request: Request) -> Reading:
+def read(request: ImportRequest) -> Reading:
     """Return a run for each file.
 
     Raises:
@@ -85,7 +85,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return compiled
 
 
-def _read(request: Request, path: Path) -> Reading:
+def _read(request: ImportRequest, path: Path) -> Reading:
     for lines in (_typed,) if request.pattern else (_found, _below_epochs):
         points = Points(time=path.stat().st_mtime)
         used = 0
@@ -133,7 +133,7 @@ def _short(lines: TextIO, points: Points) -> Iterator[str]:
 _Line = tuple[int, list[tuple[str, float]], float | None]
 
 
-def _typed(request: Request, lines: Iterator[str], points: Points) -> Iterator[_Line]:
+def _typed(request: ImportRequest, lines: Iterator[str], points: Points) -> Iterator[_Line]:
     """Yield what a pattern finds: the step, and a value for each other group."""
     pattern = _compiled(request.pattern or "")
     for line in lines:
@@ -160,7 +160,7 @@ def _value(text: str) -> float | None:
     return number_of(text) if re.fullmatch(_NUMBER, text, re.I) else None
 
 
-def _found(request: Request, lines: Iterator[str], points: Points) -> Iterator[_Line]:
+def _found(request: ImportRequest, lines: Iterator[str], points: Points) -> Iterator[_Line]:
     """Yield what lines say in one of the usual ways."""
     base: int | None = None
     for line in lines:
@@ -178,7 +178,7 @@ def _found(request: Request, lines: Iterator[str], points: Points) -> Iterator[_
             yield step, values, moment
 
 
-def _below_epochs(request: Request, lines: Iterator[str], points: Points) -> Iterator[_Line]:
+def _below_epochs(request: ImportRequest, lines: Iterator[str], points: Points) -> Iterator[_Line]:
     """Yield what lines say behind one that says the epoch alone."""
     epoch: int | None = None
     for line in lines:

@@ -16,8 +16,8 @@ from typing import Any
 from ablate.domain import AttemptState
 from ablate.errors import UsageError
 from ablate.importers.base import (
+    ImportRequest,
     Reading,
-    Request,
     SourceRun,
     file_digest,
     plain_config,
@@ -39,7 +39,7 @@ _WORDS = ("NaN", "Infinity", "-Infinity")
 FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 
-def read(request: Request) -> Reading:
+def read(request: ImportRequest) -> Reading:
     """Return the run of each ``.wandb`` file; any other file is read as JSON lines.
 
     Raises:
@@ -53,7 +53,7 @@ def read(request: Request) -> Reading:
 class _Offline:
     """One file, record by record."""
 
-    def __init__(self, request: Request, path: Path) -> None:
+    def __init__(self, request: ImportRequest, path: Path) -> None:
         self._request = request
         self._path = path
         self._points = Points(time=path.stat().st_mtime)

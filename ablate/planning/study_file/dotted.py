@@ -28,7 +28,7 @@ _LONGEST = 40
 """Characters of a value in a message."""
 
 
-class Settings:
+class DottedSettings:
     """Dotted keys with their values and where each was set; see the module's docstring."""
 
     def __init__(self) -> None:
@@ -37,13 +37,13 @@ class Settings:
         self.places: dict[str, Place] = {}
         """Dotted key -> where its value stands."""
 
-    def copy(self) -> Settings:
+    def copy(self) -> DottedSettings:
         """Return settings that can be changed without changing these."""
-        twin = Settings()
+        twin = DottedSettings()
         twin.values, twin.places = dict(self.values), dict(self.places)
         return twin
 
-    def apply(self, layer: Mapping[str, Json], place: Place = ()) -> Settings:
+    def apply(self, layer: Mapping[str, Json], place: Place = ()) -> DottedSettings:
         """Put one mapping of settings over what is there; return these settings.
 
         Args:
@@ -53,7 +53,7 @@ class Settings:
         Raises:
             SettingError: By the rules 3 and 4, or for a malformed key.
         """
-        fresh = Settings()
+        fresh = DottedSettings()
         for key, value, path in leaves(layer, place=place):
             fresh._put_once(key, value, path)
         for key, value in fresh.values.items():

@@ -17,7 +17,7 @@ from ablate.planning.study_file.document import (
     parse_values,
     round_trip_yaml,
 )
-from ablate.planning.study_file.dotted import Settings, leaves
+from ablate.planning.study_file.dotted import DottedSettings, leaves
 from ablate.planning.study_file.spec import StudySpec
 
 _SAYS_NOTHING = ("weight", "enabled")
@@ -118,7 +118,7 @@ def _set_all(root: CommentedMap, settings: Mapping[str, Json]) -> None:
     """
     base = root.setdefault("base", CommentedMap())
     try:
-        wanted = Settings().apply(base).apply(settings)
+        wanted = DottedSettings().apply(base).apply(settings)
     except SettingError as error:
         raise UsageError(f"--set: {error.message}") from error
     for key, value, _ in leaves(settings):
@@ -137,9 +137,9 @@ def _set_in(node: CommentedMap, key: str, value: Json) -> None:
     node[key] = value
 
 
-def _says(base: CommentedMap, wanted: Settings) -> bool:
+def _says(base: CommentedMap, wanted: DottedSettings) -> bool:
     try:
-        return Settings().apply(base).values == wanted.values
+        return DottedSettings().apply(base).values == wanted.values
     except SettingError:
         return False
 
@@ -184,11 +184,11 @@ def _write_inherited(root: CommentedMap, spec: StudySpec, name: str) -> Commente
     while phase in spec.phases and phase not in lineage:
         lineage.append(phase)
         phase = spec.phases[phase].parent
-    own, full = Settings(), Settings().apply(spec.base)
+    own, full = DottedSettings(), DottedSettings().apply(spec.base)
     for ancestor in reversed(lineage):
         own.apply(spec.phases[ancestor].set)
         full.apply(spec.phases[ancestor].set)
-    if Settings().apply(spec.base).apply(own.values).values == full.values:
+    if DottedSettings().apply(spec.base).apply(own.values).values == full.values:
         return CommentedMap(own.values)
     root["base"] = CommentedMap(full.values)
     return CommentedMap()

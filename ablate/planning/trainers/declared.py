@@ -54,7 +54,7 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Schema:
+class ConfigSchema:
     """The keys that a trainer's config may have, dotted."""
 
     keys: Mapping[str, Key]
@@ -125,7 +125,7 @@ def _fits(value: Json, key: Key) -> bool:
 class Declarations:
     """What a module says of itself; see the module's docstring for the keys."""
 
-    schema: Schema | None = None
+    schema: ConfigSchema | None = None
     version: str | None = None
     """``VERSION = "2"``: what counts as another trainer, in place of the digests of its code."""
     not_identity: frozenset[str] = frozenset()
@@ -203,17 +203,17 @@ def _collection(module: Module, name: str, kind: type[Any]) -> Any:
 
 def _schema(
     sources: Sources, module: Module, found: tuple[Module, Definition] | None
-) -> Schema | None:
+) -> ConfigSchema | None:
     if found and isinstance(found[1], ast.FunctionDef):
         arguments = [*found[1].args.posonlyargs, *found[1].args.args]
         annotation = arguments[0].annotation if arguments else None
         if (model := _class_of(sources, found[0], annotation)) is not None:
-            return Schema(dict(_fields(sources, *model, "")), model[1].name)
+            return ConfigSchema(dict(_fields(sources, *model, "")), model[1].name)
     node = module.names.get("DEFAULTS")
     defaults = _tree(node) if isinstance(node, ast.expr) else None
     if not isinstance(defaults, dict):
         return None
-    return Schema(dict(_leaves(defaults, "")), f"DEFAULTS in {module.path.name}")
+    return ConfigSchema(dict(_leaves(defaults, "")), f"DEFAULTS in {module.path.name}")
 
 
 def _leaves(defaults: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Key]]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ablate.errors import NotFoundError, TrainerError, did_you_mean
-from ablate.planning.study_file.dotted import Settings
+from ablate.planning.study_file.dotted import DottedSettings
 from ablate.planning.study_file.spec import StudySpec
-from ablate.planning.trainers.declared import Schema, read_declarations
+from ablate.planning.trainers.declared import ConfigSchema, read_declarations
 from ablate.planning.trainers.source import Sources
 from ablate.protocol import Trainer
 
@@ -30,7 +30,7 @@ class UserTrainer:
     metrics: tuple[str, ...] = ()
     """Not known: it logs what it likes."""
     absent_means: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    schema: Schema | None = None
+    schema: ConfigSchema | None = None
     """The keys of its config; None where it declares none and takes whatever it is given."""
     code_version: str | None = None
     """What its module declares in place of digests of its code."""
@@ -42,7 +42,7 @@ class UserTrainer:
             ConfigError: For a key or a value that the declared keys do not allow.
         """
         values = self.schema.filled(overrides) if self.schema else overrides
-        return Settings().apply(values).nested()
+        return DottedSettings().apply(values).nested()
 
 
 def registered_trainers() -> dict[str, EntryPoint]:

@@ -20,7 +20,7 @@ _BY_NAME = frozenset({"globals", "locals", "exec", "vars"})
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class KeyReading:
     """What a trainer's code reads."""
 
     words: frozenset[str]
@@ -36,7 +36,7 @@ class Reading:
         return leaf in self.words or leaf.replace("-", "_") in self.words
 
 
-def reading_of(modules: Iterable[Module]) -> Reading:
+def reading_of(modules: Iterable[Module]) -> KeyReading:
     """Return what the modules of a trainer read of its config."""
     trees = [module.tree for module in modules]
     own = {
@@ -52,7 +52,7 @@ def reading_of(modules: Iterable[Module]) -> Reading:
             words.update(_words(node))
             if isinstance(node, ast.Call):
                 handed_on.update(_handed_on(node, own))
-    return Reading(frozenset(words), frozenset(handed_on))
+    return KeyReading(frozenset(words), frozenset(handed_on))
 
 
 def _words(node: ast.AST) -> Iterator[str]:

@@ -6,10 +6,10 @@ import json
 import math
 from typing import Any, cast
 
-from ablate.analysis.comparison import Comparison, Row
+from ablate.analysis.comparison import ComparedVariant, Comparison
 from ablate.analysis.diagnosis.causes import Cause
 from ablate.analysis.statistics.contrasts import Contrast
-from ablate.analysis.statistics.summaries import Summary
+from ablate.analysis.statistics.summaries import MetricSummary
 from ablate.domain import Kind
 from ablate.render.tables import Raw, csv_of
 
@@ -53,7 +53,7 @@ def comparison_object(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def row_object(row: Row) -> dict[str, Any]:
+def row_object(row: ComparedVariant) -> dict[str, Any]:
     """Return one variant."""
     return {
         "variant": row.variant,
@@ -126,7 +126,7 @@ def comparison_rows(comparison: Comparison) -> list[list[Raw]]:
     ]
 
 
-def _csv_row(comparison: Comparison, row: Row, index: int) -> list[Raw]:
+def _csv_row(comparison: Comparison, row: ComparedVariant, index: int) -> list[Raw]:
     metric = comparison.metrics[index]
     summary = row.values.get(metric.key)
     cells: list[Raw] = [
@@ -149,7 +149,7 @@ def _csv_row(comparison: Comparison, row: Row, index: int) -> list[Raw]:
     return [*cells, summary.stands_at if summary else None]
 
 
-def _csv_summary(s: Summary) -> list[Raw]:
+def _csv_summary(s: MetricSummary) -> list[Raw]:
     status = str(s.status) if s.status else None
     return [
         s.mean,
@@ -187,7 +187,7 @@ def _cause_object(cause: Cause) -> dict[str, Any]:
     return {"name": cause.name, "sentence": cause.sentence, "evidence": dict(cause.evidence)}
 
 
-def _summary_object(summary: Summary) -> dict[str, Any]:
+def _summary_object(summary: MetricSummary) -> dict[str, Any]:
     return {
         "mean": summary.mean,
         "kind": str(summary.kind),

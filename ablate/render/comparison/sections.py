@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ablate import keys
-from ablate.analysis.comparison import Row
+from ablate.analysis.comparison import ComparedVariant
 from ablate.analysis.curves.drift import Parameter, Trend
 from ablate.analysis.curves.windows import Window, short_step
 from ablate.analysis.diagnosis.budgets import Budget, Forces
@@ -37,7 +37,7 @@ def finding_tables(findings: Findings, at_step: int) -> tuple[Table, ...]:
     return tuple(table for table in tables if table.rows)
 
 
-def diagnosis_lines(row: Row, findings: Findings) -> tuple[str, ...]:
+def diagnosis_lines(row: ComparedVariant, findings: Findings) -> tuple[str, ...]:
     """Return the likely causes, the most probable first, and how a lost level was lost."""
     heads = ("likely cause", *["perhaps also"] * len(row.causes))
     causes = [f"{head}: {c.sentence}" for head, c in zip(heads, row.causes, strict=False)]

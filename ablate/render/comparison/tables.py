@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ablate.analysis.comparison import Comparison, Metric, Row
+from ablate.analysis.comparison import ComparedVariant, Comparison, Metric
 from ablate.analysis.curves.windows import short_step
 from ablate.analysis.judging.verdicts import Verdict
 from ablate.analysis.statistics.contrasts import Contrast
-from ablate.analysis.statistics.summaries import Summary
+from ablate.analysis.statistics.summaries import MetricSummary
 from ablate.render.formats import STATUS_MARKS, mean_with_error, signed
 from ablate.render.tables import Cell, Column, Table, Tone
 from ablate.rules import Status
@@ -85,7 +85,7 @@ def contrasts_table(comparison: Comparison) -> Table | None:
     return Table(title, tuple(columns), tuple(rows), (note,) if is_distance else ())
 
 
-def runs_text(row: Row) -> str:
+def runs_text(row: ComparedVariant) -> str:
     """Return ``3 runs, 1 diverged``: every ending but a good one is named."""
     total, *named = _run_counts(row)
     return ", ".join([f"{total} run{'' if row.runs == 1 else 's'}", *named])
@@ -96,7 +96,7 @@ def half_width(low: float | None, high: float | None) -> float | None:
     return None if low is None or high is None else (high - low) / 2
 
 
-def summary_text(summary: Summary) -> str:
+def summary_text(summary: MetricSummary) -> str:
     """Return ``0.0802 ±0.0042``."""
     return mean_with_error(summary.mean, half_width(summary.ci_low, summary.ci_high))
 
@@ -109,7 +109,7 @@ def contrast_text(contrast: Contrast) -> str:
     return f"{signed(contrast.difference, half)} {contrast.verdict or ''}".rstrip()
 
 
-def _run_counts(row: Row) -> list[str]:
+def _run_counts(row: ComparedVariant) -> list[str]:
     """Return the number of runs, then every ending but a good one, and whether code differs."""
     counts = {
         "diverged": row.diverged,
@@ -123,22 +123,22 @@ def _run_counts(row: Row) -> list[str]:
     return [str(row.runs), *named, *([code] if code else [])]
 
 
-def _verdict_cell(row: Row) -> Cell:
+def _verdict_cell(row: ComparedVariant) -> Cell:
     return Cell(str(row.verdict), str(row.verdict), VERDICT_TONES[row.verdict])
 
 
-def _runs_cell(row: Row) -> Cell:
+def _runs_cell(row: ComparedVariant) -> Cell:
     total, *named = _run_counts(row)
     text = f"{total} ({', '.join(named)})" if named else total
     return Cell(text, row.runs, "warn" if named else "plain", (total, *named))
 
 
-def _value_row(metric: Metric, rows: Sequence[Row]) -> tuple[Cell, ...]:
+def _value_row(metric: Metric, rows: Sequence[ComparedVariant]) -> tuple[Cell, ...]:
     wanted = metric.target or GOALS[metric.goal]
     return (Cell(metric.key), Cell(wanted), *(_value_cell(row, metric.key) for row in rows))
 
 
-def _value_cell(row: Row, key: str) -> Cell:
+def _value_cell(row: ComparedVariant, key: str) -> Cell:
     summary = row.values.get(key)
     if summary is None:
         return Cell("-", None, "muted")
@@ -157,12 +157,12 @@ def _value_cell(row: Row, key: str) -> Cell:
     )
 
 
-def _contrast(row: Row, metric: Metric) -> Contrast | None:
+def _contrast(row: ComparedVariant, metric: Metric) -> Contrast | None:
     summary = row.values.get(metric.key)
     return summary.contrast if summary else None
 
 
-def _contrast_cell(row: Row, contrast: Contrast | None) -> Cell:
+def _contrast_cell(row: ComparedVariant, contrast: Contrast | None) -> Cell:
     if contrast is None:
         return Cell("-", None, "muted")
     tone = CONTRAST_TONES.get(contrast.verdict, "plain")

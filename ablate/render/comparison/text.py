@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from ablate.analysis.comparison import Comparison, Metric, Row
+from ablate.analysis.comparison import ComparedVariant, Comparison, Metric
 from ablate.analysis.statistics.contrasts import Method
 from ablate.render.comparison import machine
 from ablate.render.comparison.tables import VERDICT_TONES, contrasts_table, values_table
@@ -80,7 +80,7 @@ def preview(comparison: Comparison) -> str:
     return text[:1].upper() + text[1:]
 
 
-def verdict_lines(row: Row, *, limit: int | None = None) -> tuple[str, tuple[str, ...]]:
+def verdict_lines(row: ComparedVariant, *, limit: int | None = None) -> tuple[str, tuple[str, ...]]:
     """Return ``phase_a: failed`` and its reasons, the rest counted when there are too many."""
     reasons = row.reasons[:limit]
     rest = len(row.reasons) - len(reasons)

@@ -13,7 +13,6 @@ from ablate.domain import (
     Attempt,
     AttemptState,
     BranchPoint,
-    Cell,
     Checkpoint,
     Origin,
     Parent,
@@ -21,6 +20,7 @@ from ablate.domain import (
     Run,
     RunState,
     Study,
+    StudyCell,
     Variant,
 )
 from ablate.errors import NotFoundError, did_you_mean
@@ -67,7 +67,7 @@ def plan_from_text(text: str) -> Plan:
     fields = from_json(text)
     fields["variants"] = tuple(map(_variant_from, fields["variants"]))
     fields["seeds"] = tuple(fields["seeds"])
-    fields["imported"] = tuple(Cell(**cell) for cell in fields.get("imported", ()))
+    fields["imported"] = tuple(StudyCell(**cell) for cell in fields.get("imported", ()))
     return Plan(**fields)
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, select
 
 from ablate.spool.batch import StepValues
 from ablate.store.schema.models import PointRow
-from ablate.store.schema.rows import Column, decode
+from ablate.store.schema.rows import SeriesColumn, decode
 from ablate.store.schema.statements import MAX_STEP, chunks
 
 WIDTH = 50
@@ -50,13 +50,13 @@ class Tail:
     """The stored points of an attempt's last bucket, to which the next batch may add."""
 
     bucket: int = -1
-    columns: Mapping[int, Column] = field(default_factory=dict[int, Column])
+    columns: Mapping[int, SeriesColumn] = field(default_factory=dict[int, SeriesColumn])
     """By series."""
 
 
-def joined(new: Iterable[Column], tail: Tail | None) -> Sequence[Column]:
+def joined(new: Iterable[SeriesColumn], tail: Tail | None) -> Sequence[SeriesColumn]:
     """Return the columns of new points, each series as one, behind what the tail holds of it."""
-    grouped: dict[int, list[Column]] = defaultdict(list)
+    grouped: dict[int, list[SeriesColumn]] = defaultdict(list)
     for column in new:
         grouped[column.series_id].append(column)
     before = tail.columns if tail else {}
@@ -66,7 +66,7 @@ def joined(new: Iterable[Column], tail: Tail | None) -> Sequence[Column]:
     ]
 
 
-def tail_of(columns: Sequence[Column], before: Tail | None, last_step: int) -> Tail | None:
+def tail_of(columns: Sequence[SeriesColumn], before: Tail | None, last_step: int) -> Tail | None:
     """Return the last bucket once columns were written; None where not all of it is known.
 
     Args:
@@ -75,7 +75,7 @@ def tail_of(columns: Sequence[Column], before: Tail | None, last_step: int) -> T
         last_step: The largest step that was stored before, -1 for none.
     """
     bucket = max((bucket_of(column.steps[-1]) for column in columns), default=-1)
-    found: dict[int, Column] = {}
+    found: dict[int, SeriesColumn] = {}
     if before is None:
         if bucket <= bucket_of(last_step):
             return None
@@ -84,12 +84,15 @@ def tail_of(columns: Sequence[Column], before: Tail | None, last_step: int) -> T
     for series_id, steps, values in columns:
         start = bisect_right(steps, (bucket - 1) * WIDTH)
         if start < len(steps):
-            found[series_id] = Column(series_id, steps[start:], values[start:])
+            found[series_id] = SeriesColumn(series_id, steps[start:], values[start:])
     return Tail(bucket, found)
 
 
 def stale_buckets(
-    new: Iterable[Column], others: Iterable[StepValues], series: Mapping[str, int], last_step: int
+    new: Iterable[SeriesColumn],
+    others: Iterable[StepValues],
+    series: Mapping[str, int],
+    last_step: int,
 ) -> dict[int, set[int]]:
     """Return by bucket the series whose stored points it may share with what was written.
 
@@ -110,7 +113,7 @@ def stale_buckets(
 
 def summarise(
     connection: Connection,
-    columns: Iterable[Column],
+    columns: Iterable[SeriesColumn],
     stale: Mapping[int, set[int]],
     tail: Tail | None,
 ) -> Summaries:
@@ -145,21 +148,25 @@ def exact_sum(values: Sequence[float]) -> float | None:
     return total if math.isfinite(total) else None
 
 
-def _as_one(parts: Sequence[Column]) -> Column:
+def _as_one(parts: Sequence[SeriesColumn]) -> SeriesColumn:
     """Return the columns of one series as one: a key that was logged in two layouts has two."""
     if len(parts) == 1:
         return parts[0]
     if all(before.steps[-1] < after.steps[0] for before, after in pairwise(parts)):
         steps = [step for part in parts for step in part.steps]
-        return Column(parts[0].series_id, steps, [value for part in parts for value in part.values])
+        return SeriesColumn(
+            parts[0].series_id, steps, [value for part in parts for value in part.values]
+        )
     pairs = sorted(
         (pair for part in parts for pair in zip(part.steps, part.values, strict=True)),
         key=lambda pair: pair[0],
     )
-    return Column(parts[0].series_id, [step for step, _ in pairs], [value for _, value in pairs])
+    return SeriesColumn(
+        parts[0].series_id, [step for step, _ in pairs], [value for _, value in pairs]
+    )
 
 
-def _buckets(column: Column) -> Iterator[tuple[int, Sequence[int], Sequence[float]]]:
+def _buckets(column: SeriesColumn) -> Iterator[tuple[int, Sequence[int], Sequence[float]]]:
     """Yield each bucket with its steps and values."""
     steps, values = column.steps, column.values
     start = 0
@@ -214,7 +221,7 @@ def _outline(
     return places, (values[0], low, high, values[-1])
 
 
-def _stored(connection: Connection, stale: Mapping[int, set[int]]) -> Iterator[Column]:
+def _stored(connection: Connection, stale: Mapping[int, set[int]]) -> Iterator[SeriesColumn]:
     """Yield the stored points of the stale buckets, neighbours with the same series together."""
     buckets = sorted(stale)
     neighbours = groupby(enumerate(buckets), key=lambda at: (at[1] - at[0], stale[at[1]]))
@@ -227,7 +234,7 @@ def _stored(connection: Connection, stale: Mapping[int, set[int]]) -> Iterator[C
 
 def stored_columns(
     connection: Connection, series_ids: Sequence[int], first_step: int, last_step: int
-) -> Iterator[Column]:
+) -> Iterator[SeriesColumn]:
     """Yield the stored points of each series in a range of steps, where it has any."""
     query = (
         select(PointRow.series_id, PointRow.step, PointRow.value, PointRow.kind)
@@ -237,4 +244,4 @@ def stored_columns(
     )
     for series_id, rows in groupby(connection.execute(query), key=lambda row: row[0]):
         _, steps, values, kinds = zip(*rows, strict=True)
-        yield Column(series_id, steps, tuple(map(decode, values, kinds)))
+        yield SeriesColumn(series_id, steps, tuple(map(decode, values, kinds)))

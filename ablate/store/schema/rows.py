@@ -25,7 +25,7 @@ _CODES = {
 _SPECIAL = {1: math.nan, 2: math.inf, 3: -math.inf, NEGATIVE_ZERO: -0.0}
 
 
-class Column(NamedTuple):
+class SeriesColumn(NamedTuple):
     """Points of one series, by ascending step."""
 
     series_id: int
@@ -37,11 +37,11 @@ class Column(NamedTuple):
 class NewRows:
     """Points that are surely not stored yet, none twice; by series, which writes fastest."""
 
-    plain: Sequence[Column]
+    plain: Sequence[SeriesColumn]
     """Those with ordinary values, each logged when its step was."""
     full: Iterable[FullRow]
     """The others."""
-    columns: Sequence[Column]
+    columns: Sequence[SeriesColumn]
     """All of them once more."""
 
 
@@ -77,8 +77,8 @@ def new_rows(
         series: The series of every key in them.
         step_time: Returns what the column ``time`` says: None when it is that of the step.
     """
-    plain: list[Column] = []
-    columns: list[Column] = []
+    plain: list[SeriesColumn] = []
+    columns: list[SeriesColumn] = []
     full: list[Iterable[FullRow]] = []
     layouts: dict[tuple[str, ...], list[StepValues]] = defaultdict(list)
     for log in logs:
@@ -88,7 +88,7 @@ def new_rows(
         times = [step_time(log) for log in part]
         is_timely = all(time is None for time in times)
         for key, values in zip(keys, zip(*(log.values for log in part), strict=True), strict=True):
-            columns.append(Column(series[key], steps, values))
+            columns.append(SeriesColumn(series[key], steps, values))
             if is_timely and _are_ordinary(values):
                 plain.append(columns[-1])
             else:

@@ -34,7 +34,7 @@ _MASTER = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, na
 _ROLLUP = tuple(RollupRow.__table__.columns.keys())[1:]
 
 
-class Comparison:
+class DatabaseComparison:
     """Gathers how a database differs from one that was made anew.
 
     Args:

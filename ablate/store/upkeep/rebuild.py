@@ -26,7 +26,7 @@ from ablate.store.schema.models import (
 )
 from ablate.store.schema.revision import peek
 from ablate.store.upkeep.migrate import upgrade
-from ablate.store.upkeep.replay import Fault, Replay, SpoolOf
+from ablate.store.upkeep.replay import Replay, SpoolFault, SpoolOf
 
 _BESIDE = ("", "-wal", "-shm", "-journal")
 """What may belong to an SQLite file, as ends of its name."""
@@ -112,7 +112,7 @@ def _fill(
     return Restored(studies=studies, runs=runs)
 
 
-def _restored(connection: Connection, faults: list[Fault]) -> Iterable[RestoredRun]:
+def _restored(connection: Connection, faults: list[SpoolFault]) -> Iterable[RestoredRun]:
     labels = _labels(connection)
     points = (
         select(AttemptRow.run_id, func.count())

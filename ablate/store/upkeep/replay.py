@@ -55,7 +55,7 @@ SpoolOf = Callable[[str, int, int, bool], Spool]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Fault:
+class SpoolFault:
     """Why not all of an attempt is there."""
 
     run_id: str
@@ -86,7 +86,7 @@ class Replay:
         self._connection = connection
         self._spool_of = spool_of
         self._noted: dict[int, _Noted] = {}
-        self.faults: list[Fault] = []
+        self.faults: list[SpoolFault] = []
 
     def put(self, content: Iterable[Rows | Deleted]) -> None:
         """Write what a journal says; of an attempt what follows from spools is left open."""
@@ -191,7 +191,7 @@ class Replay:
         return spool.until == 0 or (is_over and noted.followed["spool_offset"] == 0)
 
     def _fault(self, attempt: AnyRow, kind: Literal["missing", "damaged"], said: str) -> None:
-        fault = Fault(run_id=attempt.run_id, attempt=attempt.number, kind=kind, text=said)
+        fault = SpoolFault(run_id=attempt.run_id, attempt=attempt.number, kind=kind, text=said)
         self.faults.append(fault)
 
     def number(self, database: str | None, seq: int) -> None:

@@ -21,9 +21,9 @@ from ablate.store.schema.engine import Database, connect, reading, writing
 from ablate.store.schema.journal import Deleted, Journal, Rows, journal_path, journals_at
 from ablate.store.schema.models import AttemptRow
 from ablate.store.schema.revision import HEAD
-from ablate.store.upkeep.comparison import Comparison
+from ablate.store.upkeep.comparison import DatabaseComparison
 from ablate.store.upkeep.migrate import upgrade
-from ablate.store.upkeep.replay import Fault, Replay, Spool, SpoolOf
+from ablate.store.upkeep.replay import Replay, Spool, SpoolFault, SpoolOf
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +85,7 @@ def _verify(
         replay.put(source.content)
         replay.read_spools()
         incomplete = {fault.run_id for fault in replay.faults}
-        comparison = Comparison(here, there, runs - incomplete)
+        comparison = DatabaseComparison(here, there, runs - incomplete)
         comparison.compare_schema()
         if source.is_journal:
             comparison.compare_rows()
@@ -147,5 +147,5 @@ def _without(here: Connection, database: Database, data_dir: Path, journal: Jour
     return _Source(everything(here), False, note=note)
 
 
-def _said(faults: list[Fault]) -> list[str]:
+def _said(faults: list[SpoolFault]) -> list[str]:
     return [f"run {fault.run_id}, attempt {fault.attempt}: {fault.text}" for fault in faults]

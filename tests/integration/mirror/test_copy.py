@@ -210,14 +210,14 @@ def test_experiment_that_is_not_where_it_was_is_there_again(
 def test_copy_imported_again_leaves_out_the_summaries(
     store: Store, settings: Settings, study: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ablate.importers.base import Request
+    from ablate.importers.base import ImportRequest
     from ablate.importers.formats.mlflow import read
 
     train_all(store)
     sync(store, settings, summarise)
     uri = str(settings.mlflow_uri)
     monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES")
-    found = read(Request(uri=uri, experiment=f"ablate/{study}"))
+    found = read(ImportRequest(uri=uri, experiment=f"ablate/{study}"))
 
     assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ  # a mirror here has its own patience
     titles = sorted(run.title for run in found.runs)

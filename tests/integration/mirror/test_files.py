@@ -15,7 +15,7 @@ from ablate.mirrors.process import mirror_name, sync
 from ablate.settings import Settings
 from ablate.store.base import Store
 from ablate.testing.factories import must_claim
-from ablate.testing.tracking_server import Fault, FaultyProxy
+from ablate.testing.tracking_server import FaultyProxy, ServerFault
 from tests.support.mirrored import in_mlflow, in_sql, summarise, train, train_all
 
 mlflow = pytest.importorskip("mlflow")
@@ -93,7 +93,7 @@ def test_a_refused_file_is_parked_and_the_rest_goes_on(
     for name in (WAV, PNG):
         keep_text(settings, run, name, name)
 
-    proxy.fault = lambda path, _: Fault(status=400) if path.endswith(".wav") else None
+    proxy.fault = lambda path, _: ServerFault(status=400) if path.endswith(".wav") else None
     sync(store, settings, summarise)
     parked = [s for s in standings(store, settings) if s.state == "parked"]
     rest = files_in_mlflow(store, settings, run)
@@ -116,7 +116,7 @@ def test_trouble_that_may_pass_with_a_file_ends_the_sync_and_the_next_goes_on(
     run = store.runs(study)[0]
     keep_text(settings, run, WAV, "kept")
 
-    proxy.fault = lambda path, _: Fault(status=503) if path.endswith(".wav") else None
+    proxy.fault = lambda path, _: ServerFault(status=503) if path.endswith(".wav") else None
     with pytest.raises(MirrorError, match="cannot take the copy now"):
         sync(store, settings, summarise)
     proxy.fault = lambda _path, _body: None

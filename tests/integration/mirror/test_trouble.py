@@ -31,7 +31,7 @@ from ablate.store.base import Store
 from ablate.testing.factories import (
     must_claim,
 )
-from ablate.testing.tracking_server import Fault, FaultyProxy
+from ablate.testing.tracking_server import FaultyProxy, ServerFault
 from tests.support.mirrored import (
     REQUEST_S,
     in_mlflow,
@@ -54,20 +54,20 @@ KILLS = few_or_many(5, 100)
 
 
 FAULTS = {
-    "a gateway's 500": Fault(status=500),
-    "MLflow's 500": Fault(status=500, error_code="INTERNAL_ERROR"),
-    "429": Fault(status=429, error_code="REQUEST_LIMIT_EXCEEDED"),
-    "503": Fault(status=503),
-    "404": Fault(status=404),
-    "late": Fault(delay_s=1.3 * REQUEST_S),
-    "cut": Fault(is_cut=True),
-    "unanswered": Fault(is_unanswered=True),
+    "a gateway's 500": ServerFault(status=500),
+    "MLflow's 500": ServerFault(status=500, error_code="INTERNAL_ERROR"),
+    "429": ServerFault(status=429, error_code="REQUEST_LIMIT_EXCEEDED"),
+    "503": ServerFault(status=503),
+    "404": ServerFault(status=404),
+    "late": ServerFault(delay_s=1.3 * REQUEST_S),
+    "cut": ServerFault(is_cut=True),
+    "unanswered": ServerFault(is_unanswered=True),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_fault_that_may_pass_ends_the_sync_and_the_next_goes_on(
-    store: Store, settings: Settings, study: str, server, proxy: FaultyProxy, fault: Fault
+    store: Store, settings: Settings, study: str, server, proxy: FaultyProxy, fault: ServerFault
 ) -> None:
     train_all(store)
     draw = random.Random(1)
@@ -86,7 +86,7 @@ def test_outage_makes_few_requests_and_says_what_to_do(
     store: Store, settings: Settings, study: str, server: tuple[int, Path], proxy: FaultyProxy
 ) -> None:
     train_all(store)
-    proxy.fault = lambda _path, _body: Fault(status=500)
+    proxy.fault = lambda _path, _body: ServerFault(status=500)
     with pytest.raises(MirrorError, match="cannot take the copy now"):
         sync(store, settings, summarise)
     assert proxy.requests <= 5
@@ -95,7 +95,7 @@ def test_outage_makes_few_requests_and_says_what_to_do(
     with pytest.raises(MirrorError, match="cannot take the copy now"):
         sync(store, settings, summarise)
     proxy.up()
-    proxy.fault = lambda _path, _body: Fault(status=401)
+    proxy.fault = lambda _path, _body: ServerFault(status=401)
     proxy.requests = 0
     with pytest.raises(MirrorDeniedError) as caught:
         sync(store, settings, summarise)
@@ -130,7 +130,7 @@ def test_follower_asks_less_and_less_and_complains_once(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     train_all(store)
-    proxy.fault = lambda _path, _body: Fault(status=401)
+    proxy.fault = lambda _path, _body: ServerFault(status=401)
     end, closes = os.pipe()
     monkeypatch.setattr(process, "_EVERY_S", 0.02)
     monkeypatch.setattr(process, "_SELDOM_S", 0.4)
@@ -151,9 +151,13 @@ def test_refused_run_is_parked_with_its_reason_and_the_rest_goes_on(
     train_all(store)
     bad = store.runs(study)[0]
 
-    def refuse(path: str, body: bytes) -> Fault | None:
+    def refuse(path: str, body: bytes) -> ServerFault | None:
         is_its_creation = path.endswith("runs/create") and bad.id.encode() in body
-        return Fault(status=400, error_code="INVALID_PARAMETER_VALUE") if is_its_creation else None
+        return (
+            ServerFault(status=400, error_code="INVALID_PARAMETER_VALUE")
+            if is_its_creation
+            else None
+        )
 
     proxy.fault = refuse
     sync(store, settings, summarise)
@@ -199,7 +203,7 @@ def test_answer_that_comes_too_late_leaves_no_second_run(
     store: Store, settings: Settings, study: str, server: tuple[int, Path], proxy: FaultyProxy
 ) -> None:
     train_all(store)
-    late = iter([Fault(delay_s=1.5 * REQUEST_S)])
+    late = iter([ServerFault(delay_s=1.5 * REQUEST_S)])
     proxy.fault = lambda path, _body: next(late, None) if path.endswith("runs/create") else None
     sync(store, settings, summarise)  # the first creation lands behind the second
     time.sleep(0.8 * REQUEST_S)
@@ -255,7 +259,7 @@ def test_runs_are_the_same_whatever_the_server_does_meanwhile(
     logged = "select count(*) from run_metrics"
     project.wait_for(lambda: project.rows(logged)[0][0] > 100)
     proxy.up()
-    proxy.fault = lambda _path, _body: Fault(status=500)
+    proxy.fault = lambda _path, _body: ServerFault(status=500)
     children = psutil.Process(running.pid).children()
     (mirror,) = [c for c in children if "--follow" in c.cmdline()]
     project.wait_for(lambda: proxy.requests > 0)

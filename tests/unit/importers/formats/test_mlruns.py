@@ -8,7 +8,7 @@ import pytest
 
 from ablate.domain import AttemptState
 from ablate.errors import NotFoundError, UsageError
-from ablate.importers.base import Request
+from ablate.importers.base import ImportRequest
 from ablate.importers.formats import mlflow
 from tests.support.reading import points, read
 
@@ -86,7 +86,7 @@ def test_several_experiments_are_asked_for(tmp_path: Path) -> None:
     assert "known: one, two" in str(caught.value.hint)
     files = sorted(tmp_path.rglob("meta.yaml"))
     for name in ("two", "2"):
-        asked = Request(root=tmp_path, files=files, experiment=name)
+        asked = ImportRequest(root=tmp_path, files=files, experiment=name)
         assert [run.title for run in mlflow.read(asked).runs] == ["b"]
 
 

@@ -16,7 +16,7 @@ from ablate.errors import SettingError, StudyFileError, UsageError
 from ablate.identity import canonical_json, flatten
 from ablate.planning.plan import identity_of, make_plan
 from ablate.planning.study_file.document import parse_document, round_trip_yaml
-from ablate.planning.study_file.dotted import Settings
+from ablate.planning.study_file.dotted import DottedSettings
 from ablate.planning.study_file.flags import apply_flags, parse_flags
 from ablate.planning.study_file.parsing import check_study
 from ablate.planning.study_file.spec import StudySpec
@@ -95,7 +95,7 @@ def test_changing_one_config_changes_no_other() -> None:
 def test_a_later_setting_merges_or_replaces(
     first: dict[str, Any], second: dict[str, Any], merged: dict[str, Any]
 ) -> None:
-    assert Settings().apply(first).apply(second).nested() == merged
+    assert DottedSettings().apply(first).apply(second).nested() == merged
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_factor_by_flag_keeps_what_its_phase_inherits() -> None:
 
 def test_apply_names_the_key_and_its_place() -> None:
     with pytest.raises(SettingError) as caught:
-        Settings().apply({"a": {"b": {"c ": 1}}}, ("base",))
+        DottedSettings().apply({"a": {"b": {"c ": 1}}}, ("base",))
     assert caught.value.place == ("base", "a", "b", "c ")
 
 
