@@ -192,6 +192,16 @@ Action = Literal["stop", "flag"]
 
 
 @dataclass(frozen=True, slots=True)
+class DeclaredMetric:
+    """What a study declares about a metric before it runs."""
+
+    key: str
+    goal: Goal | None
+    """None when nothing says which direction is good."""
+    rule: MetricRule = DEFAULT_RULE
+
+
+@dataclass(frozen=True, slots=True)
 class Condition:
     """A metric against a number, or whether it is a number at all."""
 

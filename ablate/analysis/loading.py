@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection, Mapping, Sequence
-from typing import cast
+from collections.abc import Collection, Sequence
 
 from ablate.analysis.curves.replay import replayed
 from ablate.analysis.curves.stored_curves import StoredCurves
-from ablate.analysis.curves.study_data import MetricSpec, StudyData
+from ablate.analysis.curves.study_data import StudyData
 from ablate.analysis.diagnosis import causes, silence, trivial
-from ablate.domain import Event, Json, Plan, Run, Variant
+from ablate.domain import Event, Plan, Run, Variant
 from ablate.errors import NotFoundError
 from ablate.planning.lookup import named_variants
-from ablate.planning.study_file.spec import StudySpec
+from ablate.planning.study_file.spec import declarations
 from ablate.provenance import Code
-from ablate.rules import DEFAULT_RULE, Gate, Guard, MetricRule, Target
 from ablate.store.base import Store
 
 
@@ -48,8 +46,11 @@ def load(
     runs = tuple(run for run in store.runs(study) if run.variant in names)
     ids = tuple(dict.fromkeys(run.id for run in runs))
     logged = store.metric_keys(ids)
-    declared = [*_mapping(plan.spec.get("metrics")), *_mapping(plan.spec.get("targets"))]
-    guards = read_guards(plan.spec.get("guards"))
+    spec = declarations(plan.spec)
+    declared = [*spec.metrics, *spec.targets]
+    guards = spec.guard_rules
+    # Trained runs were judged at their gates while they trained.
+    gates = spec.gate_rules if plan.imported else ()
     guarded = [key for guard in guards for key in guard.keys]
     needed = logged if keys is None else _needed(logged, declared, [*keys, *guarded])
     read = _bounded(needed, [*declared, *guarded, *(keys or ())])
@@ -62,55 +63,16 @@ def load(
         question=plan.question,
         baseline=base,
         variants=chosen,
-        metrics=read_metrics(plan.spec.get("metrics")),
-        targets=read_targets(plan.spec.get("targets")),
+        metrics=spec.metric_rules,
+        targets=spec.target_rules,
         guards=guards,
         runs=runs,
         curves=curves,
-        events=_events(store, ids) | replayed(runs, curves, guards, _gates(plan)),
+        events=_events(store, ids) | replayed(runs, curves, guards, gates),
         codes=_codes(store, runs),
         notes=notes,
         logged=logged,
     )
-
-
-def read_metrics(declared: Json) -> dict[str, MetricSpec]:
-    """Return the metrics of a study's spec: ``{key: min}`` or ``{key: {goal, rule}}``."""
-    metrics: dict[str, MetricSpec] = {}
-    for key, value in _mapping(declared).items():
-        if isinstance(value, Mapping):
-            fields = cast("Mapping[str, Json]", value)
-            rule = fields.get("rule")
-            parsed = MetricRule.parse(rule) if rule else DEFAULT_RULE
-            metrics[key] = MetricSpec(key, fields.get("goal"), parsed)
-        else:
-            metrics[key] = MetricSpec(key, value)
-    return metrics
-
-
-def read_targets(declared: Json) -> dict[str, Target]:
-    """Return the targets of a study's spec: ``{key: text}``."""
-    return {key: Target.parse(text) for key, text in _mapping(declared).items()}
-
-
-def read_guards(declared: Json) -> tuple[Guard, ...]:
-    """Return the guards of a study's spec: ``{name: {when, for, after, do}}``."""
-    return tuple(
-        Guard.parse(
-            name,
-            fields["when"],
-            for_steps=int(fields.get("for") or 0),
-            after_step=int(fields.get("after") or 0),
-            do=fields.get("do") or "flag",
-        )
-        for name, fields in _mapping(declared).items()
-    )
-
-
-def _gates(plan: Plan) -> tuple[Gate, ...]:
-    """Return the gates that imported runs are held against; others were judged in training."""
-    has_any = plan.imported and plan.spec.get("gates")
-    return StudySpec.model_validate(plan.spec).gate_rules if has_any else ()
 
 
 _READ = (*silence.SILENCE_READS, *trivial.TRIVIAL_READS, *causes.READS)
@@ -150,10 +112,6 @@ def _left_out(read: int, wanted: int) -> str:
         f"{read} of {wanted} metrics are read; name others with `ablate compare --metric PATTERN`, "
         "or take all with `ablate export`"
     )
-
-
-def _mapping(value: Json) -> Mapping[str, Json]:
-    return cast("Mapping[str, Json]", value or {})
 
 
 def _baseline(

@@ -15,8 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from ablate.analysis.curves.study_data import RunCurve, StudyData
-from ablate.analysis.loading import read_guards, read_metrics, read_targets
 from ablate.domain import Event, Plan, Run, RunState, Study, Variant
+from ablate.planning.study_file.spec import declarations
 from ablate.store.base import Store
 from ablate.store.curves import Curve
 
@@ -136,7 +136,7 @@ def make_data(
     **changes: Any,
 ) -> StudyData:
     """Return a study from variant -> seed -> key -> values; the first variant is the baseline."""
-    spec = spec or {}
+    declared = declarations(spec or {})
     runs: list[Run] = []
     curves: list[Curve] = []
     for name, seeds in values.items():
@@ -153,9 +153,9 @@ def make_data(
         question="Which change stops the collapse?",
         baseline=next(iter(values)),
         variants=tuple(make_variant(name, is_baseline=i == 0) for i, name in enumerate(values)),
-        metrics=read_metrics(spec.get("metrics")),
-        targets=read_targets(spec.get("targets")),
-        guards=read_guards(spec.get("guards")),
+        metrics=declared.metric_rules,
+        targets=declared.target_rules,
+        guards=declared.guard_rules,
         runs=tuple(runs),
         curves={(curve.run_id, curve.key): curve for curve in curves},
         events={ids[cell]: tuple(found) for cell, found in (events or {}).items()},
@@ -182,6 +182,7 @@ def make_scale_fix(
     **changes: Any,
 ) -> StudyData:
     """Return a whole study like the seed report's, with every key of the bundled trainer's kind."""
+    declared = declarations(SPEC)
     runs: list[Run] = []
     curves: list[Curve] = []
     events: dict[str, tuple[Event, ...]] = {}
@@ -205,9 +206,9 @@ def make_scale_fix(
         "codes?",
         baseline=next(iter(phases)),
         variants=tuple(make_variant(n, is_baseline=i == 0) for i, n in enumerate(phases)),
-        metrics=read_metrics(SPEC["metrics"]),
-        targets=read_targets(SPEC["targets"]),
-        guards=read_guards(SPEC["guards"]),
+        metrics=declared.metric_rules,
+        targets=declared.target_rules,
+        guards=declared.guard_rules,
         runs=tuple(runs),
         curves={(curve.run_id, curve.key): curve for curve in curves},
         events=events,

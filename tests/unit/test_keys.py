@@ -16,7 +16,7 @@ from ablate.analysis.diagnosis.causes import READS, SIGNS
 from ablate.analysis.diagnosis.run_view import views_of
 from ablate.analysis.loading import load
 from ablate.keys import Payload
-from tests.support.factories import COLLAPSE, HEALTHY, FakeStore, make_data, make_scale_fix
+from tests.support.factories import COLLAPSE, HEALTHY, fake_store, make_data, make_scale_fix
 from trainer.logged import metric_patterns
 
 ROOT = Path(__file__).parents[2]
@@ -178,7 +178,7 @@ def test_each_sign_has_a_name_of_its_own_and_only_known_keys():
 def test_loading_for_a_comparison_brings_all_that_a_sign_reads():
     logged = [pattern.replace("*", "0") for pattern in READS]
     curves = {key: [1.0, 0.5] for key in [*logged, "train/norm/weight"]}
-    store = FakeStore(make_data({"base": {0: curves}}))
+    store = fake_store(make_data({"base": {0: curves}}))
 
     data = load(store, "scale-fix", keys=())
 

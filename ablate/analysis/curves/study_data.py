@@ -10,7 +10,7 @@ from ablate.domain import Event, Run, RunState, Variant
 from ablate.keys import AUDIO, LOSS, SYSTEM, TRAIN, VALID, Group, rms
 from ablate.planning.lookup import named_variants
 from ablate.provenance import Code
-from ablate.rules import DEFAULT_RULE, Goal, Guard, MetricRule, Target
+from ablate.rules import DeclaredMetric, Guard, Target
 
 _TELLING = (
     (LOSS.prefix(VALID), AUDIO.prefix(VALID)),
@@ -51,16 +51,6 @@ class RunCurve(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class MetricSpec:
-    """What the study declared about a metric before it ran."""
-
-    key: str
-    goal: Goal | None
-    """None when nothing says which direction is good."""
-    rule: MetricRule = DEFAULT_RULE
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyData:
     """A study's declarations with the curves and events of its runs."""
@@ -71,7 +61,7 @@ class StudyData:
     """Name of the variant that the others are compared with."""
     variants: tuple[Variant, ...]
     """In the order of the plan."""
-    metrics: Mapping[str, MetricSpec] = field(default_factory=dict[str, MetricSpec])
+    metrics: Mapping[str, DeclaredMetric] = field(default_factory=dict[str, DeclaredMetric])
     """As declared, in order."""
     targets: Mapping[str, Target] = field(default_factory=dict[str, Target])
     guards: tuple[Guard, ...] = ()
@@ -124,11 +114,11 @@ class StudyData:
         """Return a run's curve, or None when it has no point."""
         return self.curves.get((run_id, key))
 
-    def spec(self, key: str) -> MetricSpec:
+    def spec(self, key: str) -> DeclaredMetric:
         """Return what is declared about a key; one with a target alone is judged by it."""
         if key in self.metrics:
             return self.metrics[key]
-        return MetricSpec(key, "target" if key in self.targets else None)
+        return DeclaredMetric(key, "target" if key in self.targets else None)
 
     def declared_keys(self) -> tuple[str, ...]:
         """Return the keys with a metric or a target, metrics first, each once."""

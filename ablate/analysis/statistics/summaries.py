@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from ablate.analysis.curves.drift import worst
 from ablate.analysis.curves.study_data import (
     ENDED_BADLY,
-    MetricSpec,
     StudyData,
     is_under_way,
     read_step,
@@ -17,7 +16,7 @@ from ablate.analysis.curves.study_data import (
 from ablate.analysis.curves.windows import RunValue, relative_change, value_at, value_before
 from ablate.analysis.statistics.contrasts import Contrast, contrast_of, mean_interval, with_holm
 from ablate.domain import Kind, Run, RunState
-from ablate.rules import Goal, Status, Target, mean
+from ablate.rules import DeclaredMetric, Goal, Status, Target, mean
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +77,7 @@ class MetricSummary:
 
 
 def summarise(
-    data: StudyData, spec: MetricSpec, step: int | None, *, repeats: Collection[str] = ()
+    data: StudyData, spec: DeclaredMetric, step: int | None, *, repeats: Collection[str] = ()
 ) -> dict[str, MetricSummary]:
     """Return variant -> summary of one metric, with contrasts to ``data.baseline``.
 
@@ -132,7 +131,7 @@ def _withheld(contrast: Contrast, lost: float, lost_by_baseline: float) -> Contr
 
 
 def _seed_values(
-    data: StudyData, variant: str, spec: MetricSpec, step: int
+    data: StudyData, variant: str, spec: DeclaredMetric, step: int
 ) -> tuple[SeedValue, ...]:
     """Return the values at the step; where no run came so far, those of where each is read."""
     target = data.targets.get(spec.key)

@@ -23,7 +23,7 @@ from pydantic import (
 from ablate.errors import RuleError
 from ablate.keys import RMS, TOTAL, metric_key
 from ablate.planning.study_file.names import check_name
-from ablate.rules import DEFAULT_RULE, Demand, Gate, Guard, MetricRule, Target
+from ablate.rules import DEFAULT_RULE, DeclaredMetric, Demand, Gate, Guard, MetricRule, Target
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
@@ -277,6 +277,19 @@ class StudySpec(BaseModel):
         return tuple(dict.fromkeys((*self.metrics, *self.targets, *guarded)))
 
     @property
+    def metric_rules(self) -> dict[str, DeclaredMetric]:
+        """The metrics by their keys, in the order in which they are declared."""
+        return {
+            key: DeclaredMetric(key, metric.goal, MetricRule.parse(metric.rule))
+            for key, metric in self.metrics.items()
+        }
+
+    @property
+    def target_rules(self) -> dict[str, Target]:
+        """The targets by the keys of their metrics."""
+        return {key: Target.parse(text) for key, text in self.targets.items()}
+
+    @property
     def guard_rules(self) -> tuple[Guard, ...]:
         """The guards, ready to be evaluated."""
         return tuple(
@@ -287,10 +300,10 @@ class StudySpec(BaseModel):
     @property
     def gate_rules(self) -> tuple[Gate, ...]:
         """The gates, ready to be judged."""
-        rules = {key: MetricRule.parse(metric.rule) for key, metric in self.metrics.items()}
+        metrics = self.metric_rules
         demands = tuple(
-            Demand(key, Target.parse(text), rules.get(key, DEFAULT_RULE))
-            for key, text in self.targets.items()
+            Demand(key, target, metrics[key].rule if key in metrics else DEFAULT_RULE)
+            for key, target in self.target_rules.items()
         )
         specs = [GateSpec(at=gate) if isinstance(gate, int) else gate for gate in self.gates]
         return tuple(Gate(step=gate.at, do=gate.do, demands=demands) for gate in specs)
@@ -298,6 +311,18 @@ class StudySpec(BaseModel):
     def to_json(self) -> dict[str, Any]:
         """Return the study with its defaults filled in, as JSON under the file's own names."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+_DECLARED = ("metrics", "targets", "gates", "guards")
+
+
+def declarations(spec: Mapping[str, Any]) -> StudySpec:
+    """Return what a stored study says of metrics, targets, gates and guards, without the rest.
+
+    The rest may be of a version that knew other keys; what is compared need not know them.
+    """
+    found = {name: spec[name] for name in _DECLARED if spec.get(name)}
+    return StudySpec.model_validate({"study": "declared", **found})
 
 
 def level_label(value: Any) -> str:

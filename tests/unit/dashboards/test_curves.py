@@ -17,9 +17,9 @@ def drawn(*arguments, **options):
 
 
 def test_mean_and_range_are_over_the_seeds_at_each_step():
-    data = make_data({"base": {0: {"k": [1.0, 4.0]}, 1: {"k": [3.0, 2.0]}}})
+    data = make_data({"base": {0: {"a/b/k": [1.0, 4.0]}, 1: {"a/b/k": [3.0, 2.0]}}})
 
-    (curves,) = drawn(data, "k").variants
+    (curves,) = drawn(data, "a/b/k").variants
 
     assert curves.mean.values == (2.0, 3.0)
     assert (curves.low.values, curves.high.values) == ((1.0, 2.0), (3.0, 4.0))
@@ -27,24 +27,26 @@ def test_mean_and_range_are_over_the_seeds_at_each_step():
 
 
 def test_a_seed_that_ends_early_leaves_the_mean_of_those_that_go_on():
-    data = make_data({"base": {0: {"k": [1.0, 1.0, 1.0]}, 1: {"k": [3.0]}}})
+    data = make_data({"base": {0: {"a/b/k": [1.0, 1.0, 1.0]}, 1: {"a/b/k": [3.0]}}})
 
-    (curves,) = drawn(data, "k").variants
+    (curves,) = drawn(data, "a/b/k").variants
 
     assert curves.mean.values == (2.0, 1.0, 1.0)
 
 
 def test_steps_that_a_seed_skipped_are_not_part_of_the_mean():
-    data = make_data({"base": {0: {"k": {0: 1.0, 5: 1.0, 10: 1.0}}, 1: {"k": {0: 3.0, 10: 3.0}}}})
+    data = make_data(
+        {"base": {0: {"a/b/k": {0: 1.0, 5: 1.0, 10: 1.0}}, 1: {"a/b/k": {0: 3.0, 10: 3.0}}}}
+    )
 
-    (curves,) = drawn(data, "k").variants
+    (curves,) = drawn(data, "a/b/k").variants
 
     assert curves.mean.steps == (0, 10)
 
 
 def test_values_that_are_not_finite_leave_a_gap():
-    data = make_data({"base": {0: {"k": [1.0, math.nan, math.inf]}}})
-    info = drawn(data, "k")
+    data = make_data({"base": {0: {"a/b/k": [1.0, math.nan, math.inf]}}})
+    info = drawn(data, "a/b/k")
 
     assert info.variants[0].mean.values == (1.0, None, None)
     json.dumps(curves_figure(info, looks(["base"], "base")).to_plotly_json(), allow_nan=False)
@@ -53,7 +55,7 @@ def test_values_that_are_not_finite_leave_a_gap():
 def test_long_curves_are_drawn_as_means_that_keep_their_extremes():
     values = [1.0] * 5000
     values[1234] = 99.0
-    info = drawn(make_data({"base": {0: {"k": values}}}), "k")
+    info = drawn(make_data({"base": {0: {"a/b/k": values}}}), "a/b/k")
 
     (curves,) = info.variants
     assert info.stretch == 13
@@ -80,9 +82,9 @@ def test_losses_stand_beside_their_silent_value():
     ],
 )
 def test_band_is_what_the_target_allows(target, band):
-    data = make_data({"base": {0: {"k": [1.0]}}}, spec={"targets": {"k": target}})
+    data = make_data({"base": {0: {"a/b/k": [1.0]}}}, spec={"targets": {"a/b/k": target}})
 
-    assert drawn(data, "k").band == (pytest.approx(band) if band else None)
+    assert drawn(data, "a/b/k").band == (pytest.approx(band) if band else None)
 
 
 def test_axis_is_logarithmic_where_positive_values_span_decades():
@@ -93,7 +95,7 @@ def test_axis_is_logarithmic_where_positive_values_span_decades():
 
 
 def test_events_are_marks_named_with_the_phases_that_had_them():
-    logged = {"k": [1.0] * 11}
+    logged = {"a/b/k": [1.0] * 11}
     both = Event("warmup_ended", 20, {}, 0.0)
     one = Event("guard_fired", 60, {"guard": "collapse"}, 0.0)
     data = make_data(
@@ -102,7 +104,7 @@ def test_events_are_marks_named_with_the_phases_that_had_them():
         events={("base", 0): [both], ("other", 0): [both, one]},
     )
 
-    marks = drawn(data, "k").marks
+    marks = drawn(data, "a/b/k").marks
 
     assert [(m.step, m.text) for m in marks] == [
         (20, "warmup_ended"),
@@ -114,16 +116,16 @@ def test_events_of_every_start_and_routine_events_are_no_marks():
     routine = [Event("codebook_restarted", step, {}, 0.0) for step in range(10, 100, 10)]
     start, once = Event("data_ready", 0, {}, 0.0), Event("warmup_ended", 50, {}, 0.0)
     data = make_data(
-        {"base": {0: {"k": [1.0] * 11}}},
+        {"base": {0: {"a/b/k": [1.0] * 11}}},
         every=10,
         events={("base", 0): [start, *routine, once]},
     )
 
-    assert [m.text for m in drawn(data, "k").marks] == ["warmup_ended"]
+    assert [m.text for m in drawn(data, "a/b/k").marks] == ["warmup_ended"]
 
 
 def test_a_key_without_points_has_no_figure():
-    assert curves_info(make_data({"base": {0: {}}}), "k") is None
+    assert curves_info(make_data({"base": {0: {}}}), "a/b/k") is None
 
 
 def test_figure_draws_band_seeds_mean_and_silent_line():
@@ -141,9 +143,11 @@ def test_figure_draws_band_seeds_mean_and_silent_line():
 
 
 def test_target_label_on_a_logarithmic_axis_stands_at_the_band():
-    data = make_data({"base": {0: {"k": [1.0, 0.001]}}}, spec={"targets": {"k": "0.075 +-20%"}})
+    data = make_data(
+        {"base": {0: {"a/b/k": [1.0, 0.001]}}}, spec={"targets": {"a/b/k": "0.075 +-20%"}}
+    )
 
-    figure = curves_figure(drawn(data, "k"), looks(["base"], "base"))
+    figure = curves_figure(drawn(data, "a/b/k"), looks(["base"], "base"))
 
     assert figure.layout.annotations[0].y == pytest.approx(math.log10(0.09))
 
@@ -159,4 +163,4 @@ def test_a_variant_keeps_its_look_and_the_baseline_is_grey():
 
 
 def test_curve_of_a_made_up_run_is_given_as_logged():
-    assert make_curve("r", "k", [1.0, 2.0], every=5).steps == (0, 5)
+    assert make_curve("r", "a/b/k", [1.0, 2.0], every=5).steps == (0, 5)
