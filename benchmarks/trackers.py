@@ -96,7 +96,7 @@ class Ablate:
             [sys.executable, __file__, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         job = Job.read(Path(self._hear()))
-        self._spool = SpoolWriter(job.spool, attempt_id=job.attempt_id)
+        self._spool = SpoolWriter(job.folder.spool, attempt_id=job.attempt_id)
         self._run = RunContext(job, self._spool, on_step=lambda: None)
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -132,7 +132,7 @@ class _Attached:
 
     def start(self, job: Job, on_step: Callable[[], None]) -> None:
         self._attempt_id = job.attempt_id
-        print(job.attempt_dir / "job.json", flush=True)
+        print(job.folder.job, flush=True)
 
     def poll(self, timeout_s: float) -> list[Exited]:
         ready, _, _ = select.select([sys.stdin], [], [], timeout_s)

@@ -142,7 +142,7 @@ def _run(folder: Path) -> Any:
         resume_from=(),
     )
     job.write()
-    return RunContext(job, SpoolWriter(job.spool, attempt_id=1), on_step=lambda: None)
+    return RunContext(job, SpoolWriter(job.folder.spool, attempt_id=1), on_step=lambda: None)
 
 
 def profile(overrides: Mapping[str, Any], steps: int) -> list[tuple[str, float]]:

@@ -12,10 +12,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.attempt.job import databases_of
 from ablate.domain import IMPORTED, Orphan
 from ablate.files import size_of
 from ablate.settings import Settings
+from ablate.spool.folders import RunFolder
 from ablate.store.base import Store
 
 _RUN_ID = re.compile(r"[0-9a-f]{16}")
@@ -99,7 +99,7 @@ def _why_kept(orphan: Orphan) -> str | None:
 def _why_folder_kept(folder: Path, database: str) -> str | None:
     """Whether a folder may belong to a run of another database that this project is used with."""
     try:
-        others = databases_of(folder) - {database}
+        others = RunFolder(folder).databases - {database}
     except (OSError, ValueError):
         others = {None}
     if not others:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ablate.attempt.job import spool_path
 from ablate.domain import (
     IMPORT_NOTE,
     IMPORTED,
@@ -34,6 +33,7 @@ from ablate.planning.study_file.spec import StudySpec
 from ablate.planning.trainers.registry import trainer_of
 from ablate.settings import Settings
 from ablate.spool.batch import Ending
+from ablate.spool.folders import RunFolder
 from ablate.spool.spool import SpoolReader
 from ablate.storable import explanation, to_json
 from ablate.store.schema.journal import Rows, place_of
@@ -122,7 +122,7 @@ def _read_folder(path: Path, place: str) -> _Folder | None:
     """Return what a folder tells, None where its run is of another database."""
     attempts: list[_Attempt] = []
     job: dict[str, Any] = {}
-    for file in sorted(path.glob("attempt-*/job.json"), key=lambda f: int(f.parent.name[8:])):
+    for file in [attempt.job for attempt in RunFolder(path).attempts if attempt.job.exists()]:
         job = json.loads(file.read_text(encoding="utf-8"))
         data_dir, database = Path(job["run_dir"]).parents[1], job.get("database")
         if database is not None and place_of(data_dir, database) != place:
@@ -143,7 +143,7 @@ def _read_folder(path: Path, place: str) -> _Folder | None:
 
 
 def _read_attempt(folder: Path, file: Path, job: Mapping[str, Any]) -> _Attempt:
-    spool = spool_path(folder, job["attempt"])
+    spool = RunFolder(folder).attempt(job["attempt"]).spool
     ending = Ending(state=AttemptState.LOST, reason="how it ended is not known")
     with closing(SpoolReader(spool)) as reader:
         while (batch := reader.read()).end_offset > batch.start_offset:

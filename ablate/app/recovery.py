@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.app.folders import read_folders
-from ablate.attempt.job import spool_path
 from ablate.attempt.runners import Life, life_of
 from ablate.errors import AblateError, HeldError, NotFoundError, StoreError, UsageError
 from ablate.settings import Settings
+from ablate.spool.folders import RunFolder
 from ablate.store import open_store
 from ablate.store.schema.changes import numbered
 from ablate.store.schema.engine import connect, reading
@@ -47,7 +47,7 @@ def _spools(settings: Settings) -> SpoolOf:
     def find(run_id: str, number: int, attempt_id: int, is_imported: bool) -> Spool:
         if is_imported and (spool := import_spool(settings.imports_dir, run_id, number)).exists():
             return Spool(spool)
-        return Spool(spool_path(settings.run_dir(run_id), number))
+        return Spool(RunFolder(settings.run_dir(run_id)).attempt(number).spool)
 
     return find
 

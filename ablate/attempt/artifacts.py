@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.files import is_unfinished, replacing
+from ablate.spool.folders import RunFolder
 
-FOLDER = "artifacts"
-"""Inside an attempt's folder."""
-_ATTEMPT = re.compile(r"attempt-(\d+)")
 _SAMPLE = re.compile(r"samples/step-(\d+)/.+")
 _MAX_NAME = 500
 
@@ -52,13 +50,11 @@ def keep(folder: Path, source: Path, name: str) -> None:
 def artifacts_of(run_dir: Path) -> tuple[Artifact, ...]:
     """Return what a run's attempts have kept, by name; none where there is nothing."""
     found: dict[str, Artifact] = {}
-    folders = [(int(m[1]), d) for d in run_dir.glob("attempt-*") if (m := _ATTEMPT.match(d.name))]
-    for number, attempt in sorted(folders):
-        folder = attempt / FOLDER
-        for path in folder.rglob("*"):
+    for attempt in RunFolder(run_dir).attempts:
+        for path in attempt.artifacts.rglob("*"):
             if path.is_file() and not is_unfinished(path.name):
-                name = path.relative_to(folder).as_posix()
-                found[name] = Artifact(name, path, number)
+                name = path.relative_to(attempt.artifacts).as_posix()
+                found[name] = Artifact(name, path, attempt.number)
     return tuple(found[name] for name in sorted(found))
 
 

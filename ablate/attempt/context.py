@@ -35,6 +35,7 @@ from ablate.domain import AttemptState, BranchPoint, Checkpoint, Event
 from ablate.errors import BranchError, CheckpointError, StoreUnavailableError
 from ablate.provenance import loaded_code, new_modules
 from ablate.spool.batch import Ending
+from ablate.spool.folders import RunFolder
 from ablate.spool.spool import SpoolWriter
 from ablate.storable import name_fault
 
@@ -65,7 +66,7 @@ class RunContext:
         self._guards = GuardWatch(job.guards)
         self._gates = GateWatch(job.gates)
         self._machine = MachineMeter(job.system_metrics_s, job.gpus)
-        self._permit = Permit(job.permit)
+        self._permit = Permit(job.folder.permit)
         self._look_at = 0.0
         """When to look at it again: the clock by which it runs out is too slow for every step."""
         self._warn = warn
@@ -173,8 +174,9 @@ class RunContext:
     @property
     def dir(self) -> Path:
         """See `ablate.protocol.Run`."""
-        self._job.files_dir.mkdir(parents=True, exist_ok=True)
-        return self._job.files_dir
+        files = RunFolder(self._job.run_dir).files
+        files.mkdir(parents=True, exist_ok=True)
+        return files
 
     def seed(self, stream: str | None = None, *, bits: int = 63) -> int:
         """See `ablate.protocol.Run`."""
@@ -236,7 +238,7 @@ class RunContext:
             "environment": self._environment(),
             "code": self._code.to_json(),
         }
-        folder = self._job.attempt_dir / "checkpoints"
+        folder = self._job.folder.checkpoints
         checkpoint = self._patiently(save_checkpoint, folder, self._job.run_dir, step, state, meta)
         self._patiently(self._spool.checkpoint, checkpoint)
         self._checkpoints = [
@@ -294,7 +296,7 @@ class RunContext:
 
     def artifact(self, path: Path | str, name: str | None = None) -> None:
         """See `ablate.protocol.Run`."""
-        folder = self._job.attempt_dir / artifacts.FOLDER
+        folder = self._job.folder.artifacts
         kept_as = Path(path).name if name is None else name
         self._patiently(artifacts.keep, folder, Path(path), kept_as)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, field, replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,45 +13,7 @@ from ablate.errors import StoreUnavailableError
 from ablate.keys import steps_of
 from ablate.provenance import Code
 from ablate.rules import Condition, Demand, Gate, Guard, MetricRule, Target
-
-
-def attempt_path(run_dir: Path, attempt: int) -> Path:
-    """Return the folder of an attempt; attempts never share one."""
-    return run_dir / f"attempt-{attempt}"
-
-
-def spool_path(run_dir: Path, attempt: int) -> Path:
-    """Return where an attempt's points are safe before they are in SQL."""
-    return attempt_path(run_dir, attempt) / "spool"
-
-
-def log_path(run_dir: Path, attempt: int) -> Path:
-    """Return what the trainer prints into."""
-    return attempt_path(run_dir, attempt) / "log.txt"
-
-
-def process_path(run_dir: Path, attempt: int) -> Path:
-    """Return where an attempt's process says who it is; see `ablate.attempt.runners`."""
-    return attempt_path(run_dir, attempt) / "process"
-
-
-def databases_of(run_dir: Path) -> frozenset[str | None]:
-    """Return the databases for which a run's folder says that it was trained; see `Job`."""
-    jobs = run_dir.glob("attempt-*/job.json")
-    return frozenset(json.loads(j.read_text(encoding="utf-8")).get("database") for j in jobs)
-
-
-def files_path(run_dir: Path) -> Path:
-    """Return the folder that belongs to the run's trainer; its attempts share it."""
-    return run_dir / "files"
-
-
-def set_files_aside(run_dir: Path) -> None:
-    """Give a run that starts over an empty folder of its own; the old one stays beside it."""
-    old = files_path(run_dir)
-    if old.is_dir():
-        number = next(n for n in count(1) if not old.with_name(f"files.{n}").exists())
-        old.rename(old.with_name(f"files.{number}"))
+from ablate.spool.folders import AttemptFolder, RunFolder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,34 +69,9 @@ class Job:
         return None if limit is None or (end is not None and limit >= end) else limit
 
     @property
-    def attempt_dir(self) -> Path:
-        """See `attempt_path`."""
-        return attempt_path(self.run_dir, self.attempt)
-
-    @property
-    def spool(self) -> Path:
-        """See `spool_path`."""
-        return spool_path(self.run_dir, self.attempt)
-
-    @property
-    def log(self) -> Path:
-        """See `log_path`."""
-        return log_path(self.run_dir, self.attempt)
-
-    @property
-    def process(self) -> Path:
-        """See `process_path`."""
-        return process_path(self.run_dir, self.attempt)
-
-    @property
-    def permit(self) -> Path:
-        """Where it stands until when the trainer may go on; see `ablate.attempt.permit`."""
-        return self.attempt_dir / "permit"
-
-    @property
-    def files_dir(self) -> Path:
-        """See `files_path`."""
-        return files_path(self.run_dir)
+    def folder(self) -> AttemptFolder:
+        """The attempt's own."""
+        return RunFolder(self.run_dir).attempt(self.attempt)
 
     def write(self) -> Path:
         """Make the attempt's folder and write the job into it.
@@ -143,10 +79,10 @@ class Job:
         Raises:
             StoreUnavailableError: If that cannot be done.
         """
-        path = self.attempt_dir / "job.json"
+        path = self.folder.job
         text = json.dumps(asdict(self), default=os.fspath, indent=1)
         try:
-            self.attempt_dir.mkdir(parents=True, exist_ok=True)
+            self.folder.path.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         except OSError as error:
             raise StoreUnavailableError(

@@ -57,7 +57,7 @@ def run_job(
 def _say_who(job: Job) -> None:
     """Let whoever takes over on this machine find, and end, this process."""
     with suppress(OSError):  # the spool will say that the disk is full
-        job.process.write_text(this_runner(), encoding="utf-8")
+        job.folder.process.write_text(this_runner(), encoding="utf-8")
 
 
 def _open_spool(job: Job, on_step: Callable[[], None], warn: Callable[[str], None]) -> SpoolWriter:
@@ -66,7 +66,7 @@ def _open_spool(job: Job, on_step: Callable[[], None], warn: Callable[[str], Non
         return True
 
     patiently = Patience(job.run_dir, warn, may_wait)
-    return patiently(partial(SpoolWriter, job.spool, attempt_id=job.attempt_id))
+    return patiently(partial(SpoolWriter, job.folder.spool, attempt_id=job.attempt_id))
 
 
 def _train(job: Job, context: RunContext, stop: StopSignal, *, is_guest: bool) -> Ending:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from ablate.attempt.job import Job, process_path, spool_path
+from ablate.attempt.job import Job
 from ablate.attempt.runners import end_process
 from ablate.domain import AttemptState, Claim, RunState
 from ablate.errors import (
@@ -32,6 +32,7 @@ from ablate.execution.leases import Watch
 from ablate.execution.progress import Observer, ProgressMeter
 from ablate.execution.scheduling import SchedulerOptions, Summary
 from ablate.spool.batch import Ending
+from ablate.spool.folders import AttemptFolder, RunFolder
 from ablate.store.base import Store
 from ablate.text import counted
 
@@ -186,19 +187,19 @@ class Scheduler:
         if not abandoned:
             return
         for claim in self._patiently(self._store.take_over, self._runner, abandoned):
-            folder = self._run_dir(claim.run.id)
+            folder = RunFolder(self._run_dir(claim.run.id)).attempt(claim.attempt)
             self._end_left(folder, claim)
             meter = ProgressMeter(claim.run, metric=None, limit=None)
-            left = Active(claim, spool_path(folder, claim.attempt), meter)
+            left = Active(claim, folder.spool, meter)
             self._drain(left)
             ending = left.ending or Ending(state=AttemptState.LOST, reason="its runner died")
             if self._finish(claim, ending):
                 self._observer.noted(f"{claim.run.label}: taken over from a runner that died")
 
-    def _end_left(self, folder: Path, claim: Claim) -> None:
+    def _end_left(self, folder: AttemptFolder, claim: Claim) -> None:
         """End the process of an attempt before another begins where it would go on."""
         try:
-            name = process_path(folder, claim.attempt).read_text(encoding="utf-8")
+            name = folder.process.read_text(encoding="utf-8")
         except OSError:
             return  # it never began, or not on this machine
         if not end_process(name, timeout_s=_END_S):
@@ -244,7 +245,7 @@ class Scheduler:
         self._patiently(job.write)
         attempts = self._patiently(self._store.attempts, claim.run.id)
         meter = self._make_meter(claim, deaths.count_hangs(attempts))
-        active = Active(claim, job.spool, meter, job.permit)
+        active = Active(claim, job.folder.spool, meter, job.folder.permit)
         self._patiently(active.permit, asked_at + self._options.lease_s)
         self._slot_of[claim.attempt_id] = slot
         self._active[claim.attempt_id] = active

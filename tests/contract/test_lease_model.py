@@ -289,8 +289,8 @@ class LeaseMachine(RuleBasedStateMachine):
         jobs = list(runner.trainers.jobs.values())
         if jobs and not runner.is_dead:
             job = jobs[pick % len(jobs)]
-            if code == 0 and Permit(job.permit).until > self.world.now:
-                with SpoolWriter(job.spool, attempt_id=job.attempt_id) as spool:
+            if code == 0 and Permit(job.folder.permit).until > self.world.now:
+                with SpoolWriter(job.folder.spool, attempt_id=job.attempt_id) as spool:
                     spool.ended(Ending(state=AttemptState.SUCCEEDED))
             runner.trainers.end(job.attempt_id, code)
 
@@ -334,7 +334,7 @@ class LeaseMachine(RuleBasedStateMachine):
         for name, runner in self.world.runners.items():
             for attempt_id, job in runner.trainers.jobs.items():
                 if now_held.get(attempt_id) == name:
-                    self.holders[attempt_id] = name, job.permit
+                    self.holders[attempt_id] = name, job.folder.permit
 
     def teardown(self) -> None:
         if not hasattr(self, "store"):

@@ -24,7 +24,7 @@ BUSY_CYCLES = 2_000_000_000
 def test_log_returns_while_the_device_is_busy(tmp_path: Path) -> None:
     job = make_job(tmp_path, device="cuda")
     job.write()
-    with SpoolWriter(job.spool, attempt_id=1) as spool:
+    with SpoolWriter(job.folder.spool, attempt_id=1) as spool:
         run = RunContext(job, spool, on_step=lambda: None)
         loss = torch.zeros((), device="cuda")
         for step in range(200):  # the first use of a kernel loads it, which waits for the device
@@ -40,7 +40,7 @@ def test_log_returns_while_the_device_is_busy(tmp_path: Path) -> None:
         torch.cuda.synchronize()
         busy_s = time.perf_counter() - start
         run.flush()
-        with SpoolReader(job.spool) as reader:
+        with SpoolReader(job.folder.spool) as reader:
             values = {log.step: log.values[0] for log in reader.read().logs}
 
     assert values == {step: step + 1.0 for step in range(400)}

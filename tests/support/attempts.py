@@ -18,11 +18,11 @@ class Attempt:
     def __init__(self, folder: Path, **changes: Any) -> None:
         self.job = make_job(folder, **changes)
         self.job.write()
-        self.spool = SpoolWriter(self.job.spool, attempt_id=1)
+        self.spool = SpoolWriter(self.job.folder.spool, attempt_id=1)
         self.context = RunContext(self.job, self.spool, on_step=lambda: None)
 
     def read(self) -> SpoolBatch:
-        with SpoolReader(self.job.spool) as reader:
+        with SpoolReader(self.job.folder.spool) as reader:
             return reader.read(10**6)
 
     def curve(self, key: str) -> list[tuple[int, float]]:

@@ -18,6 +18,7 @@ from ablate.attempt.checkpoints.states import load_state, save_state
 from ablate.domain import Checkpoint
 from ablate.errors import CheckpointError, UnloadableError
 from ablate.files import force_to_disk, replacing
+from ablate.spool.folders import RunFolder
 
 KEPT = 2
 """How many checkpoints a run keeps: the newest, and one to fall back on."""
@@ -127,7 +128,8 @@ def saved_threads(run_dir: Path, checkpoints: Iterable[Checkpoint]) -> int | Non
 
 def steps_on_disk(run_dir: Path) -> list[int]:
     """Return the steps of the checkpoints whose files a run still has, ascending."""
-    notes = run_dir.glob("attempt-*/checkpoints/step-*.json")
+    folders = [attempt.checkpoints for attempt in RunFolder(run_dir).attempts]
+    notes = (note for folder in folders for note in folder.glob("step-*.json"))
     return sorted({int(note.stem.removeprefix("step-")) for note in notes})
 
 
@@ -138,10 +140,8 @@ def collect_strays(run_dir: Path, attempt: int) -> None:
         run_dir: The run's folder.
         attempt: The one that begins now; those before it are over.
     """
-    for folder in run_dir.glob("attempt-*/checkpoints"):
-        number = folder.parent.name.removeprefix("attempt-")
-        if not number.isdecimal() or int(number) >= attempt:
-            continue
+    over = [each for each in RunFolder(run_dir).attempts if each.number < attempt]
+    for folder in [each.checkpoints for each in over]:
         unfinished = [p for p in folder.glob("step-*.ckpt") if not p.with_suffix(".json").exists()]
         # Without a dot in front: what earlier versions left.
         for stray in (*folder.glob(".step-*.tmp"), *folder.glob("step-*.tmp"), *unfinished):

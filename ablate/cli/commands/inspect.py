@@ -68,6 +68,7 @@ def _read(context: typer.Context, where: str) -> Snapshot:
     """Return the checkpoint of a run, or the file, that is meant."""
     from ablate.app.lookup import find_run
     from ablate.inspection.checkpoint import choose_checkpoint, read_file
+    from ablate.spool.folders import AttemptFolder
 
     if Path(where).is_file():
         return read_file(Path(where), label=where)
@@ -79,6 +80,6 @@ def _read(context: typer.Context, where: str) -> Snapshot:
         checkpoints = store.checkpoints(run.id)
     run_dir = settings_of(context).run_dir(run.id)
     chosen = choose_checkpoint(run, checkpoints, int(text) if text else None, run_dir)
-    attempt = int(chosen.path.split("/")[0].removeprefix("attempt-"))
+    attempt = AttemptFolder(Path(chosen.path).parents[1]).number
     label = f"{run.label} at step {chosen.step}"
     return read_file(run_dir / chosen.path, label=label, attempt=attempt)

@@ -72,22 +72,22 @@ def logs(
 ) -> None:
     """Print what the trainer of a run printed, and why its attempts ended."""
     from ablate.app.lookup import find_runs
-    from ablate.attempt.job import log_path
+    from ablate.spool.folders import RunFolder
 
     with opened(context) as store:
         found = find_runs(store, [run])[0]
         attempts = store.attempts(found.id)
     if not attempts:
         raise NotFoundError(f"{found.label} was never started", hint="run: ablate run")
-    run_dir = settings_of(context).run_dir(found.id)
+    folder = RunFolder(settings_of(context).run_dir(found.id))
     for attempt in attempts:
         ended = f": {attempt.error}" if attempt.error else ""
         say(f"attempt {attempt.number} {attempt.state}{ended}")
-        _print_file(log_path(run_dir, attempt.number))
+        _print_file(folder.attempt(attempt.number).log)
         if attempt.traceback:
             Shown().write(attempt.traceback)
     if follow:
-        _follow(log_path(run_dir, attempts[-1].number))
+        _follow(folder.attempt(attempts[-1].number).log)
 
 
 def _print_file(path: Path) -> None:
@@ -133,11 +133,11 @@ def retry(
 
 def start_over(store: Store, settings: Settings, runs: Sequence[Run]) -> tuple[str, ...]:
     """Put runs back to their beginning; their own folders are put aside. Return those moved."""
-    from ablate.attempt.job import set_files_aside
+    from ablate.spool.folders import RunFolder
 
     moved = store.start_over([run.id for run in runs], by=user_name())
     for run_id in moved:
-        set_files_aside(settings.run_dir(run_id))
+        RunFolder(settings.run_dir(run_id)).set_files_aside()
     return moved
 
 

@@ -160,7 +160,7 @@ def _work(job_file: Path) -> int:
 
     job = Job.read(job_file)
     terminal = os.dup(2)
-    log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    log = os.open(job.folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)

@@ -122,8 +122,8 @@ class LocalExecutor:
 
     def start(self, job: Job, on_step: Callable[[], None]) -> None:
         """Fork a worker for the attempt."""
-        self._running[job.attempt_id] = job.log
-        self._send({"start": job.attempt_id, "job": str(job.attempt_dir / "job.json")})
+        self._running[job.attempt_id] = job.folder.log
+        self._send({"start": job.attempt_id, "job": str(job.folder.job)})
 
     def poll(self, timeout_s: float) -> list[Exited]:
         """Return the attempts whose process ended."""

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from ablate.domain import Claim
 from ablate.spool.batch import SpoolBatch
+from ablate.spool.folders import RunFolder
 from ablate.spool.frames import unavailable
 from ablate.spool.spool import SpoolWriter
 
 
 def import_spool(folder: Path, run_id: str, attempt: int) -> Path:
     """Return where the points of an imported run are a second time."""
-    return folder / run_id / f"attempt-{attempt}" / "spool"
+    return RunFolder(folder / run_id).attempt(attempt).spool
 
 
 def spooled(

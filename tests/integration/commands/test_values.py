@@ -163,7 +163,7 @@ class Trip:
         """Key -> the names that come to it: the first to be logged is the only one."""
 
     def log(self, key: Any, value: Any, expected: Expected, step: Any) -> None:
-        size = self.attempt.job.spool.stat().st_size
+        size = self.attempt.job.folder.spool.stat().st_size
         others = self.tried[metric_key(key)] - {key} if is_key(key) else set()
         if is_key(key):
             self.tried[metric_key(key)].add(key)
@@ -182,11 +182,14 @@ class Trip:
             self.attempt.context.log({"good/one": 1.0, key: value}, step)
         shown = metric_key(key) if is_key(key) else key
         assert names(str(caught.value), shown, step), caught.value
-        assert self.attempt.job.spool.stat().st_size == size, "half a step was written"
+        assert self.attempt.job.folder.spool.stat().st_size == size, "half a step was written"
         self.refused += 1
 
     def store(self) -> None:
-        with closing(open_store(self.url)) as store, SpoolReader(self.attempt.job.spool) as reader:
+        with (
+            closing(open_store(self.url)) as store,
+            SpoolReader(self.attempt.job.folder.spool) as reader,
+        ):
             while (batch := reader.read(1000)).end_offset != batch.start_offset:
                 assert store.ingest(self.claim, batch) == batch.end_offset
 

@@ -137,7 +137,7 @@ def test_saving_and_logging_wait_until_there_is_space(small_disk: SmallDisk, sta
         if "no space" in text:
             small_disk.clear()
 
-    with SpoolWriter(job.spool, attempt_id=1) as spool:
+    with SpoolWriter(job.folder.spool, attempt_id=1) as spool:
         run = RunContext(job, spool, on_step=lambda: None, warn=warn)
         run.log({"train/loss/a": 0.0}, 0)
         small_disk.fill()
@@ -148,7 +148,7 @@ def test_saving_and_logging_wait_until_there_is_space(small_disk: SmallDisk, sta
 
     assert ["no space" in text for text in said] == [True, False, True, False]
     assert all(str(small_disk.folder) in text for text in said)
-    with SpoolReader(job.spool) as reader:
+    with SpoolReader(job.folder.spool) as reader:
         batch = reader.read()
     assert [(log.step, log.values[0]) for log in batch.logs] == [(n, float(n)) for n in range(300)]
     assert all(log.keys[1] == f"train/loss/k{log.step % 7}" for log in batch.logs[1:])
@@ -163,7 +163,7 @@ def log_steps(run: RunContext, steps: int) -> None:
 def test_wait_for_a_disk_ends_when_the_run_shall_stop(small_disk: SmallDisk) -> None:
     job = make_job(small_disk.folder)
     job.write()
-    with SpoolWriter(job.spool, attempt_id=1) as spool:
+    with SpoolWriter(job.folder.spool, attempt_id=1) as spool:
         run = RunContext(job, spool, on_step=lambda: None, warn=lambda _: run.request_stop("now"))
         small_disk.fill()
 
@@ -192,7 +192,7 @@ def test_stop_while_a_checkpoint_does_not_fit_leaves_the_run_queued(small_disk: 
     run_job(job, warn=lambda _: signal.raise_signal(signal.SIGTERM))
 
     signal.signal(signal.SIGTERM, before)
-    with SpoolReader(job.spool) as reader:
+    with SpoolReader(job.folder.spool) as reader:
         ending = reader.read().ending
     assert ending == Ending(
         state=AttemptState.PAUSED, reason="asked to stop while its disk was full"

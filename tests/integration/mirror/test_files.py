@@ -8,11 +8,11 @@ import pytest
 
 from ablate.app.mirroring import standings
 from ablate.attempt.artifacts import artifacts_of, keep
-from ablate.attempt.job import attempt_path
 from ablate.domain import Run
 from ablate.errors import MirrorError
 from ablate.mirrors.process import mirror_name, sync
 from ablate.settings import Settings
+from ablate.spool.folders import RunFolder
 from ablate.store.base import Store
 from ablate.testing.factories import must_claim
 from ablate.testing.tracking_server import FaultyProxy, ServerFault
@@ -29,7 +29,7 @@ PNG = "samples/step-000000700/u 0.png"
 def keep_text(settings: Settings, run: Run, name: str, text: str, attempt: int = 1) -> None:
     source = settings.project / "source"
     source.write_text(text)
-    keep(attempt_path(settings.run_dir(run.id), attempt) / "artifacts", source, name)
+    keep(RunFolder(settings.run_dir(run.id)).attempt(attempt).artifacts, source, name)
 
 
 def files_in_mlflow(store: Store, settings: Settings, run: Run) -> dict[str, str]:

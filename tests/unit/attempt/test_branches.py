@@ -44,7 +44,7 @@ def test_checkpoints_at_which_others_begin_are_kept(tmp_path: Path) -> None:
     parent = trained_parent(tmp_path)
 
     assert parent.context.checkpoint_steps == {20}
-    left = sorted(p.name for p in (parent.job.attempt_dir / "checkpoints").glob("*.ckpt"))
+    left = sorted(p.name for p in (parent.job.folder.checkpoints).glob("*.ckpt"))
     assert left == [f"step-{step:09d}.ckpt" for step in (20, 50, 60)]
 
 
@@ -111,7 +111,7 @@ def test_branch_without_its_checkpoint_fails_and_says_what_is_left(
 
     run_job(job)
 
-    with SpoolReader(job.spool) as reader:
+    with SpoolReader(job.folder.spool) as reader:
         batch = reader.read()
     assert batch.logs == ()
     assert batch.ending is not None

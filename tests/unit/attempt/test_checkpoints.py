@@ -28,7 +28,7 @@ def test_checkpoint_comes_back_and_only_two_are_kept(tmp_path: Path) -> None:
     assert state["n"] == 30
     assert torch.equal(state["w"], torch.full((2,), 30.0))
     assert resumed.read().start_step == 30
-    left = sorted(p.name for p in (attempt.job.attempt_dir / "checkpoints").iterdir())
+    left = sorted(p.name for p in (attempt.job.folder.checkpoints).iterdir())
     assert left == [f"step-{n:09d}.{kind}" for n in (20, 30) for kind in ("ckpt", "json")]
 
 
@@ -62,7 +62,7 @@ def test_note_that_says_something_else_is_passed_over_and_named(tmp_path: Path, 
     attempt = Attempt(tmp_path)
     for step in (10, 20):
         attempt.context.save(step, {"n": step})
-    note = attempt.job.attempt_dir / "checkpoints" / "step-000000020.json"
+    note = attempt.job.folder.checkpoints / "step-000000020.json"
     note.write_text(json.dumps(NOTE_HARMS[harm](json.loads(note.read_text()))))
     # As an earlier version left them: the note's own digest is not known.
     known = tuple(replace(each, note_sha256=None) for each in attempt.checkpoints())
@@ -81,7 +81,7 @@ def test_note_that_is_no_json_is_passed_over(tmp_path: Path, content: bytes) -> 
     attempt = Attempt(tmp_path)
     for step in (10, 20):
         attempt.context.save(step, {"n": step})
-    (attempt.job.attempt_dir / "checkpoints" / "step-000000020.json").write_bytes(content)
+    (attempt.job.folder.checkpoints / "step-000000020.json").write_bytes(content)
     known = tuple(replace(each, note_sha256=None) for each in attempt.checkpoints())
 
     assert Attempt(tmp_path, attempt=2, resume_from=known).context.resume() == {"n": 10}
@@ -91,7 +91,7 @@ def test_every_bit_of_a_note_is_checked_against_its_digest(tmp_path: Path) -> No
     attempt = Attempt(tmp_path)
     for step in (10, 20):
         attempt.context.save(step, {"n": step})
-    note = attempt.job.attempt_dir / "checkpoints" / "step-000000020.json"
+    note = attempt.job.folder.checkpoints / "step-000000020.json"
     whole = note.read_bytes()
     for number, place in enumerate(random.Random(3).sample(range(len(whole) * 8), 40), 2):
         flipped = bytearray(whole)
@@ -122,7 +122,7 @@ def test_harmed_checkpoint_is_passed_over_and_said(tmp_path: Path, harm: str) ->
     attempt = Attempt(tmp_path)
     for step in (10, 20):
         attempt.context.save(step, {"n": step})
-    newest = attempt.job.attempt_dir / "checkpoints" / "step-000000020.ckpt"
+    newest = attempt.job.folder.checkpoints / "step-000000020.ckpt"
     content = newest.read_bytes()
     match harm:
         case "cut":
@@ -144,7 +144,7 @@ def test_what_killed_attempts_left_is_collected_and_checkpoints_stay(tmp_path: P
     first, second = Attempt(tmp_path), Attempt(tmp_path, attempt=2)
     for attempt in (first, second):
         attempt.context.save(10, {"n": 10})
-    folders = [each.job.attempt_dir / "checkpoints" for each in (first, second)]
+    folders = [each.job.folder.checkpoints for each in (first, second)]
     strays = (
         *(".step-000000020.ckpt.7.tmp", ".step-000000020.json.7.tmp"),
         *("step-000000020.tmp", "step-000000020.json.tmp", "step-000000020.ckpt"),

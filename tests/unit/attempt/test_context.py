@@ -229,7 +229,7 @@ def test_a_trainer_that_never_looks_has_trained_to_its_end(tmp_path: Path) -> No
     warned: list[str] = []
     job = make_job(tmp_path, step_limit=5)
     job.write()
-    spool = SpoolWriter(job.spool, attempt_id=1)
+    spool = SpoolWriter(job.folder.spool, attempt_id=1)
     context = RunContext(job, spool, on_step=lambda: None, warn=warned.append)
     context.request_stop("asked to stop")
     context.log({"a/b": 1.0}, 7)
@@ -294,7 +294,7 @@ def test_artifact_is_copied(tmp_path: Path) -> None:
     attempt.context.artifact(tmp_path / "a.txt")
     (tmp_path / "a.txt").unlink()
 
-    assert (attempt.job.attempt_dir / "artifacts" / "a.txt").read_text() == "kept"
+    assert (attempt.job.folder.artifacts / "a.txt").read_text() == "kept"
 
 
 def test_artifact_is_kept_under_the_name_it_is_given_and_replaced_whole(tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_points_on_a_device_survive_an_exception(tmp_path: Path) -> None:
 
     run_job(job)
 
-    with SpoolReader(job.spool) as reader:
+    with SpoolReader(job.folder.spool) as reader:
         batch = reader.read()
     assert [log.values for log in batch.logs] == [(3.0,)]
     assert batch.ending is not None
@@ -414,7 +414,7 @@ def test_what_a_device_says_at_the_end_fails_the_run_by_its_words(
 
     run_job(job)
 
-    with SpoolReader(job.spool) as reader:
+    with SpoolReader(job.folder.spool) as reader:
         ending = reader.read().ending
     assert ending is not None
     assert ending.state is AttemptState.FAILED

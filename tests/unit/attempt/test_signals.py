@@ -58,9 +58,9 @@ def ending_of(folder: Path, handled: str, asked_at: int) -> tuple[str, str | Non
     name = f"trainer_{folder.name}".replace("-", "_")
     (folder / f"{name}.py").write_text(TRAINER.format(handled=handled, asked_at=asked_at))
     job = make_job(folder, project=folder, train=f"{name}:train", config={"steps": 9})
-    job.attempt_dir.mkdir()
+    job.folder.path.mkdir()
     run_job(job)
-    ending = SpoolReader(job.spool).read().ending
+    ending = SpoolReader(job.folder.spool).read().ending
     assert ending is not None
     return ending.state, ending.reason
 
