@@ -24,12 +24,10 @@ from ablate.attempt.context import RunContext
 from ablate.attempt.job import Job
 from ablate.attempt.runners import this_runner
 from ablate.domain import AttemptState, Claim, Run
-from ablate.execution.devices import Devices
 from ablate.execution.executors.base import Exited
 from ablate.execution.progress import ProgressMeter, RunProgress
 from ablate.execution.scheduler import Scheduler
 from ablate.execution.scheduling import SchedulerOptions
-from ablate.execution.slots import Slots
 from ablate.spool.batch import Ending
 from ablate.spool.spool import SpoolWriter
 from ablate.store import open_store
@@ -190,9 +188,7 @@ def _serve(folder: Path, *, may_claim: bool) -> None:
         make_job=make_job,
         run_dir=run_dir,
         make_meter=lambda claim, _: ProgressMeter(claim.run, metric=None, limit=None),
-        options=SchedulerOptions(
-            wanted=ClaimFilter(), slots=Slots(1, Devices(())), max_failures=None if may_claim else 0
-        ),
+        options=SchedulerOptions(wanted=ClaimFilter(), max_failures=None if may_claim else 0),
         observer=_Silent(),
     ).run()
     store.close()

@@ -9,7 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 from ablate.errors import AblateError
 from ablate.execution.devices import cores, parse_devices
-from ablate.planning.trainers.registry import registered_trainers
+from ablate.execution.executors.registry import EXECUTORS
+from ablate.planning.designs import DESIGNS
+from ablate.planning.trainers.registry import TRAINERS
 from ablate.settings import Settings
 from ablate.store.upkeep.migrate import check
 
@@ -42,10 +44,9 @@ def examine(settings: Settings) -> list[Finding]:
         _database(settings),
     ]
     found += [
-        Finding(
-            f"trainer {name}", True, f"{entry.value} of {entry.dist.name if entry.dist else '?'}"
-        )
-        for name, entry in registered_trainers().items()
+        Finding(f"{group.what} {plugin.name}", True, f"{plugin.target} of {plugin.origin}")
+        for group in (TRAINERS, DESIGNS, EXECUTORS)
+        for plugin in group.plugins()
     ]
     return found + [_package(name, extra) for name, extra in _OPTIONAL.items()]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Generator, Sequence
-from contextlib import chdir, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
@@ -12,14 +12,10 @@ from ablate.attempt.job import Job
 from ablate.attempt.runners import this_runner
 from ablate.domain import IMPORTED, Claim, Run, RunState, Study
 from ablate.errors import TrainerError
-from ablate.execution.devices import Devices, threads_of_each
-from ablate.execution.executors.base import Executor
-from ablate.execution.executors.inline import InlineExecutor
-from ablate.execution.executors.local import LocalExecutor
+from ablate.execution.executors.base import Binding, Executor, Preparation
 from ablate.execution.progress import Observer, ProgressMeter
 from ablate.execution.scheduler import Scheduler
 from ablate.execution.scheduling import SchedulerOptions, Summary
-from ablate.execution.slots import Slots
 from ablate.planning.plan import is_labelled_right
 from ablate.planning.study_file.spec import StudySpec
 from ablate.planning.trainers.registry import trainer_of
@@ -28,7 +24,6 @@ from ablate.provenance import committed_code
 from ablate.settings import Settings
 from ablate.store.base import ClaimFilter, Store
 
-EXECUTORS = ("local", "inline")
 _WITH_TORCH = ("torch._dynamo", "torch.utils.serialization")
 """What torch imports by itself, at the first optimizer step and the first checkpoint."""
 
@@ -41,22 +36,14 @@ class RunRequest:
     """Names; empty for every study."""
     only: tuple[str, ...] = ()
     """Variant names or run ids; empty for all."""
-    workers: int | None = None
-    executor: str = "local"
-    devices: Devices
+    executor: Executor
+    """Not open yet."""
     steps: int | None = None
     """Pause every run at this step."""
     max_failures: int | None = None
     stall_timeout_s: float | None = None
     """How long a run may log nothing before it is ended, 0 for ever; None for what the study says,
     or what is learned."""
-
-    @property
-    def slots(self) -> int:
-        """How many attempts run at once."""
-        if self.executor == "inline":
-            return 1
-        return self.workers or self.devices.default_workers
 
 
 def wanted_runs(request: RunRequest) -> ClaimFilter:
@@ -98,17 +85,17 @@ def run_studies(
         for run in store.runs(study.name):
             if run.state is RunState.QUEUED:
                 desk.check(run)
-    with desk.executor(observer) as executor:
+    with closing(request.executor):
+        request.executor.open(desk.preparation(observer))
         scheduler = Scheduler(
             store,
-            executor,
+            request.executor,
             runner=this_runner(),
             make_job=desk.job,
             run_dir=settings.run_dir,
             make_meter=desk.meter,
             options=SchedulerOptions(
                 wanted=wanted_runs(request),
-                slots=Slots(request.slots, request.devices),
                 max_failures=request.max_failures,
                 lease_s=settings.lease_s,
             ),
@@ -139,7 +126,6 @@ class _Desk:
         self._trainers: dict[tuple[str, str], Trainer] = {
             key: trainer_of(spec, settings.project) for key, spec in sorted(of_each.items())
         }
-        self._threads = threads_of_each(request.slots)
         self._code = committed_code(settings.project)
 
     def has_work(self, store: Store) -> bool:
@@ -175,24 +161,14 @@ class _Desk:
                 hint=f"run: ablate retry --fresh {run.label}" if run.attempts else again,
             )
 
-    @contextmanager
-    def executor(self, observer: Observer) -> Generator[Executor]:
-        """Open the executor that was asked for."""
-        if self._request.executor == "inline":
-            with chdir(self._settings.project):
-                yield InlineExecutor()
-            return
-        executor = LocalExecutor(
+    def preparation(self, observer: Observer) -> Preparation:
+        """Return what workers need before the first attempt starts."""
+        return Preparation(
+            folder=self._settings.project,
             preload=self._preload(is_own=False),
             may_preload=self._preload(is_own=True),
             note=observer.noted,
-            threads=self._threads,
-            folder=self._settings.project,
         )
-        try:
-            yield executor
-        finally:
-            executor.close()
 
     def _preload(self, *, is_own: bool) -> list[str]:
         """Return what the trainers ask the fork server to import, or what the user's own import."""
@@ -205,11 +181,10 @@ class _Desk:
             names += [m for spec in self._specs.values() for m in spec.preload or ()]
         return list(dict.fromkeys(names))
 
-    def job(self, claim: Claim, slot: int) -> Job:
-        """Return the job of a claim for a worker slot, which decides its GPU."""
+    def job(self, claim: Claim, binding: Binding) -> Job:
+        """Return the job of a claim that is to run on what its slot is bound to."""
         run, branch = claim.run, claim.branch_from
         self.check(run)
-        devices = self._request.devices
         return Job(
             attempt_id=claim.attempt_id,
             attempt=claim.attempt,
@@ -219,9 +194,9 @@ class _Desk:
             train=self._trainer_of(run).train,
             config=dict(run.config),
             seed=run.seed,
-            device=devices.kind,
-            gpus=devices.gpus_of(slot),
-            threads=self._threads,
+            device=binding.device,
+            gpus=binding.gpus,
+            threads=binding.threads,
             guards=self._specs[run.study].guard_rules,
             gates=self._specs[run.study].gate_rules,
             step_limit=self._request.steps,

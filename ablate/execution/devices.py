@@ -8,6 +8,7 @@ import subprocess
 from dataclasses import dataclass, replace
 
 from ablate.errors import UsageError
+from ablate.execution.executors.base import ExecutorRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,21 @@ def parse_devices(text: str, per_run: int = 1) -> Devices:
         have = f"there are {len(found.gpus)}" if found.gpus else "there is none"
         raise UsageError(f"--gpus-per-run {per_run}: {have}", hint="give fewer, or leave it out")
     return replace(found, per_run=per_run)
+
+
+def devices_for(request: ExecutorRequest) -> Devices:
+    """Return the devices of this machine that a request asks for.
+
+    Raises:
+        UsageError: As `parse_devices`; also for a limit that nothing on this machine keeps.
+    """
+    limits = request.resources
+    if limits.memory_gib is not None or limits.time_min is not None:
+        raise UsageError(
+            "a limit of memory or time is kept by no executor of this machine",
+            hint="leave it out, or choose another --executor",
+        )
+    return parse_devices(request.device, limits.gpus)
 
 
 def _parse(text: str) -> Devices:

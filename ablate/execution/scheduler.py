@@ -27,7 +27,7 @@ from ablate.errors import (
 )
 from ablate.execution import deaths
 from ablate.execution.active import Active
-from ablate.execution.executors.base import Executor, Exited
+from ablate.execution.executors.base import Binding, Executor, Exited
 from ablate.execution.leases import Watch
 from ablate.execution.progress import Observer, ProgressMeter
 from ablate.execution.scheduling import SchedulerOptions, Summary
@@ -63,7 +63,7 @@ class Scheduler:
         store: Opened for writing by this process.
         executor: Where attempts run; closed by the caller.
         runner: Who we are; see `ablate.attempt.runners`.
-        make_job: Turns a claim and a worker slot into a job.
+        make_job: Turns a claim, and on what it is to run, into a job.
         run_dir: Run id -> its folder.
         make_meter: Makes what follows a claim's progress, told how often its run has hung.
         options: What to run.
@@ -76,7 +76,7 @@ class Scheduler:
         executor: Executor,
         *,
         runner: str,
-        make_job: Callable[[Claim, int], Job],
+        make_job: Callable[[Claim, Binding], Job],
         run_dir: Callable[[str], Path],
         make_meter: Callable[[Claim, int], ProgressMeter],
         options: SchedulerOptions,
@@ -84,7 +84,7 @@ class Scheduler:
     ) -> None:
         self._store = store
         self._executor = executor
-        self._slots = options.slots
+        self._slots = executor.slots
         self._runner = runner
         self._make_job = make_job
         self._run_dir = run_dir
@@ -238,7 +238,7 @@ class Scheduler:
     def _begin(self, claim: Claim, slot: int, asked_at: float) -> bool:
         """Start an attempt; False when it ended before it began."""
         try:
-            job = self._make_job(claim, slot)
+            job = self._make_job(claim, self._slots.binding(slot))
         except AblateError as error:
             self._end(claim, Ending(state=AttemptState.FAILED, reason=error.message))
             return False

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from ablate.attempt.permit import clock
 from ablate.attempt.runners import Life, life_of
 from ablate.domain import RunState
-from ablate.execution.slots import Slots
 from ablate.store.base import LEASE_S, ClaimFilter
 
 
@@ -18,8 +17,6 @@ class SchedulerOptions:
     """What to run, and when to give up."""
 
     wanted: ClaimFilter
-    slots: Slots
-    """How many at once, and on what."""
     max_failures: int | None = None
     """Claim nothing more after so many failed runs, None for never."""
     lease_s: float = LEASE_S

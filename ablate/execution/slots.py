@@ -8,11 +8,12 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from ablate.execution.devices import Devices
+from ablate.execution.devices import Devices, threads_of_each
+from ablate.execution.executors.base import Binding
 
 
-class Slots:
-    """The slots of one runner, used from one thread.
+class MachineSlots:
+    """The slots of one runner on this machine, used from one thread; see `base.Slots`.
 
     A slot on GPUs is taken on the machine, by a lock that the kernel gives back when this process
     ends: two runners never use one GPU at a time, unless both were told to have runs share GPUs.
@@ -24,13 +25,28 @@ class Slots:
     """
 
     def __init__(self, number: int, devices: Devices, folder: Path | None = None) -> None:
-        self._number = number
+        self.number = number
         self._devices = devices
         self._folder = folder or Path(tempfile.gettempdir())
         self._taken: dict[int, list[int]] = {}
         """Slot -> the files of its locks."""
         self._neighbours: dict[int, int] = {}
         self._limit = number
+
+    @property
+    def kind(self) -> str:
+        """``cpu`` or ``cuda``."""
+        return self._devices.kind
+
+    @property
+    def threads(self) -> int:
+        """How many CPU threads each attempt gets."""
+        return threads_of_each(self.number)
+
+    def binding(self, slot: int) -> Binding:
+        """Return on what an attempt in a slot runs."""
+        gpus = self._devices.gpus_of(slot)
+        return Binding(device=self.kind, gpus=gpus, threads=self.threads)
 
     @property
     def is_idle(self) -> bool:
@@ -41,7 +57,7 @@ class Slots:
         """Return a slot that is free from now on taken, None when there is none."""
         if len(self._taken) >= self._limit:
             return None
-        for slot in range(self._number):
+        for slot in range(self.number):
             if slot not in self._taken and (locks := self._lock(slot)) is not None:
                 self._taken[slot] = locks
                 self._note_neighbours(slot)
@@ -67,7 +83,7 @@ class Slots:
 
     def share_less(self, slot: int) -> int:
         """Run less at once, so that GPUs are shared by one less; return how much is run at once."""
-        groups = len({self._devices.gpus_of(other) for other in range(self._number)})
+        groups = len({self._devices.gpus_of(other) for other in range(self.number)})
         return self._run_at_most(groups * self.neighbours(slot))
 
     def run_less(self) -> int:

@@ -10,11 +10,14 @@ from ablate.domain import Plan, Variant
 from ablate.errors import did_you_mean
 from ablate.identity import flatten
 from ablate.keys import STEPS, SYSTEM
+from ablate.planning.designs import DESIGNS
+from ablate.planning.designs.base import Layout
 from ablate.planning.study_file.spec import StudySpec
 from ablate.planning.trainers.registry import UserTrainer
 from ablate.planning.trainers.source import Sources
 from ablate.planning.trainers.unread import reading_of
 from ablate.protocol import Trainer
+from ablate.text import listed
 
 _LISTED = 8
 _SWITCHES = ("on", "off", "yes", "no")
@@ -32,12 +35,23 @@ def plan_notes(spec: StudySpec, plan: Plan, trainer: Trainer, project: Path) -> 
         project: Where the modules of a trainer of the user's own are.
     """
     return (
+        *_aliases(spec),
         *_idle_gates(spec, plan),
         *_twins(plan.variants),
         *_never_logged(spec, trainer),
         *_words_for_switches(plan, trainer),
         *(_unread(plan, project) if ":" in plan.trainer else ()),
     )
+
+
+def _aliases(spec: StudySpec) -> list[str]:
+    """Name the effects that the study's design cannot tell from each other."""
+    labels = {name: list(factor.settings()) for name, factor in spec.factors.items()}
+    layout: Layout = DESIGNS.load(spec.design.kind).lay_out(labels, spec.design.options)
+    return [
+        f"this design cannot tell {effect} from {listed(others, 'or')}"
+        for effect, others in layout.aliases.items()
+    ]
 
 
 def _idle_gates(spec: StudySpec, plan: Plan) -> list[str]:

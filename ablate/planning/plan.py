@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from ablate.domain import Config, Json, Origin, Plan, Run, Study, Variant
-from ablate.errors import SettingError, StudyFileError, UsageError, did_you_mean
+from ablate.errors import NotFoundError, SettingError, StudyFileError, UsageError, did_you_mean
 from ablate.identity import identity
 from ablate.keys import STEPS, steps_of
 from ablate.planning.designs import DESIGNS
+from ablate.planning.designs.base import Design
 from ablate.planning.study_file.dotted import DottedSettings, Place, leaves
 from ablate.planning.study_file.spec import FactorSpec, PhaseSpec, Start, StudySpec
 from ablate.protocol import ConfigError, Trainer
@@ -69,7 +69,8 @@ def make_plan(spec: StudySpec, trainer: Trainer, places: Places) -> Plan:
     for draft in _parents_first(drafts, places):
         made[draft.name] = _resolve(draft, spec, trainer, places, made)
     variants = [made[draft.name] for draft in drafts]
-    if not spec.phases and spec.design.kind == "grid":
+    # A design that sets several factors at once has the cell to compare with among its own.
+    if not spec.phases and _design_of(spec, places).sets_several:
         variants, baseline = _cells_alone(variants)
     return Plan(
         study=spec.study,
@@ -155,13 +156,7 @@ def _lineage(phases: Mapping[str, PhaseSpec], name: str, places: Places) -> list
 def _draft_design(
     spec: StudySpec, phases: list[_Draft], baseline: str, places: Places
 ) -> list[_Draft]:
-    if spec.design.kind not in DESIGNS:
-        raise places.error(
-            f"there is no design '{spec.design.kind}'",
-            ("design", "kind"),
-            at_value=True,
-            hint=did_you_mean(spec.design.kind, DESIGNS),
-        )
+    design = _design_of(spec, places)
     start = spec.design.parent or baseline
     parents = {draft.name: draft for draft in phases}
     if start not in parents:
@@ -171,13 +166,24 @@ def _draft_design(
             at_value=True,
             hint=did_you_mean(start, parents),
         )
-    count = math.prod(len(f.levels) for f in spec.factors.values()) if spec.factors else 0
-    if spec.design.kind == "grid":
-        _refuse_too_many(spec, count, places)
-        _refuse_common_keys(spec.factors, places)
     labels = {name: list(factor.settings()) for name, factor in spec.factors.items()}
-    combinations = DESIGNS[spec.design.kind](labels)
-    return [_draft_levels(parents[start], spec.factors, chosen, places) for chosen in combinations]
+    _refuse_too_many(spec, design.size(labels, spec.design.options), places)
+    if design.sets_several:
+        _refuse_common_keys(spec.factors, places)
+    try:
+        layout = design.lay_out(labels, spec.design.options)
+    except ValueError as error:
+        raise places.error(f"design {spec.design.kind}: {error}", ("design",)) from error
+    parent = parents[start]
+    return [_draft_levels(parent, spec.factors, chosen, places) for chosen in layout.combinations]
+
+
+def _design_of(spec: StudySpec, places: Places) -> Design:
+    try:
+        return DESIGNS.load(spec.design.kind)
+    except NotFoundError as error:
+        path = ("design", "kind")
+        raise places.error(error.message, path, at_value=True, hint=error.hint) from error
 
 
 def _refuse_common_keys(factors: Mapping[str, FactorSpec], places: Places) -> None:

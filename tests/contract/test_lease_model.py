@@ -27,12 +27,10 @@ from ablate.attempt.permit import Permit
 from ablate.attempt.runners import Life
 from ablate.domain import AttemptState, Claim, Run, RunState
 from ablate.errors import StoreUnavailableError
-from ablate.execution.devices import Devices
-from ablate.execution.executors.base import Exited
+from ablate.execution.executors.base import Binding, Exited
 from ablate.execution.progress import ProgressMeter
 from ablate.execution.scheduler import Scheduler
 from ablate.execution.scheduling import SchedulerOptions
-from ablate.execution.slots import Slots
 from ablate.spool.batch import Ending
 from ablate.spool.spool import SpoolWriter
 from ablate.store import open_store
@@ -133,7 +131,6 @@ class Runner:
             ),
             options=SchedulerOptions(
                 wanted=ClaimFilter(),
-                slots=Slots(2, Devices(())),
                 lease_s=LEASE_S,
                 now=lambda: world.now,
                 life=world.life,
@@ -177,7 +174,7 @@ class World:
     def run_dir(self, run_id: str) -> Path:
         return self.folder / run_id
 
-    def make_job(self, claim: Claim, slot: int) -> Job:
+    def make_job(self, claim: Claim, binding: Binding) -> Job:
         return make_job(
             self.run_dir(claim.run.id),
             attempt_id=claim.attempt_id,

@@ -19,7 +19,8 @@ from ablate.app.running import RunRequest, run_studies
 from ablate.attempt.checkpoints.files import load_checkpoint
 from ablate.cli.progress import LineProgress
 from ablate.execution import scheduler
-from ablate.execution.devices import parse_devices
+from ablate.execution.executors.base import ExecutorRequest
+from ablate.execution.executors.registry import make_executor
 from ablate.planning.plan import make_plan
 from ablate.planning.study_file.parsing import read_study
 from ablate.planning.trainers.registry import load_trainer
@@ -196,7 +197,8 @@ def _run(project: FaultyProject, executor: str, faults: str, of_trainer: str) ->
         scheduler._STORE_EVERY_S = scheduler._POLL_S = 0.01
     armed = Faults(faults)
     settings = project.settings
-    request = RunRequest(executor=executor, workers=1, devices=parse_devices("cpu"))
+    wanted = ExecutorRequest(workers=1, device="cpu")
+    request = RunRequest(executor=make_executor(executor, wanted))
     with closing(open_store(project.url, data_dir=project.settings.data_dir)) as store:
         run_studies(store, settings, request, LineProgress(output, 1, with_study=False))
     if executor == "inline":

@@ -72,13 +72,18 @@ def demo(context: typer.Context) -> None:
     from ablate.app.running import RunRequest
     from ablate.cli.commands.compare import show_comparison, write_report
     from ablate.cli.commands.run import train
-    from ablate.execution.devices import parse_devices
+    from ablate.execution.executors.base import ExecutorRequest
+    from ablate.execution.executors.registry import make_executor
     from ablate.mirrors.process import shown_uri
     from ablate.planning.study_file.flags import StudyFlags
 
     settings = settings_of(context)
     create(settings, plan_creation(settings, "scale-fix", flags=StudyFlags()))
-    request = RunRequest(studies=("scale-fix",), only=_DEMO_PHASES, devices=parse_devices("auto"))
+    request = RunRequest(
+        studies=("scale-fix",),
+        only=_DEMO_PHASES,
+        executor=make_executor("local", ExecutorRequest()),
+    )
     train(context, settings, request)
     report = settings.data_dir / "demo.html"
     write_report(context, "scale-fix", report, variants=_DEMO_PHASES)

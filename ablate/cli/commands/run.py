@@ -52,7 +52,9 @@ def run(
         None, "--workers", min=1, help="Runs at once (default: GPUs, else cores)."
     ),
     only: list[str] = typer.Option([], "--only", help="A phase or a run (repeatable)."),
-    executor: str = typer.Option("local", "--executor", help="local or inline."),
+    executor: str = typer.Option(
+        "local", "--executor", help="local, inline, or one of an installed package."
+    ),
     device: str = typer.Option("auto", "--device", help="auto, cpu, cuda or cuda:0,1."),
     gpus_per_run: int = typer.Option(
         1, "--gpus-per-run", min=1, help="GPUs that train one run together."
@@ -77,17 +79,15 @@ def run(
     ),
 ) -> None:
     """Train what is queued; typed again, carry on where it stopped."""
-    from ablate.app.running import EXECUTORS, RunRequest
-    from ablate.execution.devices import parse_devices
+    from ablate.app.running import RunRequest
+    from ablate.execution.executors.base import ExecutorRequest, Resources
+    from ablate.execution.executors.registry import make_executor
 
-    if executor not in EXECUTORS:
-        raise UsageError(f"--executor {executor}: unknown", hint=f"known: {', '.join(EXECUTORS)}")
+    wanted = ExecutorRequest(workers=workers, device=device, resources=Resources(gpus=gpus_per_run))
     request = RunRequest(
         studies=tuple(studies or ()),
         only=tuple(only),
-        workers=workers,
-        executor=executor,
-        devices=parse_devices(device, gpus_per_run),
+        executor=make_executor(executor, wanted),
         steps=steps,
         max_failures=1 if fail_fast else max_failures,
         stall_timeout_s=stall_timeout,
@@ -267,7 +267,8 @@ def _work(store: Store, settings: Settings, request: RunRequest, waiting: Sequen
     from ablate.render.studies import summary_line, waiting_lines
 
     total = len(waiting)
-    where = f"{counted(request.slots, 'worker')} ({request.devices.kind})"
+    slots = request.executor.slots
+    where = f"{counted(slots.number, 'worker')} ({slots.kind})"
     say(f"{counted(total, 'run')} on {where}; Ctrl-C pauses {'it' if total == 1 else 'them'}")
     for line in waiting_lines(waiting):
         say(line)

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from typing import Any
 from ablate.attempt.job import Job
 from ablate.attempt.signals import DUMP
 from ablate.errors import TrainerError
-from ablate.execution.devices import THREAD_SETTINGS, at_most
-from ablate.execution.executors.base import Exited
+from ablate.execution.devices import THREAD_SETTINGS, at_most, devices_for
+from ablate.execution.executors.base import ExecutorRequest, Exited, Preparation
 from ablate.execution.executors.forkserver import OPTIONAL
+from ablate.execution.slots import MachineSlots
 
 _START_TIMEOUT_S = 120.0
 _END_TIMEOUT_S = 40.0
@@ -30,35 +31,25 @@ _MAX_EARLY_ENDS = 3
 
 
 class LocalExecutor:
-    """See `ablate.execution.executors.base.Executor`.
+    """See `ablate.execution.executors.base.Executor`."""
 
-    Args:
-        preload: Modules that the fork server imports.
-        may_preload: Those that it imports where that leaves it fit to fork.
-        note: Told of each module that does not.
-        threads: CPU threads of one worker, for libraries that read the environment.
-        folder: Where workers run: relative paths of a config are relative to the project.
-    """
-
-    def __init__(
-        self,
-        *,
-        preload: Sequence[str],
-        may_preload: Sequence[str] = (),
-        threads: int,
-        folder: Path,
-        note: Callable[[str], None] = lambda _: None,
-    ) -> None:
+    def __init__(self, request: ExecutorRequest) -> None:
+        devices = devices_for(request)
+        self.slots = MachineSlots(request.workers or devices.default_workers, devices)
         self._exited: list[Exited] = []
         self._running: dict[int, Path] = {}
         """Attempt -> its log."""
         self._pids: dict[int, int] = {}
-        self._environment = _environment(threads)
-        self._folder = folder
-        self._preload = preload
-        self._optional = list(may_preload)
-        self._note = note
+        self._environment = _environment(self.slots.threads)
         self._early_ends = 0
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def open(self, preparation: Preparation) -> None:
+        """Start the fork server, which imports the trainers' modules once."""
+        self._folder = preparation.folder
+        self._preload = preparation.preload
+        self._optional = list(preparation.may_preload)
+        self._note = preparation.note
         self._start_server()
 
     def _start_server(self) -> None:
@@ -197,6 +188,8 @@ class LocalExecutor:
 
     def close(self) -> None:
         """Close the socket, upon which the server and its guardian kill what runs and end."""
+        if self._server is None:
+            return
         self._socket.close()
         try:
             self._server.wait(_END_TIMEOUT_S)

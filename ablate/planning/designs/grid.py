@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ablate.planning.designs.base import Factors, Layout
 
 
-def grid(factors: Mapping[str, Sequence[str]]) -> list[Mapping[str, str]]:
-    """Return the Cartesian product; the last factor varies fastest.
+class Grid:
+    """The Cartesian product; the last factor varies fastest. See `base.Design`."""
 
-    Args:
-        factors: Factor name -> its level labels.
-    """
-    if not factors:
-        return []
-    return [
-        dict(zip(factors, labels, strict=True)) for labels in itertools.product(*factors.values())
-    ]
+    options: Mapping[str, str] = {}
+    sets_several = True
+
+    def size(self, factors: Factors, options: Mapping[str, Any]) -> int:
+        """Return the product of the numbers of levels."""
+        return math.prod(map(len, factors.values())) if factors else 0
+
+    def lay_out(self, factors: Factors, options: Mapping[str, Any]) -> Layout:
+        """Return every combination."""
+        if not factors:
+            return Layout(combinations=())
+        chosen = itertools.product(*factors.values())
+        return Layout(combinations=[dict(zip(factors, c, strict=True)) for c in chosen])
+
+
+GRID = Grid()

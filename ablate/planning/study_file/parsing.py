@@ -20,6 +20,7 @@ from ablate.planning.study_file.spec import (
     MetricSpec,
     PhaseSpec,
     StudySpec,
+    UnknownOptionError,
 )
 from ablate.text import text_fault, written
 
@@ -129,6 +130,9 @@ def _first_fault(document: Document, error: ValidationError) -> StudyFileError:
     if kind == "missing":
         return document.error(f"the key '{fault['loc'][-1]}' is missing", path)
     cause = fault.get("ctx", {}).get("error")
+    if isinstance(cause, UnknownOptionError):
+        hint = did_you_mean(cause.key, [*_keys_of(DesignSpec), *cause.known])
+        return document.error(str(cause), [*path, cause.key], hint=hint)
     place = getattr(cause, "key", None)
     if place is not None:
         path = [*path, place]

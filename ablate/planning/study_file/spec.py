@@ -22,6 +22,8 @@ from pydantic import (
 
 from ablate.errors import RuleError
 from ablate.keys import RMS, TOTAL, metric_key
+from ablate.planning.designs import DESIGNS
+from ablate.planning.designs.base import Design
 from ablate.planning.study_file.names import check_name
 from ablate.rules import DEFAULT_RULE, DeclaredMetric, Demand, Gate, Guard, MetricRule, Target
 
@@ -133,13 +135,31 @@ class FactorSpec(BaseModel):
 
 
 class DesignSpec(BaseModel):
-    """How the factors' levels are combined into variants."""
+    """How the factors' levels are combined into variants.
 
-    model_config = _STRICT
+    Other keys are options of the design, which says which it takes.
+    """
+
+    model_config = _STRICT | ConfigDict(extra="allow")
 
     kind: str = "one_at_a_time"
     parent: str | None = Field(default=None, alias="from")
     """The phase on which the levels are set; the baseline when it is not given."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What is given beside kind and phase."""
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _options_known(self) -> DesignSpec:
+        # A kind that nothing has is told when the study is planned, with those that there are.
+        if self.options and self.kind in DESIGNS.names():
+            design: Design = DESIGNS.load(self.kind)
+            for name in self.options:
+                if name not in design.options:
+                    raise UnknownOptionError(name, tuple(design.options))
+        return self
 
 
 class MetricSpec(BaseModel):
@@ -335,6 +355,20 @@ def level_label(value: Any) -> str:
 def json_schema() -> Mapping[str, Any]:
     """Return the JSON Schema of a study file, for editors."""
     return StudySpec.model_json_schema(by_alias=True)
+
+
+class UnknownOptionError(ValueError):
+    """A design does not take a key.
+
+    Args:
+        key: The one that is given.
+        known: The options that it takes.
+    """
+
+    def __init__(self, key: str, known: tuple[str, ...]) -> None:
+        super().__init__(f"unknown key '{key}'")
+        self.key = key
+        self.known = known
 
 
 class _PlaceError(ValueError):

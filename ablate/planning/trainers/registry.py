@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from ablate.errors import NotFoundError, TrainerError, did_you_mean
+from ablate.errors import AblateError, NotFoundError, TrainerError
+from ablate.planning.plugins import PluginGroup
 from ablate.planning.study_file.dotted import DottedSettings
 from ablate.planning.study_file.spec import StudySpec
 from ablate.planning.trainers.declared import ConfigSchema, read_declarations
 from ablate.planning.trainers.source import Sources
 from ablate.protocol import Trainer
 
-GROUP = "ablate.trainers"
+TRAINERS = PluginGroup("ablate.trainers", "trainer", {})
+"""The bundled one is registered by an entry point as all others are; see ADR 0004."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,6 @@ class UserTrainer:
         return DottedSettings().apply(values).nested()
 
 
-def registered_trainers() -> dict[str, EntryPoint]:
-    """Return name -> entry point of the trainers that installed packages offer."""
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
-
-
 def load_trainer(name: str, project: Path) -> Trainer:
     """Return the description of a registered trainer, or of a user's ``module:function``.
 
@@ -63,14 +59,13 @@ def load_trainer(name: str, project: Path) -> Trainer:
     """
     if ":" in name:
         return _user_trainer(name, project)
-    known = registered_trainers()
-    if name not in known:
-        hint = did_you_mean(name, known) or "write module:function for a trainer of your own"
-        raise NotFoundError(f"there is no trainer '{name}'", hint=hint)
     try:
-        return known[name].load()
-    except Exception as error:
-        raise TrainerError(f"the trainer '{name}' cannot be imported: {error}") from error
+        return TRAINERS.load(name)
+    except NotFoundError as error:
+        hint = error.hint or "write module:function for a trainer of your own"
+        raise NotFoundError(error.message, hint=hint) from error
+    except AblateError as error:
+        raise TrainerError(error.message) from error
 
 
 def trainer_of(spec: StudySpec, project: Path) -> Trainer:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from ablate.execution.deaths import oom_kills
 from ablate.execution.devices import Devices
-from ablate.execution.slots import Slots
+from ablate.execution.slots import MachineSlots
 
 GPUS = Devices((0, 1))
 
 
 def test_two_runners_never_take_one_gpu(tmp_path: Path) -> None:
-    first, second = Slots(2, GPUS, tmp_path), Slots(2, GPUS, tmp_path)
+    first, second = MachineSlots(2, GPUS, tmp_path), MachineSlots(2, GPUS, tmp_path)
 
     assert [first.take(), second.take(), second.take(), first.take()] == [0, 1, None, None]
 
@@ -21,7 +21,7 @@ def test_two_runners_never_take_one_gpu(tmp_path: Path) -> None:
 
 
 def test_slots_of_two_runners_that_share_gpus_are_told_apart_by_layer(tmp_path: Path) -> None:
-    first, second = Slots(4, GPUS, tmp_path), Slots(4, GPUS, tmp_path)
+    first, second = MachineSlots(4, GPUS, tmp_path), MachineSlots(4, GPUS, tmp_path)
 
     taken = [first.take(), first.take(), first.take(), second.take(), second.take()]
 
@@ -30,7 +30,7 @@ def test_slots_of_two_runners_that_share_gpus_are_told_apart_by_layer(tmp_path: 
 
 def test_run_on_several_gpus_takes_all_or_none(tmp_path: Path) -> None:
     pairs = Devices((0, 1, 2, 3), per_run=2)
-    one, two = Slots(1, Devices((3,)), tmp_path), Slots(2, pairs, tmp_path)
+    one, two = MachineSlots(1, Devices((3,)), tmp_path), MachineSlots(2, pairs, tmp_path)
     assert one.take() == 0
 
     assert [two.take(), two.take()] == [0, None]
@@ -40,14 +40,14 @@ def test_run_on_several_gpus_takes_all_or_none(tmp_path: Path) -> None:
 
 
 def test_processors_are_not_taken(tmp_path: Path) -> None:
-    first, second = Slots(2, Devices(()), tmp_path), Slots(2, Devices(()), tmp_path)
+    first, second = MachineSlots(2, Devices(()), tmp_path), MachineSlots(2, Devices(()), tmp_path)
 
     assert [first.take(), first.take(), first.take(), second.take()] == [0, 1, None, 0]
     assert list(tmp_path.iterdir()) == []
 
 
 def test_gpu_that_is_too_small_is_shared_by_fewer(tmp_path: Path) -> None:
-    slots = Slots(6, GPUS, tmp_path)
+    slots = MachineSlots(6, GPUS, tmp_path)
     taken = [slots.take() for _ in range(6)]
     slots.give_back(2)
     assert slots.neighbours(0) == 2  # it had them when its memory ran out
@@ -62,7 +62,7 @@ def test_gpu_that_is_too_small_is_shared_by_fewer(tmp_path: Path) -> None:
 
 
 def test_machine_that_is_too_small_runs_less_but_never_nothing(tmp_path: Path) -> None:
-    slots = Slots(3, Devices(()), tmp_path)
+    slots = MachineSlots(3, Devices(()), tmp_path)
     for _ in range(3):
         slots.take()
 

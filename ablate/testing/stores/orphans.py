@@ -19,8 +19,8 @@ from ablate.testing.factories import (
     make_variant,
     must_claim,
 )
-from ablate.testing.store_imports import CELL, batches, imported, plan_with
-from ablate.testing.store_lineage import branch, family
+from ablate.testing.stores.imports import CELL, batches, imported, plan_with
+from ablate.testing.stores.lineage import branch, family
 
 # ruff: noqa: D102 - a test's name says what it tests
 

@@ -11,15 +11,15 @@ import pytest
 
 from ablate.store import open_store
 from ablate.store.base import Store
-from ablate.testing.store_execution import ExecutionContract
-from ablate.testing.store_imports import ImportsContract
-from ablate.testing.store_lineage import LineageContract
-from ablate.testing.store_longer import LongerContract
-from ablate.testing.store_metrics import MetricsContract
-from ablate.testing.store_orphans import OrphansContract
-from ablate.testing.store_processes import ProcessesContract
-from ablate.testing.store_studies import StudiesContract
-from ablate.testing.store_summaries import SummariesContract
+from ablate.testing.stores.execution import ExecutionContract
+from ablate.testing.stores.imports import ImportsContract
+from ablate.testing.stores.lineage import LineageContract
+from ablate.testing.stores.longer import LongerContract
+from ablate.testing.stores.metrics import MetricsContract
+from ablate.testing.stores.orphans import OrphansContract
+from ablate.testing.stores.processes import ProcessesContract
+from ablate.testing.stores.studies import StudiesContract
+from ablate.testing.stores.summaries import SummariesContract
 
 __all__ = ["StoreContract"]
 
