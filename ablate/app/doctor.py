@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from ablate.errors import AblateError
 from ablate.execution.devices import cores, parse_devices
 from ablate.execution.executors.registry import EXECUTORS
+from ablate.importers.sources import IMPORTERS
 from ablate.planning.designs import DESIGNS
 from ablate.planning.trainers.registry import TRAINERS
 from ablate.settings import Settings
@@ -45,7 +46,7 @@ def examine(settings: Settings) -> list[Finding]:
     ]
     found += [
         Finding(f"{group.what} {plugin.name}", True, f"{plugin.target} of {plugin.origin}")
-        for group in (TRAINERS, DESIGNS, EXECUTORS)
+        for group in (TRAINERS, DESIGNS, EXECUTORS, IMPORTERS)
         for plugin in group.plugins()
     ]
     return found + [_package(name, extra) for name, extra in _OPTIONAL.items()]

@@ -145,3 +145,21 @@ def _plain(value: Any) -> Json:
             return [_plain(item) for item in value]
         case _:
             return storable(str(value))
+
+
+@dataclass(frozen=True, slots=True)
+class Importer:
+    """One kind of logs; what an entry point of the group ``ablate.importers`` names."""
+
+    read: Callable[[ImportRequest], Reading]
+    """Returns the runs of the files that are its own, with their points under the source's names.
+    It raises `UsageError` for a file that is none of these."""
+    files: str
+    """What its files are called, for messages."""
+    fits: Callable[[Path], bool]
+    """Whether a file is its own, by its name."""
+
+
+def has_suffix(*suffixes: str) -> Callable[[Path], bool]:
+    """Return whether a file's name ends so, in capitals or not."""
+    return lambda path: path.suffix.lower() in suffixes

@@ -5,67 +5,49 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from ablate.errors import NotFoundError, UsageError
-from ablate.importers.base import ImportRequest, Reading
-from ablate.importers.formats import (
-    csv,
-    huggingface,
-    jsonl,
-    mlflow,
-    parquet,
-    tensorboard,
-    textlog,
-    wandb,
-)
+from ablate.importers.base import Importer
+from ablate.importers.formats import mlflow
+from ablate.planning.plugins import PluginGroup
 from ablate.planning.study_file.bounded import plain_json
 
 _URI = re.compile(r"[a-z][a-z0-9+.-]*:/.*")
 
 
-@dataclass(frozen=True, slots=True)
-class Importer:
-    """One kind of logs."""
-
-    read: Callable[[ImportRequest], Reading]
-    files: str
-    """What its files are called, for messages."""
-    fits: Callable[[Path], bool]
-    """Whether a file is its own, by its name."""
-
-
-def _suffix(*suffixes: str) -> Callable[[Path], bool]:
-    return lambda path: path.suffix.lower() in suffixes
-
-
 MAX_FILES = 100_000
 """Below a folder: one with more, such as a home, is not meant."""
-_JSON_LOGS = ("metrics.json", "scalars.json", "history.json")
-"""Of Detectron2, of MMEngine, of Keras. Other files ``*.json`` in a folder are rather configs."""
+IMPORTERS = PluginGroup(
+    "ablate.importers",
+    "importer",
+    {
+        name: f"ablate.importers.formats.{module}:IMPORTER"
+        for name, module in {
+            "wandb": "wandb",
+            "tensorboard": "tensorboard",
+            "huggingface": "huggingface",
+            "mlflow": "mlflow",
+            "jsonl": "jsonl",
+            "csv": "csv",
+            "parquet": "parquet",
+            "text": "textlog",
+        }.items()
+    },
+)
 
 
-def _is_json_log(path: Path) -> bool:
-    is_lines = path.suffix.lower() in (".jsonl", ".ndjson") or path.name.endswith(".log.json")
-    return is_lines or path.name in _JSON_LOGS
+@cache
+def importers() -> Mapping[str, Importer]:
+    """Return kind -> importer, our own first.
 
-
-IMPORTERS: Mapping[str, Importer] = {
-    "wandb": Importer(wandb.read, "*.wandb", _suffix(".wandb")),
-    "tensorboard": Importer(tensorboard.read, "event files", tensorboard.is_event_file),
-    "huggingface": Importer(
-        huggingface.read, "trainer_state.json", lambda path: path.name == huggingface.FILE
-    ),
-    "mlflow": Importer(mlflow.read, "mlflow.db, mlruns/", mlflow.is_store),
-    "jsonl": Importer(jsonl.read, "*.jsonl, *.ndjson, *.log.json, metrics.json", _is_json_log),
-    "csv": Importer(csv.read, "*.csv, *.tsv", _suffix(".csv", ".tsv")),
-    "parquet": Importer(parquet.read, "*.parquet", _suffix(".parquet")),
-    "text": Importer(textlog.read, "*.log, *.txt, *.out", _suffix(".log", ".txt", ".out")),
-}
-"""Kind -> importer. Of a folder with several kinds the first is read: it says most of a run."""
+    Of a folder with several kinds the first is read: it says most of a run.
+    """
+    return {name: IMPORTERS.load(name) for name in IMPORTERS.names()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +87,7 @@ def find_source(text: str, kind: str | None) -> Source:
         )
     kind = kind or _kind_of(path)
     if kind is None:
-        known = "; ".join(f"{name}: {each.files}" for name, each in IMPORTERS.items())
+        known = "; ".join(f"{name}: {each.files}" for name, each in importers().items())
         raise UsageError(f"{text}: of which kind?", hint=f"ablate import KIND {text}; {known}")
     return Source(kind, path, (path,))
 
@@ -121,7 +103,7 @@ def _path_of(text: str) -> Path:
 
 
 def _kind_of(path: Path) -> str | None:
-    found = next((name for name, each in IMPORTERS.items() if each.fits(path)), None)
+    found = next((name for name, each in importers().items() if each.fits(path)), None)
     return found or ("jsonl" if path.suffix == ".json" and _holds_json(path) else None)
 
 
@@ -139,7 +121,7 @@ def _holds_json(path: Path) -> bool:
 
 def _in_folder(folder: Path, kind: str | None) -> Source:
     there = files_below(folder)
-    kinds = IMPORTERS if kind is None else {kind: IMPORTERS[kind]}
+    kinds = importers() if kind is None else {kind: importers()[kind]}
     found = {name: tuple(f for f in there if each.fits(f)) for name, each in kinds.items()}
     found = {name: files for name, files in found.items() if files}
     if not found:

@@ -122,7 +122,7 @@ def _split_kind(sources: list[str]) -> tuple[str | None, list[str]]:
     from ablate.importers.sources import IMPORTERS
 
     first, *others = sources
-    if first not in IMPORTERS or (not others and Path(first).exists()):
+    if first not in IMPORTERS.names() or (not others and Path(first).exists()):
         return None, sources
     if not others:
         raise UsageError(f"import {first}: of which file?", hint=f"ablate import {first} SOURCE")

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from ablate.errors import UsageError
-from ablate.importers.base import ImportRequest, Reading
+from ablate.importers.base import Importer, ImportRequest, Reading, has_suffix
 from ablate.importers.formats.rows import RowReader, empty_run, read_each
 from ablate.keys import SPLITS
 
@@ -206,3 +206,6 @@ def _named(
     if missing > 0:
         reader.reading.counts.skip("missing at the end of a shorter row", missing)
     return dict(zip(columns, cells, strict=False))
+
+
+IMPORTER = Importer(read, "*.csv, *.tsv", has_suffix(".csv", ".tsv"))

@@ -15,6 +15,7 @@ from ablate import keys
 from ablate.domain import AttemptState
 from ablate.errors import UsageError
 from ablate.importers.base import (
+    Importer,
     ImportRequest,
     Reading,
     SourceRun,
@@ -117,3 +118,6 @@ def _name(name: str) -> str:
     if name in _TOTALS or name == "total_flos":
         return f"{keys.TRAIN}/total/{name.removeprefix('train_').removeprefix('total_')}"
     return name if name.startswith(("eval_", "test_", "train_")) else f"train_{name}"
+
+
+IMPORTER = Importer(read, FILE, lambda path: path.name == FILE)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ablate.errors import UsageError
-from ablate.importers.base import ImportRequest, Reading
+from ablate.importers.base import Importer, ImportRequest, Reading
 from ablate.importers.formats.rows import RowReader, empty_run, read_each
 from ablate.importers.points import Counts
 from ablate.planning.study_file.bounded import plain_json
@@ -112,3 +112,15 @@ def flat(row: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from flat(value, inner)  # pyright: ignore[reportUnknownArgumentType]
         else:
             yield f"{prefix}{key.strip()}", value
+
+
+_NAMES = ("metrics.json", "scalars.json", "history.json")
+"""Of Detectron2, of MMEngine, of Keras. Other files ``*.json`` in a folder are rather configs."""
+
+
+def _is_log(path: Path) -> bool:
+    is_lines = path.suffix.lower() in (".jsonl", ".ndjson") or path.name.endswith(".log.json")
+    return is_lines or path.name in _NAMES
+
+
+IMPORTER = Importer(read, "*.jsonl, *.ndjson, *.log.json, metrics.json", _is_log)

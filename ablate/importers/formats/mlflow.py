@@ -12,7 +12,7 @@ from typing import Any
 
 from ablate.addresses import masked, no_answer
 from ablate.errors import AblateError, NotFoundError
-from ablate.importers.base import ImportRequest, Reading, SourceRun, unfinished
+from ablate.importers.base import Importer, ImportRequest, Reading, SourceRun, unfinished
 from ablate.importers.configs import seed_of
 from ablate.importers.formats import mlruns
 from ablate.importers.points import Points
@@ -155,3 +155,6 @@ def _source_run(client: Any, request: ImportRequest, run: Any) -> SourceRun:
         state=state,
         reason=reason,
     )
+
+
+IMPORTER = Importer(read, "mlflow.db, mlruns/", is_store)

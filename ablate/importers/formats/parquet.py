@@ -11,11 +11,13 @@ from typing import Any
 from ablate.domain import Json
 from ablate.errors import AblateError, UsageError
 from ablate.importers.base import (
+    Importer,
     ImportRequest,
     Reading,
     SourceRun,
     ending,
     file_digest,
+    has_suffix,
     plain_config,
 )
 from ablate.importers.configs import seed_of
@@ -139,3 +141,6 @@ def _neptune_run(
         files={request.relative(path): file_digest(path)},
         part="/".join(key),
     )
+
+
+IMPORTER = Importer(read, "*.parquet", has_suffix(".parquet"))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ablate.domain import AttemptState, Json
 from ablate.importers.base import (
+    Importer,
     ImportRequest,
     Reading,
     SourceRun,
@@ -127,3 +128,6 @@ def _run(request: ImportRequest, path: Path, parts: Sequence[_Folder]) -> Source
         folder=path,
         files={request.relative(file): file_digest(file) for file in files},
     )
+
+
+IMPORTER = Importer(read, "event files", is_event_file)

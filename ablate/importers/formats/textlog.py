@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import TextIO
 
 from ablate.errors import UsageError
-from ablate.importers.base import ImportRequest, Reading, SourceRun, ending, file_digest
+from ablate.importers.base import (
+    Importer,
+    ImportRequest,
+    Reading,
+    SourceRun,
+    ending,
+    file_digest,
+    has_suffix,
+)
 from ablate.importers.formats.patience import time_limit
 from ablate.importers.formats.rows import number_of, read_each
 from ablate.importers.points import MAX_STEP, Points
@@ -230,3 +238,6 @@ def _values(text: str, points: Points) -> Iterator[tuple[str, float]]:
             points.counts.skip("not a number")
         else:
             yield name, number
+
+
+IMPORTER = Importer(read, "*.log, *.txt, *.out", has_suffix(".log", ".txt", ".out"))

@@ -16,10 +16,12 @@ from typing import Any
 from ablate.domain import AttemptState
 from ablate.errors import UsageError
 from ablate.importers.base import (
+    Importer,
     ImportRequest,
     Reading,
     SourceRun,
     file_digest,
+    has_suffix,
     plain_config,
     unfinished,
 )
@@ -194,3 +196,6 @@ def records(path: Path, counts: Counts) -> Iterator[bytes]:
                 parts = []
         if parts:
             counts.skip("cut or damaged: the rest of the file cannot be read")
+
+
+IMPORTER = Importer(read, "*.wandb", has_suffix(".wandb"))

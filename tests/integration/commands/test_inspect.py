@@ -58,7 +58,7 @@ def test_a_file_can_be_named_instead_of_a_run(calm: Project) -> None:
 @pytest.mark.parametrize(
     ("where", "code", "says"),
     [
-        ("slow-s9", 3, ["no run 'slow-s9'", "did you mean 'slow-s"]),
+        ("slow-s9", 3, ["no run or variant 'slow-s9'", "did you mean 'slow-s"]),
         ("slow", 2, ["names 2 runs", "slow-s0, slow-s1"]),
         ("slow-s0@7", 3, ["slow-s0 has no checkpoint of step 7", "steps 200, 150"]),
         ("slow-s0@last", 2, ["'last' is no step", "base-s0@700"]),
