@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from itertools import product
 
 from ablate import keys
-from trainer.config.config import LossesConfig
+from trainer.config.losses import INSIDE, OF_SIGNAL, LossesConfig
 
-_INSIDE = frozenset({"norm_reg", "commitment", "codebook", "content_ce"})
-"""Terms that do not act on the output."""
-_JUDGED = frozenset({"adversarial", "feature_matching"})
-"""Terms that exist beside a discriminator alone."""
-_TERMS = tuple(field.name for field in fields(LossesConfig))
-_OF_OUTPUT = tuple(name for name in _TERMS if name not in _INSIDE)
-_OF_SIGNAL = tuple(name for name in _OF_OUTPUT if name not in _JUDGED)
+_TERMS = tuple(LossesConfig.model_fields)
+_OF_OUTPUT = tuple(name for name in _TERMS if name not in INSIDE)
 _NULLS = (keys.SILENCE, "mean", "white", "ltas", "ltas_envelope", "bands", "other_utterance")
 
 
@@ -24,14 +18,14 @@ def metric_patterns() -> tuple[str, ...]:
 
 
 def _losses() -> tuple[str, ...]:
-    held_out = (*_OF_SIGNAL, "commitment", "content_ce")
+    held_out = (*OF_SIGNAL, "commitment", "content_ce")
     return (
         *(keys.LOSS.key(name) for name in (*_TERMS, keys.TOTAL_NAME)),
         *(keys.WEIGHTED.key(name) for name in _TERMS),
-        *(keys.SILENT.key(name) for name in _OF_SIGNAL),
+        *(keys.SILENT.key(name) for name in OF_SIGNAL),
         *(keys.LOSS.key(name, keys.VALID) for name in held_out),
-        *(keys.SILENT.key(name, keys.VALID) for name in _OF_SIGNAL),
-        *(keys.NULL.key("/".join(cell)) for cell in product(_NULLS, _OF_SIGNAL)),
+        *(keys.SILENT.key(name, keys.VALID) for name in OF_SIGNAL),
+        *(keys.NULL.key("/".join(cell)) for cell in product(_NULLS, OF_SIGNAL)),
     )
 
 

@@ -67,8 +67,7 @@ def test_names_that_recipes_tell_to_change_are_there() -> None:
     places = {
         "trainer/losses/audio.py": ("REGISTRY", "_other", "_audio"),
         "trainer/losses/objective.py": ("_inner",),
-        "trainer/logged.py": ("_INSIDE",),
-        "trainer/config/config.py": ("LossesConfig",),
+        "trainer/config/losses.py": ("LossesConfig", "INSIDE"),
         "trainer/spec.py": ("absent_means",),
         "ablate/importers/sources.py": ("IMPORTERS",),
         "ablate/importers/formats/rows.py": ("RowReader", "read_each"),

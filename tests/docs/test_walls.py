@@ -52,7 +52,11 @@ PLANTED = {
     "pyarrow": [("ablate/app/exporting.py", "pyarrow")],
     "torch": [("ablate/attempt/context.py", "torch"), ("dashboards/samples.py", "torch")],
     "pandas": [("dashboards/page.py", "pandas")],
-    "study-files": [("ablate/rules.py", "pydantic"), ("ablate/app/creating.py", "ruamel.yaml")],
+    "study-files": [
+        ("ablate/app/creating.py", "ruamel.yaml"),
+        ("trainer/config/parsing.py", "ruamel.yaml"),
+    ],
+    "pydantic": [("ablate/rules.py", "pydantic"), ("trainer/optimizer.py", "pydantic")],
 }
 """Contract -> (file, what is imported there against it)."""
 

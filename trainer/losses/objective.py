@@ -14,6 +14,7 @@ from torch import Tensor
 from ablate import keys
 from ablate.protocol import ConfigError
 from trainer.config.config import Config
+from trainer.config.losses import JUDGED
 from trainer.data.batches import Batch
 from trainer.losses.audio import (
     AUDIO_LOSSES,
@@ -28,9 +29,6 @@ from trainer.losses.balancer import Balancer
 from trainer.model import Codec, CodecOutput
 from trainer.movement import Start
 from trainer.signals import Signal
-
-ADVERSARIAL = ("adversarial", "feature_matching")
-"""The terms that exist only with discriminators."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,7 @@ class Objective:
             names = ", ".join(config.losses.norm_reg.parameters)
             raise ConfigError("losses.norm_reg.parameters", f"this codec has no {names}")
         weights = {name: getattr(config.losses, name).weight for name in REGISTRY}
-        self._weights = {name: w for name, w in weights.items() if w and name not in ADVERSARIAL}
+        self._weights = {name: w for name, w in weights.items() if w and name not in JUDGED}
 
     def __call__(
         self,

@@ -12,12 +12,21 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from pydantic import ValidationError
 
 from ablate.protocol import ConfigError
 from trainer.config.config import Config
 from trainer.config.parsing import from_nested, parse
 from trainer.config.presets import PRESETS
 from trainer.spec import BUNDLED
+
+
+def leaves(tree: dict[str, Any], prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        found += leaves(value, f"{key}.") if isinstance(value, dict) else [key]
+    return found
 
 
 def test_defaults_are_the_base_preset() -> None:
@@ -67,10 +76,11 @@ def test_whole_float_for_an_integer_becomes_an_integer() -> None:
         ({"losses.l1.wait": 1}, "losses.l1.wait", "no such key"),
         ({"seed": 1}, "seed", "seeds"),
         ({"preset": "huge"}, "preset", "base, pre_output"),
+        ({"preset": ["base"]}, "preset", "base, pre_output"),
         ({"steps": 1.5}, "steps", "whole number"),
         ({"steps": 0}, "steps", "at least 1"),
         ({"steps": True}, "steps", "whole number"),
-        ({"steps": "many"}, "steps", "not a number"),
+        ({"steps": "many"}, "steps", "not a whole number"),
         ({"model.causal": 1}, "model.causal", "true or false"),
         ({"data.path": 3}, "data.path", "not a text"),
         ({"model.strides": []}, "model.strides", "list of whole numbers"),
@@ -81,6 +91,10 @@ def test_whole_float_for_an_integer_becomes_an_integer() -> None:
         ({"optim.learning_rate": 0}, "optim.learning_rate", "above 0"),
         ({"losses.l1.weight": -1}, "losses.l1.weight", "at least 0"),
         ({"quantizer.ste": "consistant"}, "quantizer.ste", "did you mean consistent?"),
+        ({"quantizer.ste": "\ud800"}, "quantizer.ste", "not one of detached, consistent, rotation"),
+        ({"optim.freeze": ["decoder", "codr"]}, "optim.freeze", "'codr' is not one of encoder"),
+        ({"data.sample_rate_hz": 100}, "data.sample_rate_hz", "at least 4000 and at most 48000"),
+        ({"discriminator.periods": [2, 1]}, "discriminator.periods", "1 is out of range"),
         ({"data.segment_s": 0.3003}, "data.segment_s", "write 0.3"),
         ({"data.valid_s": 0.1}, "data.valid_s", "shorter than one segment"),
         ({"quantizer.prenorm": "time"}, "quantizer.prenorm", "model.causal: false"),
@@ -106,6 +120,31 @@ def test_config_that_cannot_work_is_refused(
 
     assert caught.value.key == key
     assert words in f"{caught.value} {caught.value.hint}"
+
+
+def test_every_key_refuses_another_kind_of_value_in_plain_words() -> None:
+    def said(key: str) -> str:
+        with pytest.raises(ConfigError) as caught:
+            parse({key: object()})
+        return caught.value.message
+
+    tree = BUNDLED.resolve({})
+    odd = [key for key in leaves(tree) if key != "preset" and "> is not " not in said(key)]
+
+    assert odd == []
+
+
+def test_a_value_is_blamed_before_a_rule() -> None:
+    with pytest.raises(ConfigError, match=r"optim.beta1: 2 is out of range"):
+        parse({"model.strides": [8], "quantizer.metric": "cosine", "optim.beta1": 2})
+
+
+def test_config_stays_as_it_is() -> None:
+    config = parse({"steps": 5})
+
+    with pytest.raises(ValidationError, match="frozen"):
+        config.steps = 6  # type: ignore[misc]
+    assert hash(config) == hash(parse({"steps": 5}))
 
 
 def test_time_normalisation_is_allowed_where_asked_for() -> None:
