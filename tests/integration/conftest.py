@@ -1,4 +1,4 @@
-"""A project in an empty folder, and the command line in a process of its own."""
+"""Projects: one in an empty folder, one to disturb, one that was never disturbed."""
 
 from __future__ import annotations
 

@@ -87,6 +87,11 @@ class Project:
         assert "Traceback" not in done.stderr
         return done.stdout if code == 0 else done.stderr
 
+    def told(self, *arguments: str) -> str:
+        """Run a command to its end and return what it says on stderr and stdout."""
+        done = commands.run(arguments, self.folder, environment(), PATIENCE_S)
+        return done.stderr + done.stdout
+
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a command and return its process; its output goes to ``output.txt``."""
         with (self.folder / "output.txt").open("ab") as output:

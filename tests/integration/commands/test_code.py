@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
-from tests.support.patience import PATIENCE_S
 from tests.support.projects import Project
 
 TRAINER = """
@@ -33,24 +34,30 @@ metrics: {loss: min}
 EDITED = HELPER.replace("2", "3")
 
 
+def train(folder: Path, study: str) -> Project:
+    made = Project(folder)
+    made.write("mine.py", TRAINER)
+    made.write("helper.py", HELPER)
+    made.write("studies/rate.yaml", study)
+    made.ablate("study", "create", "rate")
+    made.ablate("run", "rate")
+    return made
+
+
+def copy_of(project: Project, folder: Path) -> Project:
+    shutil.copytree(project.folder, folder)
+    return Project(folder)
+
+
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return train(tmp_path_factory.mktemp("trained"), STUDY)
+
+
 @pytest.fixture
-def trained(project: Project) -> Project:
-    project.write("mine.py", TRAINER)
-    project.write("helper.py", HELPER)
-    project.write("studies/rate.yaml", STUDY)
-    project.ablate("study", "create", "rate")
-    project.ablate("run", "rate")
-    return project
-
-
-def told(project: Project, *arguments: str) -> str:
-    """Return what a command says on stderr and stdout."""
-    process = project.start(*arguments)
-    process.wait(PATIENCE_S)
-    output = project.folder / "output.txt"
-    text = output.read_text()
-    output.unlink()
-    return text
+def trained(trained_once: Project, tmp_path: Path) -> Project:
+    """Return a trained study of which the code is no part."""
+    return copy_of(trained_once, tmp_path / "copy")
 
 
 OTHER = "rate: 2 runs were trained by other code than is there now (helper.py): a-s0, b-s0"
@@ -70,13 +77,13 @@ def test_each_attempt_keeps_the_modules_that_it_loaded(trained: Project) -> None
 def test_a_comment_is_no_other_code(trained: Project, edit: str) -> None:
     trained.write("helper.py", edit)
 
-    assert "other code" not in told(trained, "run") + told(trained, "status")
+    assert "other code" not in trained.told("run") + trained.told("status")
 
 
 def test_edited_import_is_told_and_runs_can_be_trained_anew(trained: Project) -> None:
     trained.write("helper.py", EDITED)
 
-    assert OTHER in told(trained, "run")
+    assert OTHER in trained.told("run")
     assert "helper.py" in trained.ablate("status")
     assert "helper.py" not in trained.ablate("run", "--fresh")
 
@@ -84,26 +91,26 @@ def test_edited_import_is_told_and_runs_can_be_trained_anew(trained: Project) ->
         ("a", pytest.approx(0.3)),
         ("b", 1.5),
     ]
-    assert "other code" not in told(trained, "run")
+    assert "other code" not in trained.told("run")
     assert trained.rows("SELECT count(*) FROM points") == [(16,)]
 
 
 def test_creating_again_names_runs_by_other_code(trained: Project) -> None:
-    assert "other code" not in told(trained, "study", "create", "rate")
+    assert "other code" not in trained.told("study", "create", "rate")
     trained.write("helper.py", EDITED)
 
-    assert OTHER in told(trained, "study", "create", "rate")
+    assert OTHER in trained.told("study", "create", "rate")
     trained.write("studies/rate.yaml", STUDY + "seeds: 2\n")
-    assert OTHER in told(trained, "study", "create", "rate", "--update")
+    assert OTHER in trained.told("study", "create", "rate", "--update")
     shared = STUDY.replace("study: rate", "study: also")
     trained.write("studies/also.yaml", shared)
-    assert OTHER.replace("rate:", "also:") in told(trained, "study", "create", "also")
+    assert OTHER.replace("rate:", "also:") in trained.told("study", "create", "also")
 
 
 def test_new_runs_are_not_mixed_with_old_ones_unasked(trained: Project) -> None:
     trained.write("helper.py", EDITED)
     trained.write("studies/rate.yaml", STUDY + "seeds: 2\n")
-    assert "studies/rate.yaml has changed (2 runs added)" in told(trained, "status")
+    assert "studies/rate.yaml has changed (2 runs added)" in trained.told("status")
     trained.ablate("study", "create", "rate", "--update")
 
     refused = trained.ablate("run", code=2)
@@ -111,7 +118,7 @@ def test_new_runs_are_not_mixed_with_old_ones_unasked(trained: Project) -> None:
     assert "--keep them" in refused
 
     trained.ablate("run", "--keep")
-    assert OTHER in told(trained, "run")
+    assert OTHER in trained.told("run")
 
 
 def test_a_run_that_resumes_under_other_code_says_so(trained: Project) -> None:
@@ -133,10 +140,10 @@ def test_a_declared_version_stands_for_the_code(trained: Project) -> None:
     trained.write("mine.py", TRAINER + 'VERSION = "1"\n')
     trained.ablate("run", "--fresh")
     trained.write("helper.py", EDITED)
-    assert "other code" not in told(trained, "run")
+    assert "other code" not in trained.told("run")
 
     trained.write("mine.py", TRAINER + 'VERSION = "2"\n')
-    assert "(VERSION 1 -> 2): a-s0, b-s0" in told(trained, "run")
+    assert "(VERSION 1 -> 2): a-s0, b-s0" in trained.told("run")
 
 
 def test_retry_says_why_and_fresh_trains_succeeded_runs_anew(trained: Project) -> None:
@@ -163,18 +170,18 @@ def test_name_of_several_studies_is_refused_with_the_candidates(trained: Project
         assert "rate/a" in refused
         assert "other/a" in refused
 
-    assert "1 of 1 runs cancelled" in told(trained, "cancel", "other/a")
+    assert "1 of 1 runs cancelled" in trained.told("cancel", "other/a")
     assert "succeeded" in trained.ablate("status", "rate")
 
 
 def test_renamed_phase_is_told_as_that_and_trains_nothing(trained: Project) -> None:
     trained.write("studies/rate.yaml", STUDY.replace("  b:", "  fast:"))
 
-    said = told(trained, "study", "create", "rate", "--update")
+    said = trained.told("study", "create", "rate", "--update")
 
     assert "renamed     1: b -> fast" in said
     assert "orphaned" not in said
-    assert "nothing to run: 2 succeeded" in told(trained, "run")
+    assert "nothing to run: 2 succeeded" in trained.told("run")
 
 
 def test_template_becomes_the_projects_own_file(project: Project) -> None:
@@ -182,7 +189,7 @@ def test_template_becomes_the_projects_own_file(project: Project) -> None:
     path = project.folder / "studies" / "scale-fix.yaml"
     path.write_text(path.read_text().replace("seeds: 2", "seeds: 3"))
 
-    assert "has changed (14 runs added)" in told(project, "status", "scale-fix")
+    assert "has changed (14 runs added)" in project.told("status", "scale-fix")
 
 
 def added_beside_other_code(project: Project) -> None:
@@ -234,23 +241,23 @@ def test_comparison_and_report_notice_a_changed_study_file(trained: Project) -> 
     trained.write("studies/rate.yaml", STUDY + "seeds: 2\n")
 
     change = "note: studies/rate.yaml has changed (2 runs added); apply it with"
-    assert change in told(trained, "compare", "--study", "rate")
-    assert change in told(trained, "report", "rate")
+    assert change in trained.told("compare", "--study", "rate")
+    assert change in trained.told("report", "rate")
     assert "has changed" not in trained.ablate("compare", "--study", "rate")
 
 
 WITH_CODE = STUDY.replace("base:", "code: identity\nbase:")
 
 
+@pytest.fixture(scope="module")
+def identified_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return train(tmp_path_factory.mktemp("identified"), WITH_CODE)
+
+
 @pytest.fixture
-def identified(project: Project) -> Project:
+def identified(identified_once: Project, tmp_path: Path) -> Project:
     """Return a trained study of which the code is a part."""
-    project.write("mine.py", TRAINER)
-    project.write("helper.py", HELPER)
-    project.write("studies/rate.yaml", WITH_CODE)
-    project.ablate("study", "create", "rate")
-    project.ablate("run", "rate")
-    return project
+    return copy_of(identified_once, tmp_path / "copy")
 
 
 CHANGE = "the code of mine:train has changed (2 runs added; 2 runs no longer wanted)"
@@ -259,13 +266,13 @@ CHANGE = "the code of mine:train has changed (2 runs added; 2 runs no longer wan
 def test_code_as_identity_makes_new_runs_and_brings_the_old_ones_back(identified: Project) -> None:
     identified.write("helper.py", EDITED)
     for command in (("status", "rate"), ("run", "rate"), ("compare", "--study", "rate")):
-        assert CHANGE in told(identified, *command)
+        assert CHANGE in identified.told(*command)
 
     asked = identified.ablate("study", "create", "rate", code=2)
     assert "redefined   2: a, b" in asked
     assert "trainer     code " in asked
     identified.ablate("study", "create", "rate", "--update")
-    assert "2 succeeded" in told(identified, "run")
+    assert "2 succeeded" in identified.told("run")
     assert identified.rows("SELECT count(*) FROM runs") == [(4,)]
     assert identified.rows("SELECT DISTINCT value FROM run_metrics ORDER BY 1") == [
         (pytest.approx(0.3),),
@@ -274,15 +281,15 @@ def test_code_as_identity_makes_new_runs_and_brings_the_old_ones_back(identified
 
     identified.write("helper.py", HELPER)
     identified.ablate("study", "create", "rate", "--update")
-    assert "nothing to run: 2 succeeded" in told(identified, "run")
+    assert "nothing to run: 2 succeeded" in identified.told("run")
     assert "2 runs were looked at, each is what it is called" in identified.ablate("db", "check")
 
 
 def test_a_comment_is_no_other_identity(identified: Project) -> None:
     identified.write("helper.py", "# why\n" + HELPER)
 
-    assert "changed" not in told(identified, "run") + told(identified, "status")
-    assert "is unchanged" in told(identified, "study", "create", "rate")
+    assert "changed" not in identified.told("run") + identified.told("status")
+    assert "is unchanged" in identified.told("study", "create", "rate")
 
 
 @pytest.mark.parametrize("arguments", [(), ("--keep",), ("--fresh",)])
@@ -306,16 +313,16 @@ def test_declared_version_is_the_identity_of_the_code(identified: Project) -> No
     identified.ablate("study", "create", "rate", "--update")
     identified.write("helper.py", EDITED)
 
-    assert "changed" not in told(identified, "status")
+    assert "changed" not in identified.told("status")
     identified.write("mine.py", TRAINER + 'VERSION = "2"\n')
-    assert CHANGE in told(identified, "status")
+    assert CHANGE in identified.told("status")
 
 
 def test_broken_code_is_told_as_it_is(identified: Project) -> None:
     identified.write("helper.py", "def scaled(x)\n")
 
     fault = "the code of mine:train has changed, and is refused: helper.py:1: expected ':'"
-    assert fault in told(identified, "status")
+    assert fault in identified.told("status")
 
 
 def test_code_of_a_registered_trainer_is_its_version_already(project: Project) -> None:

@@ -15,7 +15,7 @@ from tests.support.weights import weights
 
 pytestmark = pytest.mark.training
 
-STEPS = 24
+STEPS = few_or_many(12, 24)
 SEEDS = few_or_many(1, 3)
 
 # The bundled trainer, whose process is ended at steps that a file names, once each.
@@ -54,16 +54,16 @@ trainer: doomed:train
 base:
   steps: {STEPS}
   log_every: 1
-  valid_every: 9
-  diagnostics_every: 5
-  checkpoint_every: 7
-  data.synthetic_s: 12
+  valid_every: 5
+  diagnostics_every: 4
+  checkpoint_every: 4
+  data.synthetic_s: 6
   data.valid_s: 0.7
   data.segment_s: 0.32
   data.batch_size: 2
-  quantizer.progressive_steps: 10
-  discriminator.start_step: 4
-  discriminator.ramp_steps: 8
+  quantizer.progressive_steps: 6
+  discriminator.start_step: 3
+  discriminator.ramp_steps: 5
 phases:
   base: {{baseline: true, set: {{label: base, preset: base}}}}
   base_gan: {{set: {{label: base_gan, preset: base, discriminator.enabled: true}}}}
