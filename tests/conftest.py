@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ablate.store import open_store
 from tests.support.disks import mounted
 from tests.support.patience import TOO_SLOW, slowness
 from tests.support.servers import GivenServer
@@ -90,6 +91,25 @@ def new_postgres_url(postgres_server):
 def postgres_url(new_postgres_url):
     """The URL of a new, empty database."""
     return new_postgres_url()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server):
+    """The name of a database of the newest schema without a row: copying is quicker than making."""
+    name = "ablate_template"
+    postgres_server.psql(f"CREATE DATABASE {name};")
+    open_store(postgres_server.get_uri(database=name)).close()
+    yield name
+    postgres_server.psql(f"DROP DATABASE {name} WITH (FORCE);")
+
+
+@pytest.fixture
+def postgres_store_url(postgres_server, postgres_template):
+    """The URL of a new database of the newest schema without a row."""
+    name = f"ablate_{next(_numbers)}"
+    postgres_server.psql(f"CREATE DATABASE {name} TEMPLATE {postgres_template} STRATEGY FILE_COPY;")
+    yield postgres_server.get_uri(database=name)
+    postgres_server.psql(f"DROP DATABASE {name} WITH (FORCE);")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ def url(request, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     url = f"{tmp_path}/ablate.db"
     if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
+        url = request.getfixturevalue("postgres_store_url")
     store = open_store(url)
     store.apply_plan(make_plan(variants=("a",), seeds=(0,)))
     feed(store, must_claim(store), start=None, logs=logs(range(9_000), {"x": 1.0, "%s": 2.0}))

@@ -28,7 +28,7 @@ COLUMNS = (
 def url(request, tmp_path):
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/ablate.db"
-    return request.getfixturevalue("postgres_url")
+    return request.getfixturevalue("postgres_store_url")
 
 
 @pytest.fixture

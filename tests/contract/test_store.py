@@ -11,5 +11,7 @@ class TestSqliteStore(StoreContract):
 
 class TestPostgresStore(StoreContract):
     @pytest.fixture
-    def store_url(self, postgres_url):
-        return postgres_url
+    def store_url(self, request):
+        """Empty where the test itself makes the schema."""
+        has_schema = "store" in request.fixturenames
+        return request.getfixturevalue("postgres_store_url" if has_schema else "postgres_url")
