@@ -35,8 +35,9 @@ format: $(VENV)/.installed  ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(VENV)/.installed  ## write the page of commands anew, build the site in build/site
+docs: $(VENV)/.installed  ## write the generated pages anew, build the site in build/site
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/generate_keys.py
 	$(BIN)/python docs/build.py
 
 bench: $(VENV)/.installed  ## run the benchmarks one after the other: a quarter of an hour, nothing else beside it

@@ -208,7 +208,7 @@ CLIP_FRACTION = OPTIM.key("clip_fraction")
 
 # Who drives the output
 
-FORCE = Group("force", "-w <dL/dy, y>: how the weighted term <name> pulls; above 0 is louder")
+FORCE = Group("force", "minus w dL/dy times the output y, for the term <name>: above 0 is louder")
 GRAD = Group("grad", "norm of the gradient of the weighted term <name> at the output")
 GRAD_IN = Group("grad_in", "the same at the quantizer's input, for terms that act there alone")
 OUTPUT_NAME = "output"
