@@ -24,10 +24,12 @@ from ablate.attempt.context import RunContext
 from ablate.attempt.job import Job
 from ablate.attempt.runners import this_runner
 from ablate.domain import AttemptState, Claim, Run
-from ablate.execution.executors.base import Exited
+from ablate.execution.devices import Devices
+from ablate.execution.executors.base import Binding, Exited, Preparation
 from ablate.execution.progress import ProgressMeter, RunProgress
 from ablate.execution.scheduler import Scheduler
 from ablate.execution.scheduling import SchedulerOptions
+from ablate.execution.slots import MachineSlots
 from ablate.spool.batch import Ending
 from ablate.spool.spool import SpoolWriter
 from ablate.store import open_store
@@ -126,7 +128,11 @@ class _Attached:
     """An executor whose only attempt is the process at the other end of the pipe."""
 
     def __init__(self) -> None:
+        self.slots = MachineSlots(1, Devices(()))
         self._attempt_id = 0
+
+    def open(self, preparation: Preparation) -> None:
+        pass
 
     def start(self, job: Job, on_step: Callable[[], None]) -> None:
         self._attempt_id = job.attempt_id
@@ -162,7 +168,7 @@ def _serve(folder: Path, *, may_claim: bool) -> None:
     def run_dir(run_id: str) -> Path:
         return folder / "runs" / run_id
 
-    def make_job(claim: Claim, slot: int) -> Job:
+    def make_job(claim: Claim, binding: Binding) -> Job:
         return Job(
             attempt_id=claim.attempt_id,
             attempt=claim.attempt,

@@ -14,7 +14,7 @@ from trainer.config.parsing import from_nested
 from trainer.data.batches import Batch, load_corpus
 from trainer.data.corpus import Corpus
 from trainer.data.manifest import keep_manifest
-from trainer.losses.adversary import NO_CONTEST
+from trainer.losses.adversary import NO_ADVERSARY
 from trainer.losses.nulls import null_losses
 from trainer.losses.objective import Terms
 from trainer.model import CodecOutput
@@ -61,8 +61,8 @@ def train_member(cfg: Config, run: Run, corpus: Corpus, state: Any | None) -> No
         batch = training.feed.take()
         training.activate(batch)
         made = training.run_codec(batch)
-        contest = training.contest(made.audio_BT, batch.audio_BT)
-        terms = training.objective(made, batch, adversarial=contest.terms)
+        adversarial = training.adversarial_step(made.audio_BT, batch.audio_BT)
+        terms = training.objective(made, batch, adversarial=adversarial.terms)
 
         step = training.step + 1
         is_examined = due(step, cfg.diagnostics_every, cfg)
@@ -80,7 +80,9 @@ def train_member(cfg: Config, run: Run, corpus: Corpus, state: Any | None) -> No
         if due(step, cfg.log_every, cfg):
             described = describe(training, terms, made, batch)
             rate = {keys.LR: training.rate, **training.clipping.read()}
-            run.log({**described, **watched, **rate, **contest.metrics, **clock.read(step)}, step)
+            run.log(
+                {**described, **watched, **rate, **adversarial.metrics, **clock.read(step)}, step
+            )
             check_finite(watched, step)
         if due(step, cfg.valid_every, cfg):
             log_validation(training)
@@ -120,7 +122,7 @@ def log_untrained(training: Training) -> None:
     """
     batch = training.feed.peek()
     made = training.codec(batch.audio_BT, training.n_active)
-    terms = training.objective(made, batch, adversarial=NO_CONTEST.terms)
+    terms = training.objective(made, batch, adversarial=NO_ADVERSARY.terms)
     training.run.log(describe(training, terms, made, batch), 0)
     log_validation(training)
     held_out = [b.audio_BT for b in training.held_out]
@@ -144,7 +146,7 @@ def describe(training: Training, terms: Terms, made: CodecOutput, batch: Batch) 
         **training.trend.read(training.step, levels[keys.LEVEL]),
         **diagnostics.stages(made),
         **diagnostics.code_use(made.quantized, training.config.codebook_size),
-        **training.begin.distances(training.codec),
+        **training.initial.distances(training.codec),
         **diagnostics.affines(training.codec),
     }
 

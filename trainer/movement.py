@@ -15,7 +15,7 @@ from ablate import keys
 from trainer.model import Codec
 
 
-class Start:
+class InitialWeights:
     """The weights before the first step: norms of all, values of those that are watched."""
 
     def __init__(self) -> None:

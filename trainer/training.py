@@ -18,11 +18,11 @@ from trainer.config.parsing import plain
 from trainer.data.batches import Batch, SegmentSampler, held_out, utterances
 from trainer.data.corpus import Corpus
 from trainer.data.feed import Feed
-from trainer.losses.adversary import NO_CONTEST, Adversary, Contest
+from trainer.losses.adversary import NO_ADVERSARY, AdversarialStep, Adversary
 from trainer.losses.objective import Objective, Terms
 from trainer.model import Codec, CodecOutput, ResidualQuantizer, build_codec
 from trainer.model.layers import rms
-from trainer.movement import Start
+from trainer.movement import InitialWeights
 from trainer.optimizer import Clipping, build_optimizer, load_moments, moments_by_name
 from trainer.parallel import follow_first, share, wrapped
 from trainer.watching.diagnostics import LevelTrend
@@ -59,10 +59,10 @@ class Training:
         self.feed = Feed(SegmentSampler(corpus.train, config, run.seed("data")), self.device)
         self.restarts = torch.Generator().manual_seed(run.seed("restart"))
         self.dropout = torch.Generator().manual_seed(run.seed("quantizer_dropout"))
-        self.begin = Start()
+        self.initial = InitialWeights()
         self.trend = LevelTrend()
         self.clipping = Clipping(config.optim.clip_norm)
-        self.objective = Objective(config, self.codec, self.begin)
+        self.objective = Objective(config, self.codec, self.initial)
         self.held_out = tuple(b.to(self.device) for b in held_out(corpus.valid, config))
         self._utterances = tuple(u.to(self.device) for u in utterances(corpus, config))
         watched = self.codec.tracked()
@@ -90,7 +90,7 @@ class Training:
             with torch.no_grad():
                 level = rms(self.codec(batch_BT, self.n_active).audio_BT)
             self.codec.scale_read_out(self.config.model.init_rms / level.clamp_min(1e-9))
-        self.begin.take(self.codec)
+        self.initial.take(self.codec)
 
     def run_codec(self, batch: Batch) -> CodecOutput:
         """Return what the codec makes of a training batch in the coming step."""
@@ -115,13 +115,13 @@ class Training:
         # Each member of a group may have looked at its own items.
         follow_first(quantizer.codes())
 
-    def contest(self, output_BT: Tensor, target_BT: Tensor) -> Contest:
+    def adversarial_step(self, output_BT: Tensor, target_BT: Tensor) -> AdversarialStep:
         """Let codec and discriminators meet in the coming step, where there are any."""
         if self.adversary is None:
-            return NO_CONTEST
+            return NO_ADVERSARY
         if self.step == self.config.discriminator.start_step:
             keys.tell(self.run, self.step, keys.DiscriminatorStarted())
-        return self.adversary.contest(output_BT, target_BT, self.step + 1)
+        return self.adversary.adversarial_step(output_BT, target_BT, self.step + 1)
 
     def update(self, terms: Terms, rate: float) -> Tensor:
         """Make one step down the gradient of the total; return the gradient's norm, 0-dim."""
@@ -186,7 +186,7 @@ class Training:
             "feed": self.feed.state(),
             "restarts": self.restarts.get_state(),
             "dropout": self.dropout.get_state(),
-            "begin": self.begin.state(),
+            "begin": self.initial.state(),
             "trend": self.trend.state(),
             "clipping": self.clipping.state(),
             "balancer": balancer.state() if balancer else None,
@@ -221,7 +221,7 @@ class Training:
         fresh = sorted(set(own) - set(fitting))
         if any(name.endswith(".codes_VD") for name in fresh):
             self._fit_new_codebooks(self.feed.peek().audio_BT, known=0)
-        self.begin.restore(state["begin"], self.codec)
+        self.initial.restore(state["begin"], self.codec)
         left = sorted(set(state["codec"]) - set(fitting))
         if fresh or left:
             keys.tell(self.run, self.step, keys.BranchAdapted(fresh=fresh, left_behind=left))

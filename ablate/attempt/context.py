@@ -29,7 +29,7 @@ from ablate.attempt.guards import Firing, GuardWatch
 from ablate.attempt.job import Job
 from ablate.attempt.machine import MachineMeter
 from ablate.attempt.numbers import check_step, exact_float
-from ablate.attempt.patience import Patience, say
+from ablate.attempt.patience import Patience, echo
 from ablate.attempt.permit import Permit
 from ablate.domain import AttemptState, BranchPoint, Checkpoint, Event
 from ablate.errors import BranchError, CheckpointError, StoreUnavailableError
@@ -57,7 +57,7 @@ class RunContext:
         spool: SpoolWriter,
         *,
         on_step: Callable[[], None],
-        warn: Callable[[str], None] = say,
+        warn: Callable[[str], None] = echo,
     ) -> None:
         self._job = job
         self._spool = spool

@@ -21,7 +21,7 @@ _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     """Write a line to stderr, if that can be written: it may lie on the disk that is full."""
     with suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)

@@ -17,7 +17,7 @@ from typing import Any, get_type_hints
 from ablate.attempt.checkpoints.files import collect_strays
 from ablate.attempt.context import RunContext
 from ablate.attempt.job import Job
-from ablate.attempt.patience import Patience, is_full, say
+from ablate.attempt.patience import Patience, echo, is_full
 from ablate.attempt.runners import this_runner
 from ablate.attempt.signals import StopSignal
 from ablate.domain import AttemptState
@@ -30,7 +30,7 @@ def run_job(
     job: Job,
     *,
     on_step: Callable[[], None] = lambda: None,
-    warn: Callable[[str], None] = say,
+    warn: Callable[[str], None] = echo,
     is_guest: bool = False,
 ) -> None:
     """Train one attempt and write its ending into its spool.

@@ -66,7 +66,7 @@ def typed_command() -> str:
     return "ablate" if is_by_name else os.path.relpath(path)
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     """Print to stderr: progress, hints, what was done. Nobody has to be there to read it."""
     with suppress(OSError, ValueError):
         print(printable_lines(text), file=sys.stderr, flush=True)
@@ -132,7 +132,7 @@ def say_changed_files(settings: Settings, studies: Sequence[Study]) -> None:
 
     for study in studies:
         if (change := file_change(settings, study)) is not None:
-            say(f"note: {change_line(change)}")
+            echo(f"note: {change_line(change)}")
 
 
 def show(table: Table, form: str, schema: str, facts: Mapping[str, Any] | None = None) -> None:

@@ -159,8 +159,8 @@ class ExecutorContract:
     def test_nothing_outlives_it(self, make_executor: MakeExecutor, tmp_path: Path) -> None:
         """Whoever is running when it is closed."""
         executor = make_executor(ExecutorRequest(workers=1, device="cpu"))
+        job = job_for(executor, tmp_path, steps=100_000, pause_s=0.01)
         with opened(executor, tmp_path), suppress(KeyboardInterrupt):
-            job = job_for(executor, tmp_path, steps=100_000, pause_s=0.01)
             run_until_begun(executor, job, _leave)
 
         name = job.folder.process.read_text(encoding="utf-8")

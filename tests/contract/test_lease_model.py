@@ -27,10 +27,12 @@ from ablate.attempt.permit import Permit
 from ablate.attempt.runners import Life
 from ablate.domain import AttemptState, Claim, Run, RunState
 from ablate.errors import StoreUnavailableError
-from ablate.execution.executors.base import Binding, Exited
+from ablate.execution.devices import Devices
+from ablate.execution.executors.base import Binding, Exited, Preparation
 from ablate.execution.progress import ProgressMeter
 from ablate.execution.scheduler import Scheduler
 from ablate.execution.scheduling import SchedulerOptions
+from ablate.execution.slots import MachineSlots
 from ablate.spool.batch import Ending
 from ablate.spool.spool import SpoolWriter
 from ablate.store import open_store
@@ -68,8 +70,11 @@ class Trainers:
     """An executor whose processes live until a rule, or the scheduler, ends them."""
 
     def __init__(self) -> None:
+        self.slots = MachineSlots(2, Devices(()))
         self.jobs: dict[int, Job] = {}
         self._exited: list[Exited] = []
+
+    def open(self, preparation: Preparation) -> None: ...
 
     def start(self, job: Job, on_step: Callable[[], None]) -> None:
         self.jobs[job.attempt_id] = job

@@ -20,29 +20,29 @@ from trainer.losses.discriminators import build_discriminators
 from trainer.parallel import average_gradients
 
 
-def _hinge_told(scores: Tensor, *, real: bool) -> Tensor:
+def _hinge_discriminator(scores: Tensor, *, real: bool) -> Tensor:
     return functional.relu(1 - scores if real else 1 + scores).mean()
 
 
-def _hinge_wanted(scores: Tensor) -> Tensor:
+def _hinge_codec(scores: Tensor) -> Tensor:
     return functional.relu(1 - scores).mean()
 
 
-def _lsgan_told(scores: Tensor, *, real: bool) -> Tensor:
+def _lsgan_discriminator(scores: Tensor, *, real: bool) -> Tensor:
     return (scores - (1.0 if real else 0.0)).square().mean()
 
 
-def _lsgan_wanted(scores: Tensor) -> Tensor:
+def _lsgan_codec(scores: Tensor) -> Tensor:
     return (scores - 1).square().mean()
 
 
-_TOLD = {"hinge": _hinge_told, "lsgan": _lsgan_told}
+_DISCRIMINATOR_LOSS = {"hinge": _hinge_discriminator, "lsgan": _lsgan_discriminator}
 """What a discriminator pays for its scores, given what they are about."""
-_WANTED = {"hinge": _hinge_wanted, "lsgan": _lsgan_wanted}
+_CODEC_LOSS = {"hinge": _hinge_codec, "lsgan": _lsgan_codec}
 """What the codec pays for the scores of its output."""
 
 
-class Contest(NamedTuple):
+class AdversarialStep(NamedTuple):
     """One step of codec against discriminators."""
 
     terms: Mapping[str, tuple[float, Tensor]]
@@ -51,7 +51,7 @@ class Contest(NamedTuple):
     """How the discriminators did."""
 
 
-NO_CONTEST = Contest({}, {})
+NO_ADVERSARY = AdversarialStep({}, {})
 
 
 class Adversary:
@@ -68,13 +68,14 @@ class Adversary:
             "adversarial": config.losses.adversarial.weight,
             "feature_matching": config.losses.feature_matching.weight,
         }
-        self._told, self._wanted = _TOLD[self._config.loss], _WANTED[self._config.loss]
+        self._own_loss = _DISCRIMINATOR_LOSS[self._config.loss]
+        self._codec_loss = _CODEC_LOSS[self._config.loss]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(run.seed("discriminator"))
-            judges = build_discriminators(self._config, config.data.target_rms)
-        self.judges = judges.to(run.device)
+            discriminators = build_discriminators(self._config, config.data.target_rms)
+        self.discriminators = discriminators.to(run.device)
         self.optimizer = torch.optim.AdamW(
-            self.judges.parameters(),
+            self.discriminators.parameters(),
             lr=self._config.learning_rate,
             betas=(config.optim.beta1, config.optim.beta2),
             weight_decay=0.0,
@@ -100,26 +101,26 @@ class Adversary:
         output_BT = output_BT.detach()
         losses: list[Tensor] = []
         margins: list[Tensor] = []
-        for judge in self.judges:
-            real, fake = judge(target_BT).scores, judge(output_BT).scores
-            losses.append(self._told(real, real=True) + self._told(fake, real=False))
+        for discriminator in self.discriminators:
+            real, fake = discriminator(target_BT).scores, discriminator(output_BT).scores
+            losses.append(self._own_loss(real, real=True) + self._own_loss(fake, real=False))
             margins.append((real.mean() - fake.mean()).detach())
         loss = torch.stack(losses).mean()
         self.optimizer.zero_grad()
         loss.backward()
-        average_gradients(self.judges)
+        average_gradients(self.discriminators)
         self.optimizer.step()
         return {
             keys.DISCRIMINATOR_LOSS: loss.detach(),
             keys.DISCRIMINATOR_MARGIN: torch.stack(margins).mean(),
         }
 
-    def contest(self, output_BT: Tensor, target_BT: Tensor, step: int) -> Contest:
+    def adversarial_step(self, output_BT: Tensor, target_BT: Tensor, step: int) -> AdversarialStep:
         """Train the discriminators on a batch, then let them judge the codec in step ``step``."""
         if not self.takes_part(step):
-            return NO_CONTEST
+            return NO_ADVERSARY
         metrics = self.learn(output_BT, target_BT)
-        return Contest(self.terms(output_BT, target_BT, step), metrics)
+        return AdversarialStep(self.terms(output_BT, target_BT, step), metrics)
 
     def terms(
         self, output_BT: Tensor, target_BT: Tensor, step: int
@@ -128,11 +129,11 @@ class Adversary:
 
         Source: as `learn`; feature matching, Défossez et al. 2022, arXiv:2210.13438, equation 5.
         """
-        self.judges.requires_grad_(requires_grad=False)
+        self.discriminators.requires_grad_(requires_grad=False)
         try:
             values = self._values(output_BT, target_BT)
         finally:
-            self.judges.requires_grad_(requires_grad=True)
+            self.discriminators.requires_grad_(requires_grad=True)
         factor = self.ramp(step)
         # A term without a weight stays out of the graph, as every other loss does.
         wanted = {name: weight for name, weight in self._weights.items() if weight > 0}
@@ -141,11 +142,11 @@ class Adversary:
     def _values(self, output_BT: Tensor, target_BT: Tensor) -> dict[str, Tensor]:
         wanted: list[Tensor] = []
         distances: list[Tensor] = []
-        for judge in self.judges:
-            fake = judge(output_BT)
+        for discriminator in self.discriminators:
+            fake = discriminator(output_BT)
             with torch.no_grad():
-                real = judge(target_BT)
-            wanted.append(self._wanted(fake.scores))
+                real = discriminator(target_BT)
+            wanted.append(self._codec_loss(fake.scores))
             distances += itertools.starmap(
                 _relative_l1, zip(fake.features, real.features, strict=True)
             )
@@ -156,11 +157,13 @@ class Adversary:
 
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs."""
-        return {"judges": self.judges.state_dict(), "optimizer": self.optimizer.state_dict()}
+        # The key is that of the first release: older checkpoints are taken up.
+        weights = self.discriminators.state_dict()
+        return {"judges": weights, "optimizer": self.optimizer.state_dict()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on where ``state`` was taken."""
-        self.judges.load_state_dict(state["judges"])
+        self.discriminators.load_state_dict(state["judges"])
         self.optimizer.load_state_dict(state["optimizer"])
 
 

@@ -17,7 +17,7 @@ from torch.nn import functional
 from trainer.config.config import DiscriminatorConfig
 
 
-class Judgement(NamedTuple):
+class DiscriminatorOutput(NamedTuple):
     """What one discriminator says about a batch."""
 
     scores: Tensor
@@ -59,7 +59,7 @@ class StftDiscriminator(nn.Module):
             )
         self.score = nn.Conv2d(channels, 1, (3, 3), padding=1)
 
-    def forward(self, audio_BT: Tensor) -> Judgement:
+    def forward(self, audio_BT: Tensor) -> DiscriminatorOutput:
         """Judge a batch."""
         spectrum = torch.stft(
             audio_BT.float() / self._unit_rms,
@@ -71,7 +71,7 @@ class StftDiscriminator(nn.Module):
             return_complex=True,
         )
         planes = torch.view_as_real(spectrum).permute(0, 3, 2, 1)
-        return _judge(self.layers, self.score, planes)
+        return _scored(self.layers, self.score, planes)
 
 
 class PeriodDiscriminator(nn.Module):
@@ -97,12 +97,12 @@ class PeriodDiscriminator(nn.Module):
         )
         self.score = nn.Conv2d(channels, 1, (3, 1), padding=(1, 0))
 
-    def forward(self, audio_BT: Tensor) -> Judgement:
+    def forward(self, audio_BT: Tensor) -> DiscriminatorOutput:
         """Judge a batch."""
         missing = -audio_BT.shape[1] % self._period
         padded = functional.pad(audio_BT / self._unit_rms, (0, missing))
         folded = padded.reshape(len(audio_BT), 1, -1, self._period)
-        return _judge(self.layers, self.score, folded)
+        return _scored(self.layers, self.score, folded)
 
 
 class ScaleDiscriminator(nn.Module):
@@ -126,10 +126,10 @@ class ScaleDiscriminator(nn.Module):
             self.layers.append(nn.Conv1d(channels, channels, 41, stride=stride, padding=20))
         self.score = nn.Conv1d(channels, 1, 3, padding=1)
 
-    def forward(self, audio_BT: Tensor) -> Judgement:
+    def forward(self, audio_BT: Tensor) -> DiscriminatorOutput:
         """Judge a batch."""
         audio_B1T = audio_BT.unsqueeze(1) / self._unit_rms
-        return _judge(self.layers, self.score, functional.avg_pool1d(audio_B1T, self._factor))
+        return _scored(self.layers, self.score, functional.avg_pool1d(audio_B1T, self._factor))
 
 
 def build_discriminators(config: DiscriminatorConfig, unit_rms: float) -> nn.ModuleList:
@@ -145,9 +145,9 @@ def build_discriminators(config: DiscriminatorConfig, unit_rms: float) -> nn.Mod
     )
 
 
-def _judge(layers: nn.ModuleList, score: nn.Module, hidden: Tensor) -> Judgement:
+def _scored(layers: nn.ModuleList, score: nn.Module, hidden: Tensor) -> DiscriminatorOutput:
     features: list[Tensor] = []
     for layer in layers:
         hidden = functional.leaky_relu(layer(hidden), 0.2)
         features.append(hidden)
-    return Judgement(score(hidden), tuple(features))
+    return DiscriminatorOutput(score(hidden), tuple(features))

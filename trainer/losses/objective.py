@@ -27,7 +27,7 @@ from trainer.losses.audio import (
 )
 from trainer.losses.balancer import Balancer
 from trainer.model import Codec, CodecOutput
-from trainer.movement import Start
+from trainer.movement import InitialWeights
 from trainer.signals import Signal
 
 
@@ -57,7 +57,7 @@ class Objective:
         ConfigError: If `norm_reg` names a parameter that the codec does not have.
     """
 
-    def __init__(self, config: Config, codec: Codec, start: Start) -> None:
+    def __init__(self, config: Config, codec: Codec, start: InitialWeights) -> None:
         self.settings = LossSettings(config.data.sample_rate_hz, config.data.target_rms)
         self.balancer = Balancer(config.balancer) if config.balancer.enabled else None
         self._held = _held_parameters(codec, config.losses.norm_reg.parameters)

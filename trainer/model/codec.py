@@ -20,11 +20,11 @@ from torch.nn import functional
 from trainer.config.config import Config, ModelConfig
 from trainer.model.fsq import Bypass, ScalarQuantizer
 from trainer.model.layers import (
+    ConditionedSequential,
     NormedConv,
     NormedUnit,
     PaddedConv,
     PatchUpsample,
-    ToldSequential,
     TransposedUpsample,
     residual_stack,
     standardise_over_time,
@@ -207,12 +207,12 @@ class BottleneckCodec(Codec):
         stages: list[nn.Module] = []
         for width, narrower, stride in zip(widths, widths[1:], strides, strict=False):
             stages += [
-                _units(width, model, told_dim=model.speaker_dim),
+                _units(width, model, condition_dim=model.speaker_dim),
                 nn.ELU(),
                 PatchUpsample(width, narrower, factor=stride, kernel_size=3, causal=model.causal),
             ]
-        stages += [_units(widths[-1], model, told_dim=model.speaker_dim), nn.ELU()]
-        self.decoder = ToldSequential(*stages)
+        stages += [_units(widths[-1], model, condition_dim=model.speaker_dim), nn.ELU()]
+        self.decoder = ConditionedSequential(*stages)
         self.out_proj = PaddedConv(widths[-1], strides[-1], kernel_size=3, causal=model.causal)
 
     def _build_encoder(self, model: ModelConfig) -> nn.Module:
@@ -343,7 +343,7 @@ def _normed_encoder(model: ModelConfig) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Conv1d(widths[-1], widths[-1], 1))
 
 
-def _full_rate_decoder(model: ModelConfig, dim: int) -> ToldSequential:
+def _full_rate_decoder(model: ModelConfig, dim: int) -> ConditionedSequential:
     """Return linear upsampling stages, residual units at the sample rate, two more layers."""
     size, causal = model.kernel_size, model.causal
     stages: list[nn.Module] = [nn.Conv1d(model.channels[-1] + _melody_channels(model), dim, 1)]
@@ -352,7 +352,9 @@ def _full_rate_decoder(model: ModelConfig, dim: int) -> ToldSequential:
         for stride in model.strides[::-1]
     ]
     stages += [
-        NormedUnit(dim, kernel_size=size, dilation=2**i, causal=causal, told_dim=model.speaker_dim)
+        NormedUnit(
+            dim, kernel_size=size, dilation=2**i, causal=causal, condition_dim=model.speaker_dim
+        )
         for i in range(model.residual_units)
     ]
     stages += [
@@ -360,16 +362,16 @@ def _full_rate_decoder(model: ModelConfig, dim: int) -> ToldSequential:
         nn.SiLU(),
         nn.Conv1d(dim, dim, 1),
     ]
-    return ToldSequential(*stages)
+    return ConditionedSequential(*stages)
 
 
-def _units(channels: int, model: ModelConfig, *, told_dim: int = 0) -> ToldSequential:
+def _units(channels: int, model: ModelConfig, *, condition_dim: int = 0) -> ConditionedSequential:
     return residual_stack(
         channels,
         units=model.residual_units,
         kernel_size=model.kernel_size,
         causal=model.causal,
-        told_dim=told_dim,
+        condition_dim=condition_dim,
     )
 
 

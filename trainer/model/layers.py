@@ -51,9 +51,9 @@ class Film(nn.Module):
     Source: Perez et al. 2018, arXiv:1709.07871.
     """
 
-    def __init__(self, told_dim: int, channels: int) -> None:
+    def __init__(self, condition_dim: int, channels: int) -> None:
         super().__init__()
-        self.affine = nn.Linear(told_dim, 2 * channels)
+        self.affine = nn.Linear(condition_dim, 2 * channels)
         nn.init.zeros_(self.affine.weight)
         nn.init.zeros_(self.affine.bias)
 
@@ -63,13 +63,13 @@ class Film(nn.Module):
         return x_BCT * (1 + scale_BC1) + shift_BC1
 
 
-class ToldSequential(nn.Sequential):
+class ConditionedSequential(nn.Sequential):
     """Layers in a row; those that listen are told the speaker."""
 
     def forward(self, x_BCT: Tensor, told_BS: Tensor | None = None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return what the last layer makes."""
         for layer in self:
-            listens = isinstance(layer, ResidualUnit | NormedUnit | ToldSequential)
+            listens = isinstance(layer, ResidualUnit | NormedUnit | ConditionedSequential)
             x_BCT = layer(x_BCT, told_BS) if listens else layer(x_BCT)
         return x_BCT
 
@@ -82,20 +82,26 @@ class ResidualUnit(nn.Module):
         kernel_size: Taps of the dilated convolution.
         dilation: Their distance.
         causal: Whether it sees the past alone.
-        told_dim: Length of what it is told by `Film` before the second ELU; 0 for nothing.
+        condition_dim: Length of what it is told by `Film` before the second ELU; 0 for nothing.
 
     Source: SEANet, Tagliasacchi et al. 2020, arXiv:2009.02095; without weight normalisation.
     """
 
     def __init__(
-        self, channels: int, *, kernel_size: int, dilation: int, causal: bool, told_dim: int = 0
+        self,
+        channels: int,
+        *,
+        kernel_size: int,
+        dilation: int,
+        causal: bool,
+        condition_dim: int = 0,
     ) -> None:
         super().__init__()
         self.spread = PaddedConv(
             channels, channels, kernel_size=kernel_size, dilation=dilation, causal=causal
         )
         self.mix = nn.Conv1d(channels, channels, 1)
-        self.film = Film(told_dim, channels) if told_dim else None
+        self.film = Film(condition_dim, channels) if condition_dim else None
 
     def forward(self, x_BCT: Tensor, told_BS: Tensor | None = None) -> Tensor:
         """Return an array of the input's shape."""
@@ -156,14 +162,20 @@ class NormedUnit(nn.Module):
     """`NormedConv`, `Film` where it is told something, a 1x1 convolution; added to the input."""
 
     def __init__(
-        self, channels: int, *, kernel_size: int, dilation: int, causal: bool, told_dim: int = 0
+        self,
+        channels: int,
+        *,
+        kernel_size: int,
+        dilation: int,
+        causal: bool,
+        condition_dim: int = 0,
     ) -> None:
         super().__init__()
         self.inner = NormedConv(
             channels, channels, kernel_size=kernel_size, dilation=dilation, causal=causal
         )
         self.mix = nn.Conv1d(channels, channels, 1)
-        self.film = Film(told_dim, channels) if told_dim else None
+        self.film = Film(condition_dim, channels) if condition_dim else None
 
     def forward(self, x_BCT: Tensor, told_BS: Tensor | None = None) -> Tensor:
         """Return an array of the input's shape."""
@@ -222,17 +234,17 @@ def standardise_over_time(x_BCT: Tensor) -> Tensor:
 
 
 def residual_stack(
-    channels: int, *, units: int, kernel_size: int, causal: bool, told_dim: int = 0
-) -> ToldSequential:
+    channels: int, *, units: int, kernel_size: int, causal: bool, condition_dim: int = 0
+) -> ConditionedSequential:
     """Return ``units`` residual units with dilations 1, 3, 9, ..."""
-    return ToldSequential(
+    return ConditionedSequential(
         *(
             ResidualUnit(
                 channels,
                 kernel_size=kernel_size,
                 dilation=3**i,
                 causal=causal,
-                told_dim=told_dim,
+                condition_dim=condition_dim,
             )
             for i in range(units)
         )

@@ -29,7 +29,7 @@ from ablate.analysis.diagnosis.level import (
     TOO_LOUD,
     WEAK_LEVEL_TERM,
 )
-from ablate.analysis.diagnosis.run_view import LEVEL_READS, middle, views_of
+from ablate.analysis.diagnosis.run_view import LEVEL_READS, median, views_of
 from ablate.analysis.diagnosis.signs import Sighting, Sign
 from ablate.analysis.diagnosis.twins import TWIN_READS, Twin, changes_between, twin_of
 from ablate.analysis.wording import of_runs
@@ -102,7 +102,7 @@ def _counterproof(data: StudyData, variant: str, sign: Sighting, at_step: int) -
 def _holds_level(data: StudyData, other: str, variant: str, at_step: int) -> bool:
     """Whether a variant has most of its level, and twice that of the other."""
     theirs, own = (
-        middle(level for view in views_of(data, name, at_step) if (level := view.level) is not None)
+        median(level for view in views_of(data, name, at_step) if (level := view.level) is not None)
         for name in (other, variant)
     )
     return theirs is not None and own is not None and theirs >= max(HELD, 2 * own)

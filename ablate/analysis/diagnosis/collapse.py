@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ablate import keys
 from ablate.analysis.curves.study_data import StudyData
 from ablate.analysis.curves.windows import initial_value
-from ablate.analysis.diagnosis.run_view import RunView, middle, typical, views_of
+from ablate.analysis.diagnosis.run_view import RunView, median, typical, views_of
 from ablate.analysis.diagnosis.silence import CLOSE
 from ablate.analysis.diagnosis.trivial import TrivialLoss, distance
 from ablate.analysis.wording import number, of_runs, span
@@ -98,7 +98,7 @@ def _trivial(views: Sequence[RunView]) -> tuple[TrivialLoss, ...]:
     found: list[TrivialLoss] = []
     for name in dict.fromkeys(loss for _, loss in cells):
         firsts = {
-            predictor: middle(
+            predictor: median(
                 first
                 for view in views
                 if (first := _first(view, keys.NULL.key(f"{predictor}/{name}"))) is not None
@@ -174,8 +174,8 @@ def _pulls(views: Sequence[RunView]) -> tuple[Pull, ...]:
     grouped: dict[str, dict[str, float]] = {}
     for name in views[0].data.names_in(keys.PULL):
         parameter, _, term = name.rpartition("/")
-        values = [middle(view.history(keys.PULL.key(name)).values()) for view in views]
-        value = middle(v for v in values if v is not None)
+        values = [median(view.history(keys.PULL.key(name)).values()) for view in views]
+        value = median(v for v in values if v is not None)
         if value:
             grouped.setdefault(parameter, {})[term] = value
     return tuple(Pull(parameter=p, terms=terms) for p, terms in grouped.items())
@@ -195,10 +195,10 @@ def _who(pulls: Sequence[Pull]) -> list[str]:
 
 def _explained(lost: Sequence[RunView]) -> list[str]:
     key = keys.EXPLAINED_VARIANCE
-    now = middle(value for view in lost if (value := view.recent(key)) is not None)
+    now = median(value for view in lost if (value := view.recent(key)) is not None)
     if now is None:
         return []
-    first = middle(value for view in lost if (value := _first(view, key)) is not None)
+    first = median(value for view in lost if (value := _first(view, key)) is not None)
     return [
         f"the quantizer explains {number(now, 2)} of the variance of its input"
         + (f" ({number(first, 2)} at the first point)" if first is not None else "")

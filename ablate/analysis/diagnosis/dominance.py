@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate import keys
-from ablate.analysis.diagnosis.run_view import RunView, middle
+from ablate.analysis.diagnosis.run_view import RunView, median
 from ablate.analysis.diagnosis.signs import Evidence, Sign
 from ablate.analysis.diagnosis.trivial import TRIVIAL_READS, likeness_of
 from ablate.analysis.wording import percent, rough
@@ -52,7 +52,7 @@ class Gradients(Evidence):
 def _dominant(view: RunView) -> Gradients | None:
     names = view.data.names_in(keys.GRAD)
     histories = {name: view.history(keys.GRAD.key(name)).values() for name in names}
-    sizes = {n: middle(values) or 0.0 for n, values in histories.items() if len(values) > 1}
+    sizes = {n: median(values) or 0.0 for n, values in histories.items() if len(values) > 1}
     ordered = sorted(sizes, key=lambda name: (-sizes[name], name))
     if len(ordered) < 2 or not 0 < GRADIENT * sizes[ordered[1]] <= sizes[ordered[0]]:
         return None
@@ -129,7 +129,7 @@ def _inner(view: RunView) -> InnerGradients | None:
         curve = {} if key == keys.GRAD_IN_OUTPUT else view.history(key)
         ratios = [value / output[s] for s, value in curve.items() if output.get(s, 0.0) > 0]
         strong = [ratio for ratio in ratios if ratio >= INSIDE]
-        if len(strong) > 1 and (middle(ratios) or 0.0) >= PINNED:
+        if len(strong) > 1 and (median(ratios) or 0.0) >= PINNED:
             found[name] = max(ratios)
     return InnerGradients(ratios=found) if found else None
 

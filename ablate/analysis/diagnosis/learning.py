@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from ablate import keys
-from ablate.analysis.diagnosis.run_view import RunView, middle
+from ablate.analysis.diagnosis.run_view import RunView, median
 from ablate.analysis.diagnosis.signs import Evidence, Sign
 from ablate.analysis.wording import number, rough
 from ablate.domain import RunState
@@ -61,7 +61,7 @@ class LongSteps(Evidence):
 def _long_steps(view: RunView) -> LongSteps | None:
     steps = _step_lengths(view)
     # The longest: where steps are too long, other parts are soon where no gradient is.
-    size = max((middle(curve) or 0.0 for curve in steps.values()), default=0.0)
+    size = max((median(curve) or 0.0 for curve in steps.values()), default=0.0)
     peak = max((max(curve) for curve in steps.values()), default=0.0)
     dead = sum(curve[-1] < DEAD for curve in steps.values())
     if size < ABSURD and (peak < PEAK or 2 * dead < len(steps)):
@@ -120,7 +120,7 @@ class ShortSteps(Evidence):
 
 def _short_steps(view: RunView) -> ShortSteps | None:
     steps = _step_lengths(view)
-    size = max((middle(curve) or 0.0 for curve in steps.values()), default=0.0)
+    size = max((median(curve) or 0.0 for curve in steps.values()), default=0.0)
     if not 0 < size < IDLE or size * view.last >= WAY:
         return None
     return ShortSteps(longest=size, rate=view.recent(keys.LR))

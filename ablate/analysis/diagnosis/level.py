@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate import keys
-from ablate.analysis.diagnosis.run_view import LEVEL_READS, LOW, RunView, middle
+from ablate.analysis.diagnosis.run_view import LEVEL_READS, LOW, RunView, median
 from ablate.analysis.diagnosis.signs import Evidence, Sign
 from ablate.analysis.wording import number, percent, rough
 from ablate.text import listed
@@ -130,12 +130,12 @@ def _downward_pull(view: RunView) -> DownwardPull | None:
     is_far = view.is_too_quiet and (view.level or 0.0) < LOW
     quiet = _quiet(view) if is_far else []
     late = [_direction(forces) for _, forces in quiet[len(quiet) // 2 :]]
-    if not (fall := _fall(quiet)) or (middle(late) or 0.0) > DOWN:
+    if not (fall := _fall(quiet)) or (median(late) or 0.0) > DOWN:
         return None
     forces = {name: _typical(fall, name) for name in _names(fall)}
     return DownwardPull(
         forces={name: force for name, force in forces.items() if force},
-        net=middle(sum(forces.values()) for forces in fall) or 0.0,
+        net=median(sum(forces.values()) for forces in fall) or 0.0,
         level=view.level or 0.0,
     )
 
@@ -255,7 +255,7 @@ def _names(fall: Sequence[_Forces]) -> list[str]:
 
 
 def _typical(fall: Sequence[_Forces], name: str) -> float:
-    return middle(forces.get(name, 0.0) for forces in fall) or 0.0
+    return median(forces.get(name, 0.0) for forces in fall) or 0.0
 
 
 def _louder(quiet: Sequence[_Forces]) -> list[str]:
@@ -274,12 +274,12 @@ def _lack(fall: Sequence[_Forces], name: str) -> float:
         for forces in fall
         if forces.get(name, 0.0) > 0
     ]
-    return middle(ratios) or 0.0
+    return median(ratios) or 0.0
 
 
 def _is_balanced(quiet: Sequence[_Forces], name: str) -> bool:
     """Whether a term has as good as found its balance with what pulls a quiet output quieter."""
-    against = middle(-sum(force for force in forces.values() if force < 0) for forces in quiet)
+    against = median(-sum(force for force in forces.values() if force < 0) for forces in quiet)
     return (against or 0.0) < BALANCED * _typical(quiet, name)
 
 

@@ -118,8 +118,8 @@ class RunView:
 
     def _is_on_its_way_back(self) -> bool:
         levels = self.levels().items()
-        before = middle(v for step, v in levels if self.last < 3 * step <= 2 * self.last)
-        now = middle(v for step, v in levels if 3 * step > 2 * self.last)
+        before = median(v for step, v in levels if self.last < 3 * step <= 2 * self.last)
+        now = median(v for step, v in levels if 3 * step > 2 * self.last)
         if now is None or before is None or before == 1:
             return False
         return (now - before) / (1 - before) >= RECOVERS
@@ -140,7 +140,7 @@ def views_of(data: StudyData, variant: str, at_step: int) -> tuple[RunView, ...]
     )
 
 
-def middle(values: Iterable[float]) -> float | None:
+def median(values: Iterable[float]) -> float | None:
     """Return the median of the numbers, None when there is none; an infinity is a number."""
     known = [value for value in values if not math.isnan(value)]
     return statistics.median(known) if known else None
@@ -149,5 +149,5 @@ def middle(values: Iterable[float]) -> float | None:
 def typical(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Return for each name its median over the runs that have it."""
     names = dict.fromkeys(name for values in found for name in values)
-    medians = {name: middle(v[name] for v in found if name in v) for name in names}
+    medians = {name: median(v[name] for v in found if name in v) for name in names}
     return {name: value for name, value in medians.items() if value is not None}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar
 
-from ablate.analysis.diagnosis.run_view import RunView, middle, typical
+from ablate.analysis.diagnosis.run_view import RunView, median, typical
 
 
 class Evidence:
@@ -86,4 +86,4 @@ def _typical(found: Sequence[E]) -> E:
 def _median(values: Sequence[Any]) -> Any:
     if isinstance(values[0], Mapping):
         return typical(values)
-    return middle(value for value in values if value is not None)
+    return median(value for value in values if value is not None)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from ablate.cli.shared import LIST_FORMATS, check_format, opened, say, settings_of, show
+from ablate.cli.shared import LIST_FORMATS, check_format, echo, opened, settings_of, show
 from ablate.errors import NotFoundError, StoreError
 from ablate.text import counted
 
@@ -45,7 +45,7 @@ def artifacts(
     if output is not None:
         for artifact in chosen:
             _copy(artifact.path, output / artifact.name)
-        say(f"copied {counted(len(chosen), 'file')} to {output}")
+        echo(f"copied {counted(len(chosen), 'file')} to {output}")
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from ablate.cli.shared import LIST_FORMATS, check_format, opened, say, settings_of, show
+from ablate.cli.shared import LIST_FORMATS, check_format, echo, opened, settings_of, show
 from ablate.errors import StoreError
 
 
@@ -30,17 +30,17 @@ def clean(
         found = leftovers(store, settings_of(context), studies or ())
         size = sum(item.size_bytes for item in found)
         if not found and form == "table":
-            say("nothing to clean: every run is wanted, and every folder has its run")
+            echo("nothing to clean: every run is wanted, and every folder has its run")
             return
         show(leftovers_table(found), form, "clean", {"is_dry_run": not delete, "size": size})
         if delete:
             done = delete_leftovers(store, found)
-            say(deleted_line(done.deleted, found))
+            echo(deleted_line(done.deleted, found))
             if done.faults:
                 raise StoreError(
                     "; ".join(done.faults), hint="delete them, or run ablate clean again"
                 )
             if any(item.orphan for item in done.deleted):
-                say("next: ablate db vacuum gives the space of their points back")
+                echo("next: ablate db vacuum gives the space of their points back")
         elif found:
-            say("nothing was deleted; delete with --delete")
+            echo("nothing was deleted; delete with --delete")

@@ -10,9 +10,9 @@ import typer
 
 from ablate.cli.shared import (
     check_format,
+    echo,
     opened,
     put,
-    say,
     say_changed_files,
     settings_of,
     terminal_width,
@@ -86,7 +86,7 @@ def show_comparison(
             from dashboards.compare_page import compare_page
 
             compare_page(comparison, data, plot)
-            say(f"wrote {plot}")
+            echo(f"wrote {plot}")
     width = terminal_width()
     text = render(comparison, form, width=width, color=width is not None)  # pyright: ignore[reportArgumentType]
     put(text, is_safe=form == "table")
@@ -102,7 +102,7 @@ def report(
     if path.suffix not in (".html", ".md"):
         raise UsageError(f"-o {path}: unknown suffix", hint="write FILE.html or FILE.md")
     write_report(context, study, path)
-    say(f"wrote {path}")
+    echo(f"wrote {path}")
 
 
 def write_report(

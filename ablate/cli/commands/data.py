@@ -12,8 +12,8 @@ from ablate.cli.shared import (
     LIST_FORMATS,
     Shown,
     check_format,
+    echo,
     opened,
-    say,
     settings_of,
     terminal_width,
 )
@@ -54,7 +54,7 @@ def export(
             return
         with written_whole(output) as file:
             count = WRITERS[form](blocks, file)
-    say(f"wrote {count} points to {output}")
+    echo(f"wrote {count} points to {output}")
 
 
 def _form_of(output: Path | None) -> str:

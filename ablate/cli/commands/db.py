@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from ablate.cli.shared import opened, put, say, settings_of
+from ablate.cli.shared import echo, opened, put, settings_of
 from ablate.errors import AblateError, StoreError
 
 app = typer.Typer(
@@ -31,7 +31,7 @@ def upgrade(context: typer.Context, yes: bool = _YES) -> None:
     with opened(context, write=True):
         pass  # this writes the journal anew where it lacks something
     for line in _audited(context)[0]:
-        say(line)
+        echo(line)
 
 
 @app.command()
@@ -63,7 +63,7 @@ def _beside_runners(*, is_confirmed: bool) -> Callable[[Collection[str]], None]:
 
 def _say_revision(revision: str | None, copy: Path | None) -> None:
     before = f"; {copy} is what it was before" if copy else ""
-    say(f"the database is at revision {revision}{before}")
+    echo(f"the database is at revision {revision}{before}")
 
 
 @app.command()
@@ -144,4 +144,4 @@ def vacuum(context: typer.Context) -> None:
     from ablate.store.upkeep.maintenance import vacuum as compact
 
     sizes = compact(settings_of(context).db_url)
-    say(f"{sizes.before_bytes / 1e6:.1f} MB before, {sizes.after_bytes / 1e6:.1f} MB now")
+    echo(f"{sizes.before_bytes / 1e6:.1f} MB before, {sizes.after_bytes / 1e6:.1f} MB now")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ablate.cli.shared import LIST_FORMATS, check_format, say, settings_of, show
+from ablate.cli.shared import LIST_FORMATS, check_format, echo, settings_of, show
 from ablate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -105,16 +105,16 @@ def _import(settings: Settings, wanted: ImportOptions, *, dry_run: bool, form: s
     planned = plan_import(settings, wanted)
     show(arrivals_table(planned), form, "import")
     for note in planned.notes:
-        say(f"note: {note}")
-    say(counts_text(planned.counts))
+        echo(f"note: {note}")
+    echo(counts_text(planned.counts))
     if dry_run:
-        say("dry run: nothing was imported")
+        echo("dry run: nothing was imported")
         return
     apply_import(settings, planned)
     total, changed = len(planned.arrivals), len(planned.changes)
     same = total - changed
-    say(f"imported {changed} of {total} runs into '{wanted.study}', {same} unchanged")
-    say(f"next: ablate compare --study {wanted.study}")
+    echo(f"imported {changed} of {total} runs into '{wanted.study}', {same} unchanged")
+    echo(f"next: ablate compare --study {wanted.study}")
 
 
 def _split_kind(sources: list[str]) -> tuple[str | None, list[str]]:

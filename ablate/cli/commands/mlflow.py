@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ablate.cli.shared import LIST_FORMATS, opened, say, settings_of, show
+from ablate.cli.shared import LIST_FORMATS, echo, opened, settings_of, show
 from ablate.errors import AblateError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def ui(
     require_local(settings)
     with opened(context, write=True) as store:
         sync_now(store, settings, _summarise())
-    say(f"MLflow's UI: http://127.0.0.1:{port} (Ctrl-C ends it)")
+    echo(f"MLflow's UI: http://127.0.0.1:{port} (Ctrl-C ends it)")
     serve_ui(settings, port)
 
 
@@ -53,7 +53,7 @@ def sync(
         parked = sum(s.state == "parked" for s in standings(store, settings))
     what = f"{copied.points} points of {copied.runs} runs"
     what += f" and {copied.files} files" if copied.files else ""
-    say(f"copied {what} to {shown_uri(settings)}")
+    echo(f"copied {what} to {shown_uri(settings)}")
     if parked:
         raise AblateError(f"MLflow refused {parked} items", hint="see why: ablate mlflow status")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from ablate.cli.shared import LIST_FORMATS, put, say, settings_of, show, typed_command
+from ablate.cli.shared import LIST_FORMATS, echo, put, settings_of, show, typed_command
 
 
 def register(app: typer.Typer) -> None:
@@ -27,8 +27,8 @@ def init(context: typer.Context) -> None:
     Path("studies").mkdir(exist_ok=True)
     settings = settings_of(context)
     open_store(settings.db_url, data_dir=settings.data_dir).close()
-    say(f"the project is {settings.project}")
-    say("next: ablate study templates, ablate study create scale-fix")
+    echo(f"the project is {settings.project}")
+    echo("next: ablate study templates, ablate study create scale-fix")
 
 
 _PROJECT_TEXT = """\
@@ -88,10 +88,10 @@ def demo(context: typer.Context) -> None:
     report = settings.data_dir / "demo.html"
     write_report(context, "scale-fix", report, variants=_DEMO_PHASES)
     show_comparison(context, _DEMO_PHASES, study="scale-fix")
-    say(f"report    {report}")
-    say(f"database  {masked(settings.db_url)}")
+    echo(f"report    {report}")
+    echo(f"database  {masked(settings.db_url)}")
     look = "" if settings.mlflow_uri else f"; look with: {typed_command()} mlflow ui"
-    say(f"mirror    {shown_uri(settings)}{look}")
+    echo(f"mirror    {shown_uri(settings)}{look}")
 
 
 def schema() -> None:

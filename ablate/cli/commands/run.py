@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal, TextIO, cast
 import typer
 
 from ablate.cli.commands.runs import start_over
-from ablate.cli.shared import opened, say, say_changed_files, settings_of
+from ablate.cli.shared import echo, opened, say_changed_files, settings_of
 from ablate.domain import IMPORTED, RunState
 from ablate.errors import HeldError, NotFoundError, UsageError, did_you_mean
 from ablate.keys import steps_of
@@ -180,13 +180,13 @@ def _look_at_code(
         runs = [run for run in own if not request.only or run.id in request.only]
         others = by_other_code(store, settings.project, runs)
         for line in other_code_lines(study.name, others):
-            say(line)
+            echo(line)
         _refuse_old_plan(settings, study, runs, decision)
         if not others:
             continue
         if decision == "fresh" and not dry_run:
             moved = start_over(store, settings, [other.run for other in others])
-            say(f"{counted(len(moved), 'run')} of {study.name} to train anew")
+            echo(f"{counted(len(moved), 'run')} of {study.name} to train anew")
         elif decision is None and _would_mix(runs, {other.run.id for other in others}):
             raise UsageError(
                 f"training goes on beside results of other code in '{study.name}'",
@@ -241,7 +241,7 @@ def _show_waiting(waiting: Sequence[Run]) -> None:
     from ablate.render.studies import runs_table
 
     show(runs_table(waiting, time.time()), "table", "status")
-    say(f"dry run: {counted(len(waiting), 'run')} to train")
+    echo(f"dry run: {counted(len(waiting), 'run')} to train")
 
 
 def _say_nothing_to_do(store: Store, request: RunRequest) -> None:
@@ -250,15 +250,15 @@ def _say_nothing_to_do(store: Store, request: RunRequest) -> None:
 
     known = [study.name for study in store.studies()]
     chosen = _asked_for(store, request)
-    say(f"nothing to run: {count_states(chosen)}")
+    echo(f"nothing to run: {count_states(chosen)}")
     own = (run for run in chosen if run.trainer != IMPORTED)
     failed = [run for run in own if run.state is RunState.FAILED]
     if failed:
         labels = [run.label if len(known) == 1 else f"{run.study}/{run.label}" for run in failed]
-        say(f"why: ablate logs {labels[0]}")
-        say(f"next: ablate retry {' '.join(labels[:_LISTED])}{' ...' * (len(labels) > _LISTED)}")
+        echo(f"why: ablate logs {labels[0]}")
+        echo(f"next: ablate retry {' '.join(labels[:_LISTED])}{' ...' * (len(labels) > _LISTED)}")
         raise typer.Exit(1)
-    say(f"next: ablate compare --study {(request.studies or known)[-1]}")
+    echo(f"next: ablate compare --study {(request.studies or known)[-1]}")
 
 
 def _work(store: Store, settings: Settings, request: RunRequest, waiting: Sequence[Run]) -> None:
@@ -269,22 +269,22 @@ def _work(store: Store, settings: Settings, request: RunRequest, waiting: Sequen
     total = len(waiting)
     slots = request.executor.slots
     where = f"{counted(slots.number, 'worker')} ({slots.kind})"
-    say(f"{counted(total, 'run')} on {where}; Ctrl-C pauses {'it' if total == 1 else 'them'}")
+    echo(f"{counted(total, 'run')} on {where}; Ctrl-C pauses {'it' if total == 1 else 'them'}")
     for line in waiting_lines(waiting):
-        say(line)
+        echo(line)
     received: list[int] = []
     try:
         with mirroring(settings, is_wanted=settings.mlflow), _progress(waiting) as observer:
             summary = run_studies(store, settings, request, observer, on_signal=received.append)
     except KeyboardInterrupt as error:
-        say("left at once; `ablate run` goes on from the last checkpoints")
+        echo("left at once; `ablate run` goes on from the last checkpoints")
         raise typer.Exit(130) from error
-    say(summary_line(summary))
+    echo(summary_line(summary))
     for note in _never_logged(store, request):
-        say(f"note: {note}")
+        echo(f"note: {note}")
     stuck = [run for run in _waiting(store, request) if run.waits_for]
     for line in waiting_lines(stuck):
-        say(line)
+        echo(line)
     _leave(summary, received, request, stuck)
 
 
@@ -322,7 +322,7 @@ def _leave(
     """Say what comes next, and exit as the contract says."""
     study = request.studies[0] if len(request.studies) == 1 else ""
     if received:
-        say(f"stopped; carry on with: ablate run {study}".rstrip())
+        echo(f"stopped; carry on with: ablate run {study}".rstrip())
         raise typer.Exit(128 + received[0])
     if summary.held_elsewhere and not summary.runs:
         raise HeldError(
@@ -332,6 +332,6 @@ def _leave(
     # Nothing will bring the checkpoint that these wait for, unless the user does.
     in_vain = {RunState.FAILED, RunState.SUCCEEDED}
     if summary.runs[RunState.FAILED] or any(r.parent and r.parent.state in in_vain for r in stuck):
-        say("next: ablate status, ablate logs RUN, ablate retry RUN")
+        echo("next: ablate status, ablate logs RUN, ablate retry RUN")
         raise typer.Exit(1)
-    say(f"next: ablate compare --study {study}" if study else "next: ablate compare")
+    echo(f"next: ablate compare --study {study}" if study else "next: ablate compare")

@@ -14,8 +14,8 @@ import typer
 from ablate.cli.shared import (
     LIST_FORMATS,
     Shown,
+    echo,
     opened,
-    say,
     say_changed_files,
     settings_of,
     show,
@@ -82,7 +82,7 @@ def logs(
     folder = RunFolder(settings_of(context).run_dir(found.id))
     for attempt in attempts:
         ended = f": {attempt.error}" if attempt.error else ""
-        say(f"attempt {attempt.number} {attempt.state}{ended}")
+        echo(f"attempt {attempt.number} {attempt.state}{ended}")
         _print_file(folder.attempt(attempt.number).log)
         if attempt.traceback:
             Shown().write(attempt.traceback)
@@ -124,11 +124,11 @@ def retry(
         else:
             moved = store.requeue([run.id for run in found], by=user_name())
     for line in why_not_requeued([run for run in found if run.id not in moved]):
-        say(line)
-    say(f"{len(moved)} of {len(found)} runs queued again")
+        echo(line)
+    echo(f"{len(moved)} of {len(found)} runs queued again")
     if not moved:
         raise typer.Exit(1)
-    say("next: ablate run")
+    echo("next: ablate run")
 
 
 def start_over(store: Store, settings: Settings, runs: Sequence[Run]) -> tuple[str, ...]:
@@ -148,4 +148,4 @@ def cancel(context: typer.Context, runs: list[str] = _RUNS) -> None:
     with opened(context, write=True) as store:
         found = find_runs(store, runs)
         moved = store.cancel([run.id for run in found], by=user_name())
-    say(f"{len(moved)} of {len(found)} runs cancelled")
+    echo(f"{len(moved)} of {len(found)} runs cancelled")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ablate.cli.shared import LIST_FORMATS, opened, say, settings_of, show
+from ablate.cli.shared import LIST_FORMATS, echo, opened, settings_of, show
 from ablate.domain import IMPORTED
 from ablate.errors import UsageError
 
@@ -61,7 +61,7 @@ def create(
             hint="it is for variants that only train for longer, as steps 50 -> 80",
         )
     if dry_run:
-        say("dry run: nothing was created")
+        echo("dry run: nothing was created")
         return
     if not (creation.is_new or creation.diff.is_empty or update or go_on):
         longer = "; with --continue trained runs go on" if creation.can_go_on else ""
@@ -72,9 +72,9 @@ def create(
     moved = create_study(settings, creation, force=force, go_on=go_on)
     _tell_done(creation)
     if moved:
-        say(f"{moved} of {len(creation.can_go_on)} runs go on from their checkpoints")
+        echo(f"{moved} of {len(creation.can_go_on)} runs go on from their checkpoints")
     _tell_other_code(context, name)
-    say(f"next: {_next(creation.plan)}")
+    echo(f"next: {_next(creation.plan)}")
 
 
 def _next(plan: Plan) -> str:
@@ -91,20 +91,20 @@ def _describe(creation: Creation, *, go_on: bool) -> None:
     show(variants_table(creation.plan), "table", "study.show")
     trained = creation.can_go_on
     for line in diff_lines(creation.diff, is_new=creation.is_new, can_go_on=trained, go_on=go_on):
-        say(line)
+        echo(line)
     for note in creation.notes:
-        say(f"note: {note}")
+        echo(f"note: {note}")
 
 
 def _tell_done(creation: Creation) -> None:
     plan = creation.plan
     if not creation.is_new and creation.diff.is_empty:
-        say(f"the study '{plan.study}' is unchanged ({creation.source})")
+        echo(f"the study '{plan.study}' is unchanged ({creation.source})")
     else:
         verb = "created" if creation.is_new else "updated"
-        say(f"{verb} the study '{plan.study}' from {creation.source}")
+        echo(f"{verb} the study '{plan.study}' from {creation.source}")
         if creation.text is not None:
-            say(f"its file is studies/{plan.study}.yaml; change it, then create the study again")
+            echo(f"its file is studies/{plan.study}.yaml; change it, then create the study again")
 
 
 def _tell_other_code(context: typer.Context, name: str) -> None:
@@ -115,7 +115,7 @@ def _tell_other_code(context: typer.Context, name: str) -> None:
     with opened(context) as store:
         others = by_other_code(store, settings_of(context).project, store.runs(name))
     for line in other_code_lines(name, others):
-        say(line)
+        echo(line)
 
 
 @app.command("list")
@@ -157,7 +157,7 @@ def archive(
     with opened(context, write=True) as store:
         store.study(name)
         store.set_archived(name, not undo)
-    say(f"{'brought back' if undo else 'archived'} the study '{name}'")
+    echo(f"{'brought back' if undo else 'archived'} the study '{name}'")
 
 
 @app.command()

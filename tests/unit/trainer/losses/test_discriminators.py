@@ -58,8 +58,8 @@ def test_terms_have_gradients_to_the_output_alone() -> None:
 
     assert noise.grad is not None
     assert float(noise.grad.abs().max()) > 0
-    assert all(p.grad is None for p in adversary.judges.parameters())
-    assert all(p.requires_grad for p in adversary.judges.parameters())
+    assert all(p.grad is None for p in adversary.discriminators.parameters())
+    assert all(p.requires_grad for p in adversary.discriminators.parameters())
 
 
 def test_learning_gives_the_output_no_gradient() -> None:
@@ -77,7 +77,7 @@ def test_weights_start_and_rise_as_configured() -> None:
     noise, tones = batches()
 
     assert not adversary.takes_part(10)
-    assert adversary.contest(noise, tones, 10).terms == {}
+    assert adversary.adversarial_step(noise, tones, 10).terms == {}
     rising = [
         adversary.terms(noise, tones, step)["feature_matching"][0] for step in (11, 12, 14, 99)
     ]
@@ -97,7 +97,7 @@ def test_building_leaves_the_global_generator_alone() -> None:
     first, same = make_adversary(), make_adversary()
 
     assert torch.equal(before, torch.get_rng_state())
-    pairs = zip(first.judges.parameters(), same.judges.parameters(), strict=True)
+    pairs = zip(first.discriminators.parameters(), same.discriminators.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
 
 
@@ -126,10 +126,10 @@ def test_each_kind_learns_to_tell_noise_from_tones(kind: str, loss: str) -> None
 def test_all_kinds_judge_together_any_length() -> None:
     adversary = make_adversary(**{"discriminator.kinds": KINDS})
 
-    assert len(adversary.judges) == 2 + 5 + 3
+    assert len(adversary.discriminators) == 2 + 5 + 3
     for samples in (1600, 1601, 1607):
         audio = 0.1 * torch.randn(2, samples, generator=torch.Generator().manual_seed(0))
-        for judge in adversary.judges:
+        for judge in adversary.discriminators:
             judgement = judge(audio)
             assert torch.isfinite(judgement.scores).all()
             assert len(judgement.features) >= 4
@@ -140,9 +140,9 @@ def test_losses_of_both_sides_are_those_of_their_papers() -> None:
 
     hinge, lsgan = (make_adversary(**{"discriminator.loss": name}) for name in ("hinge", "lsgan"))
 
-    assert float(hinge._told(scores, real=True)) == pytest.approx((3 + 1 + 0.5 + 0) / 4)
-    assert float(hinge._told(scores, real=False)) == pytest.approx((0 + 1 + 1.5 + 4) / 4)
-    assert float(hinge._wanted(scores)) == pytest.approx((3 + 1 + 0.5 + 0) / 4)
-    assert float(lsgan._told(scores, real=True)) == pytest.approx((9 + 1 + 0.25 + 4) / 4)
-    assert float(lsgan._told(scores, real=False)) == pytest.approx((4 + 0 + 0.25 + 9) / 4)
-    assert float(lsgan._wanted(scores)) == pytest.approx((9 + 1 + 0.25 + 4) / 4)
+    assert float(hinge._own_loss(scores, real=True)) == pytest.approx((3 + 1 + 0.5 + 0) / 4)
+    assert float(hinge._own_loss(scores, real=False)) == pytest.approx((0 + 1 + 1.5 + 4) / 4)
+    assert float(hinge._codec_loss(scores)) == pytest.approx((3 + 1 + 0.5 + 0) / 4)
+    assert float(lsgan._own_loss(scores, real=True)) == pytest.approx((9 + 1 + 0.25 + 4) / 4)
+    assert float(lsgan._own_loss(scores, real=False)) == pytest.approx((4 + 0 + 0.25 + 9) / 4)
+    assert float(lsgan._codec_loss(scores)) == pytest.approx((9 + 1 + 0.25 + 4) / 4)

@@ -16,7 +16,7 @@ from trainer.losses.audio import AUDIO_LOSSES
 from trainer.losses.nulls import PREDICTORS, null_losses
 from trainer.losses.objective import Objective
 from trainer.model import Codec, build_codec
-from trainer.movement import Start, StepSize
+from trainer.movement import InitialWeights, StepSize
 from trainer.signals import Signal
 from trainer.watching.diagnostics import LevelTrend, inner_pulls, pulls
 
@@ -34,7 +34,7 @@ def prepared() -> tuple[Objective, Codec, Batch]:
             "model.init_rms": 0.1,
         }
     )
-    codec, start = build_codec(config), Start()
+    codec, start = build_codec(config), InitialWeights()
     start.take(codec)
     batch = Batch(torch.tensor(speechlike(1), dtype=torch.float32)[:, :1600])
     return Objective(config, codec, start), codec, batch
