@@ -16,7 +16,7 @@ STUDY = """
 study: faults
 question: Is the planted fault named first?
 trainer: bundled
-base: {steps: 400, preset: base}
+base: {steps: 400, preset: base, data.valid_s: 5}
 phases:
   base: {baseline: true}
   anchor:
