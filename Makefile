@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 WORKERS ?= 2
 BENCHES = startup log ingest query growth concurrency training mirror
 
-.PHONY: help demo test thorough check lint types format docs bench clean
+.PHONY: help demo test thorough cover raise check lint types format sizes docs bench clean
 
 help:  ## print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -19,6 +19,17 @@ test: $(VENV)/.installed  ## run the tests, on WORKERS=2 processes
 
 thorough: export ABLATE_THOROUGH = 1
 thorough: test  ## run the tests with every fault as often as the documents say: hours
+
+# Trainings and real processes take their time as it is; the tests of single modules are measured.
+cover: $(VENV)/.installed  ## compare what the unit tests cover with its floors
+	rm -rf .coverage && mkdir .coverage
+	$(BIN)/coverage run -m pytest -q -n $(WORKERS) -m "not training" tests/unit --ignore tests/unit/trainer
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage json --quiet -o .coverage/report.json
+	$(BIN)/python -m tests.tools.coverage_floors
+
+raise: $(VENV)/.installed  ## raise the floors to what the last `make cover` found
+	$(BIN)/python -m tests.tools.coverage_floors --raise
 
 check: lint test  ## lint and test, as CI does
 
@@ -34,6 +45,9 @@ types: $(VENV)/.installed  ## check the types, strictly in the code, in basic mo
 format: $(VENV)/.installed  ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+sizes: $(VENV)/.installed  ## print lengths of functions and modules, and the share of tests
+	$(BIN)/python -m tests.tools.sizes
 
 docs: $(VENV)/.installed  ## write the generated pages anew, build the site in build/site
 	$(BIN)/python docs/generate.py
