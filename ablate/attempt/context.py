@@ -204,6 +204,7 @@ class RunContext:
         if step > self._gates.next_step:
             self._pass_gates(step - 1)
         now = time.time()
+        # Plain floats, as nearly always, go to the spool as they are: a step costs microseconds.
         if set(map(type, metrics.values())) == _FLOATS and self._on_device.is_empty:
             self._write(step, now, metrics)
         else:
@@ -230,6 +231,7 @@ class RunContext:
         self.flush()
         self._pass_gates(step)
         self.note_code()
+        # On the disk before the checkpoint is: what a resume finds behind it is never older.
         self._patiently(self._spool.sync)
         meta = {
             "guards": self._guards.state(),

@@ -51,6 +51,7 @@ class _Sum:
             self.n_neg_inf += int(n_neg_inf)
         if n:
             known = size < _LARGEST
+            # The parts are kept and added once, by fsum: then their order cannot change a bit.
             self.addends.append(total if known else 0.0)
             # Each bucket's sum was rounded once, and what was added up is once more with each.
             self.error += n_buckets * _EPSILON * size if known else math.inf
@@ -69,13 +70,16 @@ class _Sum:
         except OverflowError:
             if math.isinf(self.error):
                 raise _Inexact from None
+            # Only the sum is too large for a double; its mean need not be.
             largest = max(map(abs, self.addends))
             return math.fsum(a / largest for a in self.addends) / self.n * largest, self.n, 0
+        # Where terms cancel, little is left of what each bucket's sum was exact to.
         if self.error > _PRECISION * abs(total):
             raise _Inexact
         return total / (self.n or 1), self.n, 0
 
     def _odd_mean(self, n_odd: int) -> float:
+        # As adding them up would give: infinities of both signs, or any NaN, are NaN.
         if n_odd == self.n_pos_inf:
             return math.inf
         return -math.inf if n_odd == self.n_neg_inf else math.nan
@@ -189,6 +193,7 @@ def _add_points(
 def _exact(connection: Connection, wanted: set[tuple[int, int]], steps: Sequence[Span]) -> _Sums:
     """Return these sums from points alone."""
     found: _Sums = {}
+    # Key by key: the windows that need it differ, and reading all for all would cost far more.
     for key_id in {key_id for _, key_id in wanted}:
         places = {place for place, of_key in wanted if of_key == key_id}
         sums: _Sums = defaultdict(_Sum)

@@ -47,6 +47,8 @@ def cover(first_step: int, last_step: int, written: int) -> Cover:
     """
     if first_step > written:
         return Cover(None, ())
+    # The first bucket that begins within, and the last that ends within. Behind the last written
+    # step there is nothing, so the bucket of that step is whole wherever the range ends.
     low = bucket_of(first_step - 1) + 1 if first_step else 0
     high = bucket_of(written) if last_step >= written else last_step // WIDTH
     if high < low:
@@ -72,10 +74,12 @@ def cover_sum(first_step: int, last_step: int, written: int) -> SumCover:
     low, high = bucket_of(first_step), bucket_of(last_step)
     before = first_step - _first_of(low)
     after = min(high * WIDTH, written) - last_step
+    # All in one bucket: its points are few, and a difference would only lose digits.
     if low == high and (before or after):
         return SumCover(None, ((first_step, last_step),), ())
     more: list[tuple[int, int]] = []
     less: list[tuple[int, int]] = []
+    # Whichever is shorter is read: the steps within, or those of the bucket that are outside.
     if before > WIDTH // 2:
         more.append((first_step, low * WIDTH))
         low += 1
@@ -90,7 +94,7 @@ def cover_sum(first_step: int, last_step: int, written: int) -> SumCover:
 
 
 def _first_of(bucket: int) -> int:
-    return max(0, (bucket - 1) * WIDTH + 1)
+    return max(0, (bucket - 1) * WIDTH + 1)  # bucket 0 holds step 0 alone
 
 
 def key_names(connection: Connection, keys: Sequence[str]) -> dict[int, str]:

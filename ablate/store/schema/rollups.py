@@ -42,6 +42,7 @@ class Summaries:
 
 def bucket_of(step: int) -> int:
     """Return the bucket that holds a step."""
+    # Rounded up: floor division of the negative number is the ceiling of the positive one.
     return -(-step // WIDTH)
 
 
@@ -77,6 +78,7 @@ def tail_of(columns: Sequence[SeriesColumn], before: Tail | None, last_step: int
     bucket = max((bucket_of(column.steps[-1]) for column in columns), default=-1)
     found: dict[int, SeriesColumn] = {}
     if before is None:
+        # Its first points were stored by another process, so nobody here knows all of the bucket.
         if bucket <= bucket_of(last_step):
             return None
     elif before.bucket >= bucket:
@@ -104,8 +106,10 @@ def stale_buckets(
     """
     stale: dict[int, set[int]] = defaultdict(set)
     if last_step >= 0:
+        # The bucket of the last stored step is the only one that new, later steps can fall into.
         is_open = bucket_of(last_step)
         stale[is_open].update(c.series_id for c in new if c.steps[0] <= is_open * WIDTH)
+    # A step that comes again may replace a value, so its bucket is summed anew.
     for log in others:
         stale[bucket_of(log.step)].update(map(series.__getitem__, log.keys))
     return {bucket: ids for bucket, ids in stale.items() if ids}
@@ -130,6 +134,7 @@ def summarise(
         for bucket, steps, values in _buckets(column):
             if column.series_id not in stale.get(bucket, ()):
                 found.rollups.append(rollup(column.series_id, bucket, steps, values))
+                # Only the bucket that was open can have a row already; the others are new.
                 if tail and bucket == tail.bucket:
                     found.replaced.append((column.series_id, bucket))
     for column in _stored(connection, stale):
@@ -142,6 +147,8 @@ def summarise(
 def exact_sum(values: Sequence[float]) -> float | None:
     """Return the sum, rounded once; None if it is no finite number."""
     try:
+        # Not sum(), whose result depends on the order: means are put together from such sums, and
+        # must be the same however the points came.
         total = math.fsum(values)
     except (OverflowError, ValueError):  # too large; or of +inf and -inf
         return None
@@ -214,7 +221,7 @@ def _outline(
     bucket: int, steps: Sequence[int], values: Sequence[float]
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """Return the first, the smallest, the largest and the last value, and where they lie."""
-    before = (bucket - 1) * WIDTH
+    before = (bucket - 1) * WIDTH  # places in the bucket take a byte or two
     low, high = min(values), max(values)
     low_step, high_step = steps[values.index(low)], steps[values.index(high)]
     places = steps[0] - before, low_step - before, high_step - before, steps[-1] - before
@@ -224,6 +231,7 @@ def _outline(
 def _stored(connection: Connection, stale: Mapping[int, set[int]]) -> Iterator[SeriesColumn]:
     """Yield the stored points of the stale buckets, neighbours with the same series together."""
     buckets = sorted(stale)
+    # Consecutive numbers less their positions are equal: so runs of neighbours are found.
     neighbours = groupby(enumerate(buckets), key=lambda at: (at[1] - at[0], stale[at[1]]))
     for (_, ids), group in neighbours:
         found = [bucket for _, bucket in group]

@@ -81,6 +81,8 @@ def ingest(
         The stored offset, and what is known once this committed.
     """
     stored = _held(connection, claim, is_late=is_late)
+    # Some other process has fed this attempt meanwhile, or this batch was stored and the answer
+    # lost: the caller reads on from where the database is, and nothing is written twice.
     if stored.spool_offset != batch.start_offset:
         return stored.spool_offset, Known()
     _check(batch)
@@ -94,6 +96,7 @@ def ingest(
         _start(connection, stored, batch)
     if batch.code:
         _keep_code(connection, stored.id, batch.code)
+    # Whether the attempt resumed is said by the frame that begins it, often in an earlier batch.
     resumed_at = batch.start_step if batch.has_started else stored.start_step
     if resumed_at is not None and stored.number > 1:
         _hand_over(connection, stored, resumed_at, [log for log in logs if log.step == resumed_at])
@@ -101,6 +104,7 @@ def ingest(
     connection.execute(
         update(AttemptRow)
         .where(AttemptRow.id == claim.attempt_id)
+        # In the transaction of the points: after a crash the offset says exactly what is stored.
         .values(spool_offset=batch.end_offset, last_step=max(last_step, stored.last_step))
     )
     return batch.end_offset, Known(series, tail)
@@ -151,6 +155,7 @@ def _series(
 
     New keys are inserted in one order, so that two transactions never wait for each other.
     """
+    # A trainer logs the same few sets of keys at every step; each is looked at once.
     layouts = {log.keys for log in logs}
     missing = sorted({key for keys in layouts for key in keys if key not in known})
     if not missing:
@@ -194,15 +199,16 @@ def _write_logs(
     new = [log for log in logs if log.step > stored.last_step]
     others = [log for log in logs if log.step <= stored.last_step]
     if has_repeats(new):
-        new, others = [], logs
+        new, others = [], logs  # the last value counts, which only an upsert in order gives
     rows = new_rows(new, series, step_time)
     dialect.write_points(connection, rows, rows_in_order(others, series))
     if stored.last_step < 0:
-        tail = Tail()
+        tail = Tail()  # nothing is stored yet: that is all there is to know
     columns = joined(rows.columns, tail)
     stale = stale_buckets(columns, others, series, stored.last_step if tail is None else -1)
     summaries = summarise(connection, columns, stale, tail)
     dialect.write_summaries(connection, summaries)
+    # What replaced values left in the last bucket is in the database alone.
     return None if others else tail_of(columns, tail, stored.last_step)
 
 
@@ -261,6 +267,7 @@ def _start(connection: Connection, stored: AnyRow, batch: SpoolBatch) -> None:
     connection.execute(
         update(AttemptRow)
         .where(AttemptRow.run_id == stored.run_id, AttemptRow.number < stored.number)
+        # The smallest of all cuts: an attempt that was cut once does not count again behind it.
         .values(cut_step=case((AttemptRow.cut_step < cut, AttemptRow.cut_step), else_=cut))
     )
 

@@ -38,10 +38,13 @@ _CAN_GO_ON = (RunState.SUCCEEDED, RunState.QUEUED)
 
 def claim(connection: Connection, runner: str, wanted: ClaimFilter, lease_s: float) -> Claim | None:
     """Take a queued run, first in plan order of the oldest study."""
+    # Rows that another runner is just claiming are passed over, so that nobody waits in a queue.
+    # SQLite has no row locks and needs none: its transactions that write come one after the other.
     query = _select_queued(wanted).limit(1).with_for_update(of=RunRow, skip_locked=True)
     found = connection.execute(query).one_or_none()
     if found is None:
         return None
+    # Whoever held the run before writes with the old token, and is refused from here on.
     token = found.token + 1
     connection.execute(
         update(RunRow).where(RunRow.id == found.id).values(state=_RUNNING, token=token, reason=None)
@@ -119,6 +122,7 @@ def add_attempt(
 def renew(connection: Connection, claims: Sequence[Claim]) -> frozenset[int]:
     """Show that the runner lives; return the attempt ids of claims that are no longer held."""
     lost: set[int] = set()
+    # In one order in every process: two that lock the same rows never wait for each other.
     for held in sorted(claims, key=lambda claim: claim.attempt_id):
         change = (
             update(AttemptRow)
@@ -164,6 +168,7 @@ def take_over(
             select(AttemptRow.id, AttemptRow.number, AttemptRow.run_id, RunRow.token)
             .join(RunRow, RunRow.id == AttemptRow.run_id)
             .where(AttemptRow.id == hold.attempt_id, AttemptRow.runner == hold.runner)
+            # One more beat than was seen, and its runner lives after all.
             .where(AttemptRow.token == hold.token, AttemptRow.beats == hold.beats)
             .where(AttemptRow.state == AttemptState.RUNNING.value, RunRow.trainer != IMPORTED)
             .with_for_update(of=[RunRow, AttemptRow], skip_locked=True)
@@ -181,6 +186,7 @@ def _take_over(connection: Connection, row: AnyRow, runner: str) -> Claim:
     connection.execute(
         update(AttemptRow)
         .where(AttemptRow.id == row.id)
+        # The beat tells other observers that what they saw is no longer so.
         .values(token=token, runner=runner, beats=AttemptRow.beats + 1)
     )
     return Claim(
@@ -233,6 +239,7 @@ def start_over(connection: Connection, run_ids: Sequence[str], by: str) -> tuple
     moved = _move(connection, run_ids, states, RunState.QUEUED, by, reason="started over")
     for part in chunks(sorted(moved)):
         of_runs = AttemptRow.run_id.in_(part)
+        # Nothing that was logged counts any more, and all of it stays.
         connection.execute(update(AttemptRow).where(of_runs).values(cut_step=-1))
         for run_id in part:
             touch_run(connection, run_id, with_all_attempts=True)
@@ -342,7 +349,7 @@ def _move(
         query = query.where(RunRow.trainer != IMPORTED)
         rows = connection.execute(query.order_by(RunRow.id).with_for_update()).all()
         for row in rows:
-            token = row.token + 1
+            token = row.token + 1  # who trains it now holds it no longer
             connection.execute(
                 update(RunRow)
                 .where(RunRow.id == row.id)
