@@ -231,7 +231,7 @@ class RunContext:
         self.flush()
         self._pass_gates(step)
         self.note_code()
-        # On the disk before the checkpoint is: what a resume finds behind it is never older.
+        # Its points are on the disk before the checkpoint is, so no resume leaves a gap.
         self._patiently(self._spool.sync)
         meta = {
             "guards": self._guards.state(),
