@@ -12,6 +12,7 @@ from ablate.execution.devices import cores, parse_devices
 from ablate.execution.executors.registry import EXECUTORS
 from ablate.importers.sources import IMPORTERS
 from ablate.planning.designs import DESIGNS
+from ablate.planning.plugins import Plugin, PluginGroup
 from ablate.planning.trainers.registry import TRAINERS
 from ablate.settings import Settings
 from ablate.store.upkeep.migrate import check
@@ -44,12 +45,24 @@ def examine(settings: Settings) -> list[Finding]:
         Finding("project", settings.project.is_dir(), str(settings.project)),
         _database(settings),
     ]
-    found += [
-        Finding(f"{group.what} {plugin.name}", True, f"{plugin.target} of {plugin.origin}")
-        for group in (TRAINERS, DESIGNS, EXECUTORS, IMPORTERS)
-        for plugin in group.plugins()
-    ]
+    for group in (TRAINERS, DESIGNS, EXECUTORS, IMPORTERS):
+        found += _parts(group)
     return found + [_package(name, extra) for name, extra in _OPTIONAL.items()]
+
+
+def _parts(group: PluginGroup) -> list[Finding]:
+    """Return our own parts of a kind in one line, and one for each of another package."""
+    own = [Finding(f"{group.what}s", True, ", ".join(group.own))] if group.own else []
+    others = [plugin for plugin in group.plugins() if plugin.name not in group.own]
+    return [*own, *(_part(group, plugin) for plugin in others)]
+
+
+def _part(group: PluginGroup, plugin: Plugin) -> Finding:
+    try:
+        group.load(plugin.name)
+    except AblateError as error:
+        return Finding(f"{group.what} {plugin.name}", False, error.message)
+    return Finding(f"{group.what} {plugin.name}", True, f"{plugin.target} of {plugin.origin}")
 
 
 def _database(settings: Settings) -> Finding:
