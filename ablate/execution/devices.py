@@ -62,9 +62,9 @@ def devices_for(request: ExecutorRequest) -> Devices:
         UsageError: As `parse_devices`; also for a limit that nothing on this machine keeps.
     """
     limits = request.resources
-    if limits.memory_gib is not None or limits.time_min is not None:
+    if (limits.cpus, limits.memory_gib, limits.time_min) != (None, None, None):
         raise UsageError(
-            "a limit of memory or time is kept by no executor of this machine",
+            "a limit of cores, memory or time is kept by no executor of this machine",
             hint="leave it out, or choose another --executor",
         )
     return parse_devices(request.device, limits.gpus)

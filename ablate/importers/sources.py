@@ -6,12 +6,13 @@ import os
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from ablate.errors import NotFoundError, UsageError
+from ablate.errors import AblateError, NotFoundError, UsageError
 from ablate.importers.base import Importer
 from ablate.importers.formats import mlflow
 from ablate.planning.plugins import PluginGroup
@@ -45,9 +46,25 @@ IMPORTERS = PluginGroup(
 def importers() -> Mapping[str, Importer]:
     """Return kind -> importer, our own first.
 
-    Of a folder with several kinds the first is read: it says most of a run.
+    Of a folder with several kinds the first is read: it says most of a run. One of another package
+    that cannot be imported is left out, so that it stands in no other's way; `importer_of` and
+    `ablate doctor` say why.
     """
-    return {name: IMPORTERS.load(name) for name in IMPORTERS.names()}
+    found: dict[str, Importer] = {}
+    for name in IMPORTERS.names():
+        with suppress(AblateError):
+            found[name] = IMPORTERS.load(name)
+    return found
+
+
+def importer_of(kind: str) -> Importer:
+    """Return the importer of a kind.
+
+    Raises:
+        NotFoundError: If there is none.
+        AblateError: If the package that brings it cannot be imported.
+    """
+    return importers().get(kind) or IMPORTERS.load(kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +138,7 @@ def _holds_json(path: Path) -> bool:
 
 def _in_folder(folder: Path, kind: str | None) -> Source:
     there = files_below(folder)
-    kinds = importers() if kind is None else {kind: importers()[kind]}
+    kinds = importers() if kind is None else {kind: importer_of(kind)}
     found = {name: tuple(f for f in there if each.fits(f)) for name, each in kinds.items()}
     found = {name: files for name, files in found.items() if files}
     if not found:

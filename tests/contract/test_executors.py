@@ -33,10 +33,12 @@ def test_an_unknown_name_lists_those_that_are_known() -> None:
     assert caught.value.hint == "known: local, inline"
 
 
-@pytest.mark.parametrize("limits", [Resources(memory_gib=8), Resources(time_min=30)])
+@pytest.mark.parametrize(
+    "limits", [Resources(cpus=2), Resources(memory_gib=8), Resources(time_min=30)]
+)
 def test_a_limit_that_is_not_kept_is_refused(limits: Resources) -> None:
     for name in EXECUTORS.names():
-        with pytest.raises(UsageError, match="limit of memory or time"):
+        with pytest.raises(UsageError, match="limit of cores, memory or time"):
             make_executor(name, ExecutorRequest(device="cpu", resources=limits))
 
 

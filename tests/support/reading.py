@@ -10,7 +10,7 @@ from ablate.importers.base import ImportRequest, Reading, SourceRun
 from ablate.importers.joining import join
 from ablate.importers.names import KeyMap
 from ablate.importers.points import Counts
-from ablate.importers.sources import find_source, importers
+from ablate.importers.sources import find_source, importer_of
 from ablate.importers.titles import titled
 
 LATER = 1e10
@@ -27,7 +27,7 @@ def read(
     """Return what a file or folder holds, under metric keys."""
     names = KeyMap(maps)
     found = find_source(str(source), kind)
-    reading = importers()[found.kind].read(
+    reading = importer_of(found.kind).read(
         ImportRequest(
             root=found.root, files=found.files, roles=names.roles, now=now, pattern=pattern
         )
@@ -42,7 +42,7 @@ def runs_in(
     """Return the runs of a folder, their pieces joined, each with a title."""
     found = find_source(str(source), None)
     pieces = (
-        importers()[found.kind]
+        importer_of(found.kind)
         .read(ImportRequest(root=found.root, files=found.files, now=LATER))
         .runs
     )

@@ -9,7 +9,8 @@ import pytest
 from torch.utils.tensorboard import SummaryWriter
 
 from ablate.domain import AttemptState
-from ablate.errors import NotFoundError, UsageError
+from ablate.errors import AblateError, NotFoundError, UsageError
+from ablate.importers import sources
 from ablate.importers.formats.events import crc32c
 from ablate.importers.names import KeyMap
 from ablate.importers.points import Points
@@ -354,3 +355,22 @@ def test_identity_follows_source_and_content(tmp_path) -> None:
     assert read(second).runs[0].identity() != before
     first.write_text("step,loss\n0,1\n1,1\n")
     assert read(first).runs[0].identity() != before
+
+
+def test_an_importer_that_cannot_be_imported_stands_in_no_others_way(tmp_path, monkeypatch):
+    info = tmp_path / "site" / "odd-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[ablate.importers]\nodd = odd_that_is_gone:IMPORTER\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    sources.importers.cache_clear()
+    log = tmp_path / "a.csv"
+    log.write_text("step,loss\n1,0.5\n")
+
+    try:
+        assert sources.find_source(str(log), None).kind == "csv"
+        assert "odd" in sources.IMPORTERS.names()
+        with pytest.raises(AblateError, match="importer 'odd' of odd cannot be imported"):
+            sources.importer_of("odd")
+    finally:
+        sources.importers.cache_clear()
