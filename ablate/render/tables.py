@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Literal
@@ -307,6 +307,3 @@ def _html_row(row: Sequence[Cell], columns: Sequence[Column]) -> str:
         tag, scope = ("th", ' scope="row"') if i == 0 else ("td", "")
         parts.append(f"<{tag}{scope}{attributes}>{html_text(cell.text)}</{tag}>")
     return "".join(parts)
-
-
-Writer = Callable[[Table], str]

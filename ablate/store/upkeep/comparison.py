@@ -28,7 +28,6 @@ from ablate.store.schema.rows import decode
 from ablate.store.schema.statements import AnyRow, AnySelect
 from ablate.store.upkeep.replay import FROM_SPOOLS
 
-MAX_SHOWN = 20
 _STREAM = {"yield_per": 2000}
 _MASTER = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
 _ROLLUP = tuple(RollupRow.__table__.columns.keys())[1:]
