@@ -75,7 +75,7 @@ def load(
     )
 
 
-_READ = (*silence.SILENCE_READS, *trivial.TRIVIAL_READS, *causes.READS)
+_READ = tuple(dict.fromkeys([*silence.SILENCE_READS, *trivial.TRIVIAL_READS, *causes.READS]))
 """Metric keys and patterns that verdicts and causes need."""
 
 
