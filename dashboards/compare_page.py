@@ -8,11 +8,27 @@ from pathlib import Path
 
 from ablate.analysis.comparison import Comparison
 from ablate.analysis.curves.study_data import StudyData
-from ablate.render.comparison.tables import VERDICT_TONES, contrasts_table, runs_text, values_table
-from ablate.render.comparison.text import heading, method, preview
+from ablate.render.comparison.tables import runs_text
+from ablate.render.comparison.text import (
+    comparison_tables,
+    heading,
+    method,
+    preview,
+    verdict_entry,
+)
+from ablate.render.document import (
+    Block,
+    Document,
+    Drawing,
+    Drawings,
+    Entries,
+    Notes,
+    Section,
+    Tables,
+)
 from dashboards.figures.curves import curves_figure, curves_info
 from dashboards.figures.effects import effects_figure, effects_info
-from dashboards.page import Card, Drawn, Page, Part, Section, drawn, to_text, write_page
+from dashboards.page import drawing, to_page, write_page
 from dashboards.theme import looks
 
 
@@ -25,19 +41,18 @@ def compare_html(comparison: Comparison, data: StudyData) -> str:
     """Return the page."""
     numbers = count(1)
     keys = [metric.key for metric in comparison.metrics]
-    curves = curve_figures(comparison, data, keys, numbers)
-    page = Page(
+    curves = curve_drawings(comparison, data, keys, numbers)
+    document = Document(
         title=comparison.study,
         question=comparison.question,
         headline=headline(comparison),
-        colors=colors(comparison),
         sections=(
-            Section(title="Verdicts", parts=(Part(cards=cards(comparison)),)),
-            comparison_section(comparison, numbers),
-            Section(title="Curves", parts=(Part(figures=curves),)),
+            Section(title="Verdicts", blocks=(cards(comparison),)),
+            Section(title="Variants compared", blocks=compared(comparison, numbers)),
+            Section(title="Curves", blocks=(Drawings(curves),)),
         ),
     )
-    return to_text(page)
+    return to_page(document, colors(comparison))
 
 
 def headline(comparison: Comparison) -> str:
@@ -48,18 +63,14 @@ def headline(comparison: Comparison) -> str:
     return f"{first}{heading(comparison)}. Of {len(verdicts)} variants: {', '.join(counts)}."
 
 
-def cards(comparison: Comparison, *, limit: int = 5) -> tuple[Card, ...]:
-    """Return the verdicts with their weightiest reasons."""
-    return tuple(
-        Card(
-            title=row.variant,
-            badge=str(row.verdict),
-            tone=VERDICT_TONES[row.verdict],
-            subtitle=("baseline, " if row.is_baseline else "") + runs_text(row),
-            lines=row.reasons[:limit],
-            look=i,
+def cards(comparison: Comparison) -> Entries:
+    """Return the verdicts, with how many runs each is of."""
+    marks = ["baseline, " if row.is_baseline else "" for row in comparison.rows]
+    return Entries(
+        tuple(
+            verdict_entry(row, subtitle=mark + runs_text(row))
+            for row, mark in zip(comparison.rows, marks, strict=True)
         )
-        for i, row in enumerate(comparison.rows)
     )
 
 
@@ -70,23 +81,21 @@ def colors(comparison: Comparison) -> tuple[str, ...]:
     return tuple(found[name].color for name in names)
 
 
-def comparison_section(comparison: Comparison, numbers: Iterable[int]) -> Section:
+def compared(comparison: Comparison, numbers: Iterable[int]) -> tuple[Block, ...]:
     """Return values, differences, effects and method."""
-    contrasts = contrasts_table(comparison)
-    parts = [Part(tables=(values_table(comparison),))]
-    if contrasts:
-        effects = effect_figures(comparison, numbers)
-        parts.append(Part(tables=(contrasts,), figures=effects))
-    parts.append(Part(paragraphs=(*comparison.notes, *method(comparison))))
-    return Section(title="Variants compared", parts=tuple(parts))
+    return (
+        *(Tables((table,)) for table in comparison_tables(comparison)),
+        Drawings(effect_drawings(comparison, numbers)),
+        Notes((*comparison.notes, *method(comparison))),
+    )
 
 
-def effect_figures(comparison: Comparison, numbers: Iterable[int]) -> tuple[Drawn, ...]:
+def effect_drawings(comparison: Comparison, numbers: Iterable[int]) -> tuple[Drawing, ...]:
     """Return a figure of effects for each metric in which something differs."""
     found = looks([row.variant for row in comparison.rows], comparison.baseline)
     infos = [info for m in comparison.metrics if (info := effects_info(comparison, m))]
     return tuple(
-        drawn(
+        drawing(
             number,
             effects_figure(info, found),
             f"Differences to {info.baseline} in {info.key}; the table above holds the numbers",
@@ -95,14 +104,14 @@ def effect_figures(comparison: Comparison, numbers: Iterable[int]) -> tuple[Draw
     )
 
 
-def curve_figures(
+def curve_drawings(
     comparison: Comparison, data: StudyData, keys: Iterable[str], numbers: Iterable[int]
-) -> tuple[Drawn, ...]:
+) -> tuple[Drawing, ...]:
     """Return a figure of curves for each key that any run has logged."""
     found = looks(data.names, comparison.baseline)
     # One after the other: what is to be drawn of all keys together would fill the memory.
     infos = (i for k in keys if (i := curves_info(data, k, at_step=comparison.at_step)))
     return tuple(
-        drawn(number, curves_figure(info, found), f"Curves of {info.key} over steps, by variant")
+        drawing(number, curves_figure(info, found), f"Curves of {info.key} over steps, by variant")
         for info, number in zip(infos, numbers, strict=False)
     )

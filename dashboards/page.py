@@ -10,14 +10,14 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablate.files import written_whole
-from ablate.render.tables import Table, Tone, to_html
+from ablate.render.document import Document, Drawing, Drawings
+from ablate.render.tables import Table, to_html
 from ablate.text import printable
 
 if TYPE_CHECKING:
@@ -25,106 +25,31 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A figure on a page."""
+def to_page(document: Document, colors: Sequence[str]) -> str:
+    """Return the document as HTML.
 
-    id: str
-    alt: str
-    height: int
-    spec: str
-    """JSON that is safe inside a script element."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Card:
-    """A variant in the summary."""
-
-    title: str
-    badge: str
-    tone: Tone
-    subtitle: str
-    lines: tuple[str, ...]
-    look: int
-    """Index into the page's colours."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sound:
-    """Something to listen to."""
-
-    label: str
-    uri: str
-    """``data:`` with all of it."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Clip:
-    """Sounds that belong together, with a picture of them."""
-
-    title: str
-    picture: str
-    """A ``data:`` URI; empty for none."""
-    sounds: tuple[Sound, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Part:
-    """A stretch of a section; what is empty is left out."""
-
-    title: str = ""
-    lines: tuple[str, ...] = ()
-    paragraphs: tuple[str, ...] = ()
-    cards: tuple[Card, ...] = ()
-    tables: tuple[Table, ...] = ()
-    figures: tuple[Drawn, ...] = ()
-    clips: tuple[Clip, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Section:
-    """A section under a heading."""
-
-    title: str
-    parts: tuple[Part, ...]
-    badge: str = ""
-    tone: Tone = "plain"
-    summary: str = ""
-    """Where not empty, the section is folded behind these words."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Page:
-    """A whole page."""
-
-    title: str
-    question: str
-    headline: str
-    sections: tuple[Section, ...]
-    colors: tuple[str, ...] = field(default=())
-
-    @property
-    def figures(self) -> tuple[Drawn, ...]:
-        """All figures, in order."""
-        return tuple(f for s in self.sections for part in s.parts for f in part.figures)
-
-
-def to_text(page: Page) -> str:
-    """Return the page as HTML."""
+    Args:
+        document: What to write, figures and sounds included.
+        colors: Of its entries, in order.
+    """
     from markupsafe import Markup
 
     plotly, boot = _plotly_js(), _asset("page.js")
+    drawings = [
+        d for block in document.blocks if isinstance(block, Drawings) for d in block.drawings
+    ]
     return _template().render(
-        page=page,
-        policy=_policy([plotly, boot] if page.figures else []),
+        document=document,
+        drawings=drawings,
+        policy=_policy([plotly, boot] if drawings else []),
         style=Markup(_asset("page.css")),  # noqa: S704  our own file
-        colors=page.colors,
+        colors=colors,
         plotly=Markup(plotly),  # noqa: S704  plotly's own file
         boot=Markup(boot),  # noqa: S704  our own file
     )
 
 
-def drawn(number: int, figure: Figure, alt: str) -> Drawn:
+def drawing(number: int, figure: Figure, alt: str) -> Drawing:
     """Return a figure for a page.
 
     Args:
@@ -135,7 +60,7 @@ def drawn(number: int, figure: Figure, alt: str) -> Drawn:
     spec = json.dumps(
         figure.to_plotly_json(), default=_plain, allow_nan=False, separators=(",", ":")
     )
-    return Drawn(f"f{number}", alt, int(figure.layout.height or 340), script_safe(spec))
+    return Drawing(f"f{number}", alt, int(figure.layout.height or 340), script_safe(spec))
 
 
 def script_safe(text: str) -> str:

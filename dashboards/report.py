@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
 from ablate import keys
-from ablate.analysis.comparison import Comparison
+from ablate.analysis.comparison import ComparedVariant, Comparison
 from ablate.analysis.curves.study_data import StudyData
 from ablate.analysis.findings import Findings, findings_of
 from ablate.errors import UsageError
 from ablate.render.comparison.sections import diagnosis_lines, finding_tables, onset_table
-from ablate.render.comparison.tables import VERDICT_TONES, contrasts_table, runs_text, values_table
-from ablate.render.comparison.text import method, verdict_lines
-from ablate.render.tables import Table, markdown_text, to_markdown
+from ablate.render.comparison.tables import VERDICT_TONES, runs_text
+from ablate.render.comparison.text import comparison_tables, method, verdict_entry
+from ablate.render.document import (
+    Block,
+    Document,
+    Drawings,
+    Entries,
+    Heading,
+    Items,
+    Notes,
+    Section,
+    Tables,
+    to_markdown,
+)
 from dashboards.compare_page import (
     cards,
     colors,
-    comparison_section,
-    curve_figures,
+    compared,
+    curve_drawings,
     headline,
 )
-from dashboards.page import Page, Part, Section, to_text, write_page
-from dashboards.samples import Samples, samples_part, share_of_each
+from dashboards.page import to_page, write_page
+from dashboards.samples import Samples, sample_blocks, share_of_each
 
 _UNFOLDED = 4
 """Variants shown unfolded; a study of thirty variants would bury its reader."""
@@ -70,86 +81,91 @@ def report_html(
     numbers = count(1)
     findings = findings_of(data, comparison)
     sections = [
-        Section(title="Summary", parts=(Part(cards=cards(comparison)),)),
-        comparison_section(comparison, numbers),
+        Section(title="Summary", blocks=(cards(comparison),)),
+        Section(title="Variants compared", blocks=compared(comparison, numbers)),
+        *_onsets(data, findings),
+        *(_variant_section(comparison, f, i, heard) for i, f in enumerate(findings)),
+        *_curve_sections(comparison, data, numbers),
     ]
-    if onsets := _onsets(data, findings):
-        sections.append(Section(title="When it became clear", parts=(Part(tables=(onsets,)),)))
-    sections += [_variant_section(comparison, f, i, heard) for i, f in enumerate(findings)]
-    first, rest = _curve_keys(data)
-    figures = curve_figures(comparison, data, first, numbers)
-    sections.append(Section(title="Curves", parts=(Part(figures=figures),)))
-    if others := curve_figures(comparison, data, rest, numbers):
-        folded = (Part(figures=others),)
-        sections.append(
-            Section(title="Further curves", parts=folded, summary=f"{len(others)} figures")
-        )
-    page = Page(
-        title=comparison.study,
-        question=comparison.question,
-        headline=headline(comparison),
-        sections=tuple(sections),
-        colors=colors(comparison),
-    )
-    return to_text(page)
+    return to_page(_report(comparison, sections), colors(comparison))
 
 
 def report_markdown(data: StudyData, comparison: Comparison) -> str:
     """Return the report as GitHub Markdown, without figures."""
     findings = findings_of(data, comparison)
-    parts = [f"# {markdown_text(comparison.study)}"]
-    parts += [markdown_text(comparison.question)] if comparison.question else []
-    parts += [markdown_text(headline(comparison)), "## Summary"]
-    for row in comparison.rows:
-        title, reasons = verdict_lines(row)
-        parts.append(
-            _items(f"**{markdown_text(title)}** ({markdown_text(runs_text(row))})", reasons)
-        )
-    parts.append("## Variants compared")
-    parts += [to_markdown(t) for t in (values_table(comparison), contrasts_table(comparison)) if t]
-    if notes := (*comparison.notes, *method(comparison)):
-        parts.append("\n".join(f"- {markdown_text(note)}" for note in notes))
-    if onsets := _onsets(data, findings):
-        parts += ["## When it became clear", to_markdown(onsets)]
-    for found in findings:
-        row = comparison.row(found.variant)
-        parts.append(f"## {markdown_text(f'{found.variant}: {row.verdict}')}")
-        if lines := diagnosis_lines(row, found):
-            parts += ["### Diagnosis", "\n".join(f"- {markdown_text(text)}" for text in lines)]
-        if found.sentences:
-            parts.append("\n".join(f"- {markdown_text(text)}" for text in found.sentences))
-        parts += [to_markdown(table) for table in _tables(found, comparison)]
-    return "\n\n".join(parts) + "\n"
+    summary = Entries(tuple(verdict_entry(row, runs_text(row)) for row in comparison.rows))
+    notes = Notes((*comparison.notes, *method(comparison)))
+    compared = (Tables(comparison_tables(comparison)), notes)
+    sections = [
+        Section(title="Summary", blocks=(summary,)),
+        Section(title="Variants compared", blocks=compared),
+        *_onsets(data, findings),
+        *(_variant_text(comparison, found) for found in findings),
+    ]
+    return to_markdown(_report(comparison, sections)) + "\n"
+
+
+def _report(comparison: Comparison, sections: Sequence[Section]) -> Document:
+    return Document(
+        title=comparison.study,
+        question=comparison.question,
+        headline=headline(comparison),
+        sections=tuple(sections),
+    )
 
 
 def _variant_section(
     comparison: Comparison, found: Findings, index: int, samples: Mapping[str, Samples]
 ) -> Section:
     row = comparison.row(found.variant)
-    parts = [Part(title="Diagnosis", lines=lines)] if (lines := diagnosis_lines(row, found)) else []
-    parts.append(Part(title="Verdict", lines=row.symptoms))
+    blocks = [*_diagnosis(row, found), Heading("Verdict"), Items(row.symptoms)]
     if found.sentences:
-        parts.append(Part(title="Findings", lines=found.sentences))
+        blocks += [Heading("Findings"), Items(found.sentences)]
     if found.variant in samples:
         share = share_of_each(samples)
-        parts.append(samples_part(samples[found.variant], max_bytes=share))
-    parts.append(Part(tables=_tables(found, comparison)))
+        blocks += sample_blocks(samples[found.variant], max_bytes=share)
+    blocks.append(_tables(found, comparison))
     return Section(
         title=found.variant,
-        parts=tuple(parts),
+        blocks=tuple(blocks),
         badge=str(row.verdict),
         tone=VERDICT_TONES[row.verdict],
         summary="" if index < _UNFOLDED else f"{row.verdict}: show tables and findings",
     )
 
 
-def _tables(found: Findings, comparison: Comparison) -> tuple[Table, ...]:
-    return finding_tables(found, comparison.at_step or 0)
+def _variant_text(comparison: Comparison, found: Findings) -> Section:
+    """Return what the summary, which has every reason here, does not say."""
+    row = comparison.row(found.variant)
+    blocks = (*_diagnosis(row, found), Items(found.sentences), _tables(found, comparison))
+    return Section(title=found.variant, badge=str(row.verdict), blocks=blocks)
 
 
-def _onsets(data: StudyData, findings: tuple[Findings, ...]) -> Table | None:
+def _diagnosis(row: ComparedVariant, found: Findings) -> tuple[Block, ...]:
+    lines = diagnosis_lines(row, found)
+    return (Heading("Diagnosis"), Items(lines)) if lines else ()
+
+
+def _tables(found: Findings, comparison: Comparison) -> Tables:
+    return Tables(finding_tables(found, comparison.at_step or 0))
+
+
+def _curve_sections(
+    comparison: Comparison, data: StudyData, numbers: Iterable[int]
+) -> Iterator[Section]:
+    first, rest = _curve_keys(data)
+    drawings = Drawings(curve_drawings(comparison, data, first, numbers))
+    yield Section(title="Curves", blocks=(drawings,))
+    if others := curve_drawings(comparison, data, rest, numbers):
+        summary = f"{len(others)} figures"
+        yield Section(title="Further curves", blocks=(Drawings(others),), summary=summary)
+
+
+def _onsets(data: StudyData, findings: Sequence[Findings]) -> Iterator[Section]:
     targets = [(key, target.text) for key, target in data.targets.items()]
-    return onset_table(findings, targets) if targets and findings else None
+    if targets and findings:
+        table = onset_table(findings, targets)
+        yield Section(title="When it became clear", blocks=(Tables((table,)),))
 
 
 def _curve_keys(data: StudyData) -> tuple[list[str], list[str]]:
@@ -158,7 +174,3 @@ def _curve_keys(data: StudyData) -> tuple[list[str], list[str]]:
     first = [key for key in drawable if key.startswith(_FIRST_CURVES)]
     first = list(dict.fromkeys([*data.declared_keys(), *first]))
     return first, [key for key in drawable if key not in first]
-
-
-def _items(title: str, reasons: tuple[str, ...]) -> str:
-    return "\n".join([f"- {title}", *(f"  - {markdown_text(reason)}" for reason in reasons)])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ablate.attempt.artifacts import Artifact
-from dashboards.page import Clip, Part, Sound
+from ablate.render.document import Block, Clip, Clips, Heading, Notes, Sound
 
 MAX_BYTES = 16_000_000
 """Of all samples of a report; as text in the page they take a third more."""
@@ -31,7 +31,7 @@ class Samples:
     files: tuple[Artifact, ...]
 
 
-def samples_part(samples: Samples, *, max_bytes: int) -> Part:
+def sample_blocks(samples: Samples, *, max_bytes: int) -> tuple[Block, ...]:
     """Return sounds and pictures, utterance by utterance, as many as the size allows.
 
     ``<utterance>-<what>.wav`` and ``<utterance>.png`` belong together.
@@ -49,10 +49,10 @@ def samples_part(samples: Samples, *, max_bytes: int) -> Part:
         f"{left} of {len(grouped)} utterances are left out, as the page would become too large: "
         f"ablate artifacts {samples.label} -o FOLDER"
     )
-    return Part(
-        title=f"Samples of {samples.label} at step {samples.step}",
-        clips=tuple(clips),
-        paragraphs=(note,) if left else (),
+    return (
+        Heading(f"Samples of {samples.label} at step {samples.step}"),
+        Notes((note,) if left else ()),
+        Clips(tuple(clips)),
     )
 
 

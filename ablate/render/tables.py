@@ -59,6 +59,8 @@ class Table:
     notes: tuple[str, ...] = ()
     is_stacked: bool = False
     """Whether a terminal shows the cells' short lines."""
+    topic: str = ""
+    """What it is about among the tables of a document, for a caption; empty for the main one."""
 
 
 STYLES: dict[Tone, str] = {

@@ -82,7 +82,8 @@ def contrasts_table(comparison: Comparison) -> Table | None:
     is_distance = any(metric.goal == "target" for metric in metrics)
     note = "nearer target: the difference is that of the distances to the target"
     title = f"Difference to {comparison.baseline}"
-    return Table(title, tuple(columns), tuple(rows), (note,) if is_distance else ())
+    notes = (note,) if is_distance else ()
+    return Table(title, tuple(columns), tuple(rows), notes, topic="differences")
 
 
 def runs_text(row: ComparedVariant) -> str:
