@@ -32,7 +32,7 @@ from ablate.importers.joining import join
 from ablate.importers.names import KeyMap
 from ablate.importers.placing import Place, SeedRule, Wishes, place
 from ablate.importers.points import Counts
-from ablate.importers.sources import find_source, importer_of
+from ablate.importers.sources import find_source, read_source
 from ablate.importers.titles import titled
 from ablate.planning.study_file.bounded import MAX_BYTES, plain_yaml
 from ablate.planning.study_file.names import check_name, shown_name
@@ -199,7 +199,7 @@ def _read(settings: Settings, options: ImportOptions, names: KeyMap) -> Reading:
             experiment=options.experiment,
             pattern=options.pattern,
         )
-        whole.add(importer_of(source.kind).read(request))
+        whole.add(read_source(source.kind, request))
         whole.notes += [source.note] if source.note else []
     first = {(run.source, *run.files): run for run in reversed(whole.runs)}
     whole.runs = [run for run in whole.runs if first[run.source, *run.files] is run]

@@ -7,13 +7,14 @@ import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
 from ablate.errors import AblateError, NotFoundError, UsageError
-from ablate.importers.base import Importer
+from ablate.importers.base import Importer, ImportRequest, Reading
+from ablate.importers.configs import seed_of
 from ablate.importers.formats import mlflow
 from ablate.planning.plugins import PluginGroup
 from ablate.planning.study_file.bounded import plain_json
@@ -65,6 +66,21 @@ def importer_of(kind: str) -> Importer:
         AblateError: If the package that brings it cannot be imported.
     """
     return importers().get(kind) or IMPORTERS.load(kind)
+
+
+def read_source(kind: str, request: ImportRequest) -> Reading:
+    """Return the runs of a request; a run of which only the config says the seed has that seed.
+
+    Raises:
+        NotFoundError: If there is no such kind.
+        UsageError: If a file is none of this kind.
+    """
+    reading = importer_of(kind).read(request)
+    reading.runs = [
+        replace(run, said_seed=seed_of(run.config)) if run.said_seed is None else run
+        for run in reading.runs
+    ]
+    return reading
 
 
 @dataclass(frozen=True, slots=True)

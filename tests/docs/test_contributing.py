@@ -81,7 +81,7 @@ def test_names_that_recipes_tell_to_change_are_there() -> None:
         "ablate/execution/slots.py": ("MachineSlots",),
         "ablate/attempt/worker.py": ("run_job",),
         "ablate/testing/executors.py": ("ExecutorContract", "MakeExecutor"),
-        "ablate/importers/formats/rows.py": ("RowReader", "read_each"),
+        "ablate/importers/reading/rows.py": ("RowReader", "read_each"),
         "ablate/render/listing.py": ("FORMATS", "render_list"),
         "ablate/render/comparison/text.py": ("Format", "writers"),
         "ablate/render/points.py": ("WRITERS",),

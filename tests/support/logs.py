@@ -7,8 +7,8 @@ import time
 import zlib
 from pathlib import Path
 
-from ablate.importers.formats.events import crc32c, masked
 from ablate.importers.formats.wandb import BLOCK, FIRST, FULL, HEADER, LAST, MIDDLE
+from ablate.importers.reading.events import crc32c, masked
 
 DAY = 86400
 

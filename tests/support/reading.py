@@ -10,7 +10,7 @@ from ablate.importers.base import ImportRequest, Reading, SourceRun
 from ablate.importers.joining import join
 from ablate.importers.names import KeyMap
 from ablate.importers.points import Counts
-from ablate.importers.sources import find_source, importer_of
+from ablate.importers.sources import find_source, read_source
 from ablate.importers.titles import titled
 
 LATER = 1e10
@@ -27,11 +27,10 @@ def read(
     """Return what a file or folder holds, under metric keys."""
     names = KeyMap(maps)
     found = find_source(str(source), kind)
-    reading = importer_of(found.kind).read(
-        ImportRequest(
-            root=found.root, files=found.files, roles=names.roles, now=now, pattern=pattern
-        )
+    request = ImportRequest(
+        root=found.root, files=found.files, roles=names.roles, now=now, pattern=pattern
     )
+    reading = read_source(found.kind, request)
     reading.runs = [replace(run, points=run.points.under(names.key)) for run in reading.runs]
     return reading
 
@@ -41,11 +40,8 @@ def runs_in(
 ) -> list[SourceRun]:
     """Return the runs of a folder, their pieces joined, each with a title."""
     found = find_source(str(source), None)
-    pieces = (
-        importer_of(found.kind)
-        .read(ImportRequest(root=found.root, files=found.files, now=LATER))
-        .runs
-    )
+    request = ImportRequest(root=found.root, files=found.files, now=LATER)
+    pieces = read_source(found.kind, request).runs
     joined = join(pieces, together=together, is_separate=is_separate)
     return titled(joined.runs)
 

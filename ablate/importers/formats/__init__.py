@@ -1,1 +1,1 @@
-"""One module for each kind of source, and what several of them share."""
+"""One module for each kind of source."""

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from ablate.errors import UsageError
 from ablate.importers.base import Importer, ImportRequest, Reading, has_suffix
-from ablate.importers.formats.rows import RowReader, empty_run, read_each
+from ablate.importers.reading.rows import RowReader, empty_run, read_each
 from ablate.keys import SPLITS
 
 

@@ -23,8 +23,8 @@ from ablate.importers.base import (
     file_digest,
     plain_config,
 )
-from ablate.importers.formats.rows import number_of, read_each, whole_step
 from ablate.importers.points import Points
+from ablate.importers.reading.rows import number_of, read_each, whole_step
 from ablate.planning.study_file.bounded import plain_json
 
 FILE = "trainer_state.json"

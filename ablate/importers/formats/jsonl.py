@@ -12,8 +12,8 @@ from typing import Any, cast
 
 from ablate.errors import UsageError
 from ablate.importers.base import Importer, ImportRequest, Reading
-from ablate.importers.formats.rows import RowReader, empty_run, read_each
 from ablate.importers.points import Counts
+from ablate.importers.reading.rows import RowReader, empty_run, read_each
 from ablate.planning.study_file.bounded import plain_json
 
 

@@ -13,7 +13,6 @@ from typing import Any
 from ablate.addresses import masked, no_answer
 from ablate.errors import AblateError, NotFoundError
 from ablate.importers.base import Importer, ImportRequest, Reading, SourceRun, unfinished
-from ablate.importers.configs import seed_of
 from ablate.importers.formats import mlruns
 from ablate.importers.points import Points
 
@@ -149,7 +148,6 @@ def _source_run(client: Any, request: ImportRequest, run: Any) -> SourceRun:
     return SourceRun(
         source=f"mlflow:{run.info.run_id}",
         title=run.info.run_name or run.info.run_id,
-        said_seed=seed_of(config),
         points=points,
         config=config,
         state=state,

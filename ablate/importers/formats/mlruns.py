@@ -15,9 +15,8 @@ from ablate.domain import AttemptState
 from ablate.errors import NotFoundError, UsageError, did_you_mean
 from ablate.files import read_bounded
 from ablate.importers.base import ImportRequest, Reading, SourceRun, file_digest, unfinished
-from ablate.importers.configs import seed_of
-from ablate.importers.formats.rows import number_of, whole_step
 from ablate.importers.points import Points
+from ablate.importers.reading.rows import number_of, whole_step
 from ablate.planning.study_file.bounded import MAX_BYTES, plain_yaml
 
 META = "meta.yaml"
@@ -141,7 +140,6 @@ def _source_run(request: ImportRequest, run: _Run) -> SourceRun:
     return SourceRun(
         source=f"mlflow:{run.id}",
         title=str(name or run.id),
-        said_seed=seed_of(config),
         points=points,
         config=config,
         state=state,

@@ -20,9 +20,8 @@ from ablate.importers.base import (
     has_suffix,
     plain_config,
 )
-from ablate.importers.configs import seed_of
-from ablate.importers.formats.rows import RowReader, number_of, read_each, time_of, whole_step
 from ablate.importers.points import Points
+from ablate.importers.reading.rows import RowReader, number_of, read_each, time_of, whole_step
 
 _NEPTUNE = frozenset({"run_id", "attribute_path", "attribute_type", "step", "float_value"})
 _VALUES = ("float_value", "int_value", "bool_value", "string_value", "datetime_value")
@@ -131,7 +130,6 @@ def _neptune_run(
     return SourceRun(
         source="neptune:" + "/".join(filter(None, key)),
         title=str(run.config.get("sys/name") or key[1]),
-        said_seed=seed_of(config),
         points=run.points,
         config=config,
         state=state,

@@ -22,8 +22,8 @@ from ablate.importers.base import (
     file_digest,
     plain_config,
 )
-from ablate.importers.formats.events import events
 from ablate.importers.points import Points
+from ablate.importers.reading.events import events
 
 _MARK = "tfevents"
 _TIME = re.compile(r"\d{9,}(\.\d+)?")

@@ -26,9 +26,9 @@ from ablate.importers.base import (
     file_digest,
     has_suffix,
 )
-from ablate.importers.formats.patience import time_limit
-from ablate.importers.formats.rows import number_of, read_each
 from ablate.importers.points import MAX_STEP, Points
+from ablate.importers.reading.patience import time_limit
+from ablate.importers.reading.rows import number_of, read_each
 from ablate.keys import SPLITS
 
 _LONGEST = 2000

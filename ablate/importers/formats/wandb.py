@@ -25,12 +25,11 @@ from ablate.importers.base import (
     plain_config,
     unfinished,
 )
-from ablate.importers.configs import seed_of
 from ablate.importers.formats import jsonl
 from ablate.importers.formats.jsonl import flat
-from ablate.importers.formats.protobuf import Malformed, fields, message_of, signed, text_of
-from ablate.importers.formats.rows import number_of, read_each, whole_step
 from ablate.importers.points import Counts, Points
+from ablate.importers.reading.protobuf import Malformed, fields, message_of, signed, text_of
+from ablate.importers.reading.rows import number_of, read_each, whole_step
 from ablate.planning.study_file.bounded import plain_json
 
 HEADER = b":W&B" + (0xBEE1).to_bytes(2, "little") + b"\0"
@@ -80,7 +79,6 @@ class _Offline:
         return SourceRun(
             source="wandb:" + ("/".join(ids) or shown),
             title=self._texts.get(8) or self._texts.get(1) or "",
-            said_seed=seed_of(config),
             points=self._points,
             config=config,
             state=state,

@@ -89,3 +89,18 @@ def test_file_cut_in_the_middle_gives_its_good_records(logged: tuple[Project, li
     assert set(map(repr, found)) <= set(map(repr, expected))
     assert 90 <= len(lost) <= 110  # half of the first of three files
     assert len(found) == len(expected) - len(lost)
+
+
+def test_seed_among_the_hyper_parameters_is_the_seed_of_the_run(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    for name, seed in (("first", 7), ("second", 8)):
+        with SummaryWriter(str(project.folder / "logs" / name)) as writer:
+            writer.add_scalar("train/loss", seed / 8, 1)
+            writer.add_hparams({"lr": 0.1, "seed": seed}, {}, run_name=".")
+
+    project.ablate("import", "tensorboard", "logs", "--study", "tb")
+
+    assert project.rows("select distinct variant, seed from run_metrics order by 2") == [
+        ("first", 7),
+        ("second", 8),
+    ]

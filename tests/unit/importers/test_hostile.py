@@ -16,7 +16,7 @@ from ablate.app.exporting import point_blocks
 from ablate.app.importing import ImportOptions, apply_import, plan_import
 from ablate.domain import IMPORTED
 from ablate.errors import AblateError, UsageError
-from ablate.importers.formats.patience import time_limit
+from ablate.importers.reading.patience import time_limit
 from ablate.planning.study_file.names import check_name, cleaned_name
 from ablate.render.points import write_csv
 from ablate.settings import load_settings

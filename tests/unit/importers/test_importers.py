@@ -11,9 +11,9 @@ from torch.utils.tensorboard import SummaryWriter
 from ablate.domain import AttemptState
 from ablate.errors import AblateError, NotFoundError, UsageError
 from ablate.importers import sources
-from ablate.importers.formats.events import crc32c
 from ablate.importers.names import KeyMap
 from ablate.importers.points import Points
+from ablate.importers.reading.events import crc32c
 from ablate.importers.seeds import split_seed
 from ablate.keys import default_key
 from ablate.planning.study_file.names import cleaned_name

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ablate.domain import Json
-from ablate.importers.formats.protobuf import (
+from ablate.importers.points import Counts
+from ablate.importers.reading.protobuf import (
     Field,
     Malformed,
     fields,
@@ -26,8 +27,7 @@ from ablate.importers.formats.protobuf import (
     number_of,
     text_of,
 )
-from ablate.importers.formats.protobuf import signed as signed_number
-from ablate.importers.points import Counts
+from ablate.importers.reading.protobuf import signed as signed_number
 
 _CHUNK = 50_000
 """Records whose checksums are computed side by side."""

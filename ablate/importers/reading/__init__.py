@@ -1,0 +1,1 @@
+"""What several kinds of logs are read with: rows, protocol buffers, event files, patience."""
