@@ -56,11 +56,8 @@ def identity(
         gates: The study's gates; only those that stop count, with the targets that they judge.
         start_at: Where it branches off; left out for runs that start from the beginning.
     """
-    kept = {
-        key: value
-        for key, value in flatten(config).items()
-        if key not in not_identity and not _is_absent(key, value, absent_means or {})
-    }
+    said = without_absent(config, absent_means or {})
+    kept = {key: value for key, value in said.items() if key not in not_identity}
     stops = sorted(_stop(guard) for guard in guards if guard.do == "stop")
     parts: dict[str, Json] = {"config": kept, "trainer": trainer, "version": version}
     parts["stops"] = stops
@@ -89,6 +86,16 @@ def _gate(gate: Gate) -> list[Json]:
     ]
 
 
+def without_absent(config: Config, absent_means: Mapping[str, Json]) -> dict[str, Json]:
+    """Return dotted key -> value, without the keys that say no more than their absence did."""
+    meant = {key: canonical_json(value) for key, value in absent_means.items()}
+    return {
+        key: value
+        for key, value in flatten(config).items()
+        if key not in meant or meant[key] != canonical_json(value)
+    }
+
+
 def flatten(config: Config) -> dict[str, Json]:
     """Return dotted key -> value for a nested config. An empty mapping stays a value."""
     flat: dict[str, Json] = {}
@@ -98,10 +105,6 @@ def flatten(config: Config) -> dict[str, Json]:
         else:
             flat[key] = value
     return flat
-
-
-def _is_absent(key: str, value: Json, absent_means: Mapping[str, Json]) -> bool:
-    return key in absent_means and canonical_json(absent_means[key]) == canonical_json(value)
 
 
 def _canonical(value: Any) -> Json:

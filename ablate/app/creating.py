@@ -92,7 +92,7 @@ def plan_creation(
             plan = make_plan(spec, trainer, document)
         notes = plan_notes(spec, plan, trainer, settings.project)
     plan = keep_imported(plan, old)
-    diff = diff_plans(old, plan)
+    diff = diff_plans(old, plan, trainer.absent_means if trainer else None)
     return Creation(
         notes=notes,
         plan=plan,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.domain import Json, Longer, Plan, Variant
-from ablate.identity import canonical_json, flatten
+from ablate.identity import canonical_json, flatten, without_absent
 from ablate.planning.longer import longer_variants
 
 _RULES = ("question", "metrics", "targets", "gates", "guards", "budget")
@@ -46,8 +46,17 @@ class PlanDiff:
         return not (runs or self.renamed or self.retuned or self.rules)
 
 
-def diff_plans(old: Plan | None, new: Plan) -> PlanDiff:
-    """Return what changes when ``new`` replaces ``old`` (None: the study is new)."""
+def diff_plans(
+    old: Plan | None, new: Plan, absent_means: Mapping[str, Json] | None = None
+) -> PlanDiff:
+    """Return what changes when ``new`` replaces ``old``.
+
+    Args:
+        old: As it is stored; None for a new study.
+        new: As its file says it now.
+        absent_means: Of the trainer: dotted key -> what its absence meant. A key that a newer
+            trainer writes out with that value is no change.
+    """
     known = {} if old is None else {v.name: v for v in old.variants}
     renames = _renames(known, new)
     before: set[tuple[str, str, int]] = set()
@@ -55,6 +64,7 @@ def diff_plans(old: Plan | None, new: Plan) -> PlanDiff:
         before = {(renames.get(c.variant, c.variant), c.identity, c.seed) for c in old.cells}
     after = {(c.variant, c.identity, c.seed): f"{c.variant}-s{c.seed}" for c in new.cells}
     shown = {name: former for former, name in renames.items()}
+    meant = absent_means or {}
     redefined = [
         v
         for v in new.variants
@@ -75,7 +85,7 @@ def diff_plans(old: Plan | None, new: Plan) -> PlanDiff:
             for v in new.variants
             if (former := known.get(shown.get(v.name, v.name))) is not None
             and former.identity == v.identity
-            and canonical_json(former.config) != canonical_json(v.config)
+            and _said(former, meant) != _said(v, meant)
         ),
         trainer=_new_version(old, new),
         longer=() if old is None else longer_variants(old, new),
@@ -83,6 +93,10 @@ def diff_plans(old: Plan | None, new: Plan) -> PlanDiff:
         is_own_trainer=":" in new.trainer,
         rules=() if old is None else tuple(_new_rules(old, new)),
     )
+
+
+def _said(variant: Variant, meant: Mapping[str, Json]) -> str:
+    return canonical_json(without_absent(variant.config, meant))
 
 
 def _new_rules(old: Plan, new: Plan) -> Iterator[str]:

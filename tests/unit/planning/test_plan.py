@@ -14,6 +14,7 @@ from ablate.planning.study_file.document import parse_document
 from ablate.planning.study_file.flags import apply_flags, factor_names, parse_flags
 from ablate.planning.study_file.parsing import check_study
 from ablate.planning.trainers.registry import UserTrainer, load_trainer
+from ablate.protocol import Trainer
 
 STUDY = """\
 study: scale-fix
@@ -29,9 +30,9 @@ seeds: 2
 """
 
 
-def planned(text: str) -> Plan:
+def planned(text: str, trainer: Trainer | None = None) -> Plan:
     document = parse_document(text, name="f.yaml")
-    return make_plan(check_study(document), UserTrainer("m:train"), document)
+    return make_plan(check_study(document), trainer or UserTrainer("m:train"), document)
 
 
 def names(plan: Plan) -> list[str]:
@@ -137,6 +138,19 @@ def test_diff_tells_added_unchanged_orphaned_and_redefined() -> None:
     assert not same.orphaned_runs
     assert diff_plans(old, planned(STUDY)).is_empty
     assert diff_plans(old, planned(STUDY + "question: why\n")).rules == ("question",)
+
+
+def test_a_key_that_says_what_its_absence_meant_is_no_change() -> None:
+    meant = {"optim.nesterov": False}
+    newer = UserTrainer("m:train", absent_means=meant)
+    old = planned(STUDY)
+
+    same = planned(STUDY.replace("steps: 2500", "steps: 2500, optim.nesterov: false"), newer)
+    other = planned(STUDY.replace("steps: 2500", "steps: 2500, optim.nesterov: true"), newer)
+
+    assert diff_plans(old, same, meant).is_empty
+    assert diff_plans(same, old, meant).is_empty
+    assert len(diff_plans(old, other, meant).added_runs) == 10
 
 
 def test_flags_write_a_file_that_makes_the_same_plan_and_keeps_comments() -> None:
