@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
+import faulthandler
 import importlib
 import inspect
+import os
+import select
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -19,11 +24,47 @@ from ablate.attempt.context import RunContext
 from ablate.attempt.job import Job
 from ablate.attempt.patience import Patience, echo, is_full
 from ablate.attempt.runners import this_runner
-from ablate.attempt.signals import StopSignal
+from ablate.attempt.signals import DUMP, StopSignal
 from ablate.domain import AttemptState
 from ablate.protocol import Diverged
 from ablate.spool.batch import ASKED, GPU_FULL, Ending
 from ablate.spool.spool import SpoolWriter
+
+
+def work(job_file: Path) -> int:
+    """Do all that a training process does: run the job of a file, with its output in its log.
+
+    Until it runs, the process should hold back SIGTERM and ignore `DUMP`: a request must not be
+    lost, and none may end it.
+
+    Args:
+        job_file: What `Job.write` has written.
+
+    Returns:
+        The exit code: 0 where the spool has an ending.
+    """
+    job = Job.read(job_file)
+    terminal = os.dup(2)
+    log = os.open(job.folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    faulthandler.enable(2)
+    faulthandler.register(DUMP, 2, all_threads=True)
+    if job.gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, job.gpus))
+    try:
+        run_job(job, warn=lambda text: _show(terminal, f"{job.label}: {text}"))
+    except BaseException:
+        traceback.print_exc()  # into the log: the attempt has no ending in its spool
+        return 1
+    finally:
+        # What a script may rely on at its end: its threads are waited for, its exit functions run.
+        threading._shutdown()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+        atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return 0
 
 
 def run_job(
@@ -52,6 +93,12 @@ def run_job(
         others = () if is_guest else (signal.SIGINT, signal.SIGHUP)
         with StopSignal(partial(context.request_stop, ASKED), others=others) as stop:
             context.end(_train(job, context, stop, is_guest=is_guest))
+
+
+def _show(terminal: int, text: str) -> None:
+    with suppress(OSError):  # whoever watched may be gone, or their terminal stands still
+        if select.select([], [terminal], [], 0)[1]:
+            os.write(terminal, f"{text}\n".encode())
 
 
 def _say_who(job: Job) -> None:

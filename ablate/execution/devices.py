@@ -107,6 +107,16 @@ def at_most(threads: int, setting: str) -> int:
     return min(threads, int(wanted)) if wanted.isdecimal() and int(wanted) else threads
 
 
+def worker_environment(threads: int) -> dict[str, str]:
+    """Return the environment of a training process that has so many CPU threads."""
+    return {
+        **os.environ,
+        **{name: str(at_most(threads, name)) for name in THREAD_SETTINGS},
+        # cuBLAS is only reproducible with a workspace of fixed size.
+        "CUBLAS_WORKSPACE_CONFIG": os.environ.get("CUBLAS_WORKSPACE_CONFIG", ":4096:8"),
+    }
+
+
 def threads_of_each(slots: int) -> int:
     """Return how many CPU threads one of several workers gets."""
     return at_most(max(1, cores() // slots), THREAD_SETTINGS[0])

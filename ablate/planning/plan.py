@@ -13,7 +13,7 @@ from ablate.errors import NotFoundError, SettingError, StudyFileError, UsageErro
 from ablate.identity import identity
 from ablate.keys import STEPS, steps_of
 from ablate.planning.designs import DESIGNS
-from ablate.planning.designs.base import Design
+from ablate.planning.designs.base import Design, OptionError
 from ablate.planning.study_file.dotted import DottedSettings, Place, leaves
 from ablate.planning.study_file.spec import FactorSpec, PhaseSpec, Start, StudySpec
 from ablate.protocol import ConfigError, Trainer
@@ -167,13 +167,16 @@ def _draft_design(
             hint=did_you_mean(start, parents),
         )
     labels = {name: list(factor.settings()) for name, factor in spec.factors.items()}
-    _refuse_too_many(spec, design.size(labels, spec.design.options), places)
     if design.sets_several:
         _refuse_common_keys(spec.factors, places)
     try:
+        _refuse_too_many(spec, design.size(labels, spec.design.options), places)
         layout = design.lay_out(labels, spec.design.options)
     except ValueError as error:
-        raise places.error(f"design {spec.design.kind}: {error}", ("design",)) from error
+        path = ("design", error.option) if isinstance(error, OptionError) else ("design",)
+        raise places.error(f"design {spec.design.kind}: {error}", path) from error
+    if not (layout.combinations or spec.phases):
+        raise places.error(f"the design {spec.design.kind} makes nothing to compare", ("design",))
     parent = parents[start]
     return [_draft_levels(parent, spec.factors, chosen, places) for chosen in layout.combinations]
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,15 @@ from ablate.domain import AttemptState
 from ablate.errors import UsageError
 from ablate.execution.executors.base import Executor, ExecutorRequest, Preparation
 from ablate.spool.batch import Ending
+from ablate.spool.folders import AttemptFolder, RunFolder
 from ablate.spool.spool import SpoolReader
 
 MakeExecutor = Callable[[ExecutorRequest], Executor]
 
 _PATIENCE_S = 120.0
 """A machine under load starts an interpreter in seconds; one that never does is a fault."""
+_LONG: dict[str, Any] = {"steps": 100_000, "pause_s": 0.01}
+"""An attempt that is still at work whenever a test looks."""
 
 
 class ExecutorContract:
@@ -88,9 +92,9 @@ class ExecutorContract:
         self, executor: Executor, tmp_path: Path
     ) -> None:
         """At its next step; what it saved is in its spool."""
-        job = job_for(executor, tmp_path, steps=100_000, pause_s=0.01)
+        job = job_for(executor, tmp_path, **_LONG)
 
-        run_until_begun(executor, job, lambda: executor.stop(job.attempt_id, now=False))
+        run_until_begun(executor, [job], lambda: executor.stop(job.attempt_id, now=False))
 
         assert ended(executor, 1) == [job.attempt_id]
         assert ending_of(job).state is AttemptState.PAUSED
@@ -100,10 +104,10 @@ class ExecutorContract:
 
     def test_an_attempt_is_ended_at_once(self, executor: Executor, tmp_path: Path) -> None:
         """It leaves no ending, or that of a process that was ended, and saves nothing."""
-        job = job_for(executor, tmp_path, steps=100_000, pause_s=0.01)
+        job = job_for(executor, tmp_path, **_LONG)
 
         with suppress(KeyboardInterrupt):  # one that blocks leaves in this way
-            run_until_begun(executor, job, lambda: executor.stop(job.attempt_id, now=True))
+            run_until_begun(executor, [job], lambda: executor.stop(job.attempt_id, now=True))
             ended(executor, 1)
 
         with SpoolReader(job.folder.spool) as reader:
@@ -151,7 +155,7 @@ class ExecutorContract:
         """The attempt runs on."""
         job = job_for(executor, tmp_path, steps=30, pause_s=0.01)
 
-        run_until_begun(executor, job, lambda: executor.dump(job.attempt_id))
+        run_until_begun(executor, [job], lambda: executor.dump(job.attempt_id))
 
         assert ended(executor, 1) == [job.attempt_id]
         assert ending_of(job).state is AttemptState.SUCCEEDED
@@ -159,13 +163,45 @@ class ExecutorContract:
     def test_nothing_outlives_it(self, make_executor: MakeExecutor, tmp_path: Path) -> None:
         """Whoever is running when it is closed."""
         executor = make_executor(ExecutorRequest(workers=1, device="cpu"))
-        job = job_for(executor, tmp_path, steps=100_000, pause_s=0.01)
+        job = job_for(executor, tmp_path, **_LONG)
         with opened(executor, tmp_path), suppress(KeyboardInterrupt):
-            run_until_begun(executor, job, _leave)
+            run_until_begun(executor, [job], _leave)
 
         name = job.folder.process.read_text(encoding="utf-8")
         is_ours = name.split("/")[2] == str(os.getpid())
         assert is_ours or life_of(name) is Life.DEAD
+
+    def test_as_many_run_at_once_as_there_are_slots(
+        self, make_executor: MakeExecutor, tmp_path: Path
+    ) -> None:
+        """Each is told apart when it ends."""
+        with opened(make_executor(ExecutorRequest(workers=2, device="cpu")), tmp_path) as executor:
+            slots = range(executor.slots.number)
+            jobs = [
+                job_for(executor, tmp_path, slot=slot, number=slot + 1, **_LONG) for slot in slots
+            ]
+
+            run_until_begun(
+                executor, jobs, lambda: [executor.stop(job.attempt_id, now=False) for job in jobs]
+            )
+
+            assert sorted(ended(executor, len(jobs))) == [job.attempt_id for job in jobs]
+        assert {ending_of(job).state for job in jobs} == {AttemptState.PAUSED}
+
+    def test_nothing_outlives_an_owner_that_is_killed(
+        self, make_executor: MakeExecutor, tmp_path: Path
+    ) -> None:
+        """However it dies. For this test ``make_executor`` has to be picklable, as a class is."""
+        owner = get_context("spawn").Process(target=_own, args=(make_executor, tmp_path))
+        owner.start()
+        attempt = RunFolder(tmp_path / "runs" / "run1").attempt(1)
+        wait_until(lambda: attempt.process.exists() and has_begun(attempt))
+
+        owner.kill()
+        owner.join()
+
+        name = attempt.process.read_text(encoding="utf-8")
+        wait_until(lambda: life_of(name) is Life.DEAD)
 
     def test_it_can_be_closed_without_having_been_opened(self, make_executor: MakeExecutor) -> None:
         """As where something else goes wrong before."""
@@ -196,11 +232,12 @@ def job_for(
     folder: Path,
     *,
     number: int = 1,
+    slot: int = 0,
     train: str = "ablate.testing.trainers:counting",
     **config: Any,
 ) -> Job:
     """Return the job of a new attempt, written and permitted as a scheduler does it."""
-    binding = executor.slots.binding(0)
+    binding = executor.slots.binding(slot)
     job = Job(
         attempt_id=number,
         attempt=1,
@@ -223,23 +260,39 @@ def job_for(
     return job
 
 
-def run_until_begun(executor: Executor, job: Job, act: Callable[[], None]) -> None:
-    """Start an attempt, and act once it has logged; whether `start` blocks or not."""
+def run_until_begun(executor: Executor, jobs: Sequence[Job], act: Callable[[], object]) -> None:
+    """Start attempts, and act once all have logged; whether `start` blocks or not."""
     acted = False
 
     def on_step() -> None:
         nonlocal acted
-        if not acted and logged(job):
+        if not acted and all(has_begun(job.folder) for job in jobs):
             acted = True
             act()
 
-    executor.start(job, on_step)
-    deadline = time.monotonic() + _PATIENCE_S
-    while not acted:
-        assert time.monotonic() < deadline, "the attempt never began"
-        if job.folder.spool.exists():
-            on_step()
+    def have_acted() -> bool:
+        on_step()
+        return acted
+
+    for job in jobs:
+        executor.start(job, on_step)
+    wait_until(have_acted)
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    """Return once it is true; half of our patience, so that no permit ends meanwhile."""
+    deadline = time.monotonic() + _PATIENCE_S / 2
+    while not is_true():
+        assert time.monotonic() < deadline, "waited too long"
         time.sleep(0.02)
+
+
+def has_begun(attempt: AttemptFolder) -> bool:
+    """Whether an attempt has logged anything."""
+    if not attempt.spool.exists():
+        return False
+    with SpoolReader(attempt.spool) as reader:
+        return bool(reader.read().points)
 
 
 def ended(executor: Executor, number: int) -> list[int]:
@@ -264,6 +317,14 @@ def ending_of(job: Job) -> Ending:
         found = reader.read().ending
     assert found is not None, "its spool says nothing of its end"
     return found
+
+
+def _own(make_executor: MakeExecutor, folder: Path) -> None:
+    """Be the process that owns an executor, with an attempt at work, until it is killed."""
+    with opened(make_executor(ExecutorRequest(workers=1, device="cpu")), folder) as executor:
+        executor.start(job_for(executor, folder, **_LONG), lambda: None)
+        while True:
+            time.sleep(1)
 
 
 def _leave() -> None:

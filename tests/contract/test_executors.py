@@ -30,7 +30,7 @@ def test_an_unknown_name_lists_those_that_are_known() -> None:
         make_executor("cloud", ExecutorRequest())
 
     assert caught.value.message == "--executor cloud: unknown"
-    assert caught.value.hint == "known: local, inline"
+    assert caught.value.hint == f"known: {', '.join(EXECUTORS.names())}"
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def run(
     ),
     only: list[str] = typer.Option([], "--only", help="A phase or a run (repeatable)."),
     executor: str = typer.Option(
-        "local", "--executor", help="local, inline, or one of an installed package."
+        "local", "--executor", help="local, inline, or another (see ablate doctor)."
     ),
     device: str = typer.Option("auto", "--device", help="auto, cpu, cuda or cuda:0,1."),
     gpus_per_run: int = typer.Option(

@@ -27,7 +27,9 @@ def create(
     file: Path | None = typer.Option(None, "-f", "--file", help="Read this study file instead."),
     template: str | None = typer.Option(None, "--from", help="Start from this study or template."),
     factor: list[str] = typer.Option([], "--factor", help="KEY=V1,V2,... (repeatable)."),
-    design: str | None = typer.Option(None, "--design", help="one_at_a_time or grid."),
+    design: str | None = typer.Option(
+        None, "--design", help="one_at_a_time, grid, or another (see ablate doctor)."
+    ),
     seeds: int | None = typer.Option(None, "--seeds", help="How many seeds.", min=1),
     setting: list[str] = typer.Option([], "--set", help="KEY=VALUE for every variant."),
     imported: bool = typer.Option(False, "--imported", help="Of imported runs only."),

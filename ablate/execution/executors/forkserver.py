@@ -14,19 +14,16 @@ the guardian, ends what is left.
 from __future__ import annotations
 
 import atexit
-import faulthandler
 import gc
 import importlib
 import json
 import logging
 import os
-import select
 import selectors
 import signal
 import socket
 import sys
 import threading
-import traceback
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -38,7 +35,13 @@ _HELD = {signal.SIGTERM}
 """Signals that wait while a child becomes a worker: a request to stop must not be lost."""
 
 
-class _ForkServer:
+class ForkServer:
+    """Forks and ends children as its owner asks.
+
+    Args:
+        owner: The socket to it.
+    """
+
     def __init__(self, owner: socket.socket) -> None:
         self._owner = owner
         self._children: dict[int, int] = {}
@@ -96,6 +99,9 @@ class _ForkServer:
         pid = os.fork()
         if pid == 0:
             self._become_worker(job_file)
+        # The child does it too: a signal to the group may come before it has, or before it began.
+        with suppress(ProcessLookupError):
+            os.setpgid(pid, pid)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
         self._children[pid] = attempt_id
         self._send({"started": attempt_id, "pid": pid})
@@ -118,7 +124,9 @@ class _ForkServer:
             self._owner.close()
             os.close(self._wake_read)
             os.close(self._wake_write)
-            code = _work(job_file)
+            from ablate.attempt.worker import work  # the server has imported it
+
+            code = work(job_file)
         finally:
             # Skips the interpreter's shutdown, a second after importing torch; all is flushed.
             os._exit(code)
@@ -152,49 +160,12 @@ def _wake(_number: int, _frame: FrameType | None) -> None:
     """Do nothing: that there is a handler makes the signal write to the wake-up pipe."""
 
 
-def _work(job_file: Path) -> int:
-    """Run the job with its output in its log; return the exit code."""
-    from ablate.attempt.job import Job
-    from ablate.attempt.signals import DUMP
-    from ablate.attempt.worker import run_job
-
-    job = Job.read(job_file)
-    terminal = os.dup(2)
-    log = os.open(job.folder.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)
-    faulthandler.enable(2)
-    faulthandler.register(DUMP, 2, all_threads=True)
-    if job.gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, job.gpus))
-    try:
-        run_job(job, warn=lambda text: _show(terminal, f"{job.label}: {text}"))
-    except BaseException:
-        traceback.print_exc()  # into the log: the attempt has no ending in its spool
-        return 1
-    finally:
-        # What a script may rely on at its end: its threads are waited for, its exit functions run.
-        threading._shutdown()  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
-        atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]
-        sys.stdout.flush()
-        sys.stderr.flush()
-    return 0
-
-
-def _show(terminal: int, text: str) -> None:
-    with suppress(OSError):  # whoever watched may be gone, or their terminal stands still
-        if select.select([], [terminal], [], 0)[1]:
-            os.write(terminal, f"{text}\n".encode())
-
-
 def _signal_group(pid: int, number: int) -> None:
     try:
         os.killpg(pid, number)
     except ProcessLookupError:
         pass
-    except PermissionError:
-        # The group was not made yet, or its last member is a zombie.
+    except PermissionError:  # its last member is a zombie
         with suppress(ProcessLookupError):
             os.kill(pid, number)
 
@@ -255,6 +226,7 @@ def main() -> None:
     # Whoever signals all processes means the runner, which asks each trainer to save.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    # Behind the guard: whatever an import starts or hangs at ends with the owner.
     from ablate.attempt import worker
     from ablate.provenance import mark_preloaded
 
@@ -266,7 +238,7 @@ def main() -> None:
     with suppress(BrokenPipeError, ConnectionResetError):  # the owner is gone, so is the work
         owner.sendall(json.dumps(found).encode() + b"\n")
         if found["unfit"] is None:
-            _ForkServer(owner).serve()
+            ForkServer(owner).serve()
     # Skips the interpreter's shutdown, for which `ablate run` would wait at its end.
     sys.stdout.flush()
     sys.stderr.flush()

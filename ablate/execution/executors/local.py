@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import select
 import shutil
 import signal
@@ -19,7 +18,7 @@ from typing import Any
 from ablate.attempt.job import Job
 from ablate.attempt.signals import DUMP
 from ablate.errors import TrainerError
-from ablate.execution.devices import THREAD_SETTINGS, at_most, devices_for
+from ablate.execution.devices import devices_for, worker_environment
 from ablate.execution.executors.base import ExecutorRequest, Exited, Preparation
 from ablate.execution.executors.forkserver import OPTIONAL
 from ablate.execution.slots import MachineSlots
@@ -40,7 +39,7 @@ class LocalExecutor:
         self._running: dict[int, Path] = {}
         """Attempt -> its log."""
         self._pids: dict[int, int] = {}
-        self._environment = _environment(self.slots.threads)
+        self._environment = worker_environment(self.slots.threads)
         self._early_ends = 0
         self._server: subprocess.Popen[bytes] | None = None
 
@@ -207,12 +206,3 @@ class LocalExecutor:
 
 
 _SERVER = "ablate.execution.executors.forkserver"
-
-
-def _environment(threads: int) -> dict[str, str]:
-    return {
-        **os.environ,
-        **{name: str(at_most(threads, name)) for name in THREAD_SETTINGS},
-        # cuBLAS is only reproducible with a workspace of fixed size.
-        "CUBLAS_WORKSPACE_CONFIG": os.environ.get("CUBLAS_WORKSPACE_CONFIG", ":4096:8"),
-    }

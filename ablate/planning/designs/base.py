@@ -27,6 +27,19 @@ class Layout:
     several joined by ``:`` for their interaction."""
 
 
+class OptionError(ValueError):
+    """An option that cannot be: it is shown at its line of the study file.
+
+    Args:
+        option: Its key.
+        message: What is wrong, and what to write.
+    """
+
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(f"{option} {message}")
+        self.option = option
+
+
 class Design(Protocol):
     """How levels are combined."""
 
@@ -37,22 +50,31 @@ class Design(Protocol):
 
     @property
     def sets_several(self) -> bool:
-        """Whether a combination may set several factors: then no two may set one config key."""
+        """Whether a combination may set several factors.
+
+        Then no two factors may set one config key, and in a study without phases the first
+        combination is the baseline.
+        """
         ...
 
     def size(self, factors: Factors, options: Mapping[str, Any]) -> int:
-        """Return how many combinations there are at most, without making them."""
+        """Return how many combinations there are at most, without making them.
+
+        It is asked first, so that a design that is far too large is refused at once. Options are
+        as the study file has them; one that cannot be is for `lay_out` to refuse.
+        """
         ...
 
     def lay_out(self, factors: Factors, options: Mapping[str, Any]) -> Layout:
-        """Return the combinations.
+        """Return the combinations; there may be none.
 
         Args:
             factors: At least one level each; there may be no factor at all.
             options: Those that the study file gives, as YAML has them.
 
         Raises:
-            ValueError: For an option that cannot be, or factors for which there is no such design;
-                the message says what to write.
+            OptionError: For an option that cannot be.
+            ValueError: For factors for which there is no such design; the message says what to
+                write.
         """
         ...

@@ -8,7 +8,8 @@ import pytest
 
 from ablate.app.doctor import examine
 from ablate.execution.executors.base import ExecutorRequest
-from ablate.execution.executors.registry import make_executor
+from ablate.execution.executors.registry import EXECUTORS, make_executor
+from ablate.planning.designs import DESIGNS
 from ablate.settings import load_settings
 
 ENTRY_POINTS = """\
@@ -46,8 +47,8 @@ def _other_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_parts_of_other_packages_are_listed_with_their_origin_and_tried() -> None:
     found = {finding.what: finding for finding in examine(load_settings())}
 
-    assert found["executors"].detail == "local, inline"
-    assert found["designs"].detail == "one_at_a_time, grid"
+    assert found["executors"].detail == ", ".join(EXECUTORS.own)
+    assert found["designs"].detail == ", ".join(DESIGNS.own)
     assert found["trainer bundled"].detail == "trainer.spec:BUNDLED of ablate-studies"
     assert found["design pairs"].is_good
     assert found["design pairs"].detail == "other_parts:PAIRS of other-parts"

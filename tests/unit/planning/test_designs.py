@@ -9,7 +9,7 @@ import pytest
 
 from ablate.errors import StudyFileError
 from ablate.planning.designs import DESIGNS
-from ablate.planning.designs.base import Design, Factors, Layout
+from ablate.planning.designs.base import Design, Factors, Layout, OptionError
 from ablate.planning.notes import plan_notes
 from ablate.planning.plan import make_plan
 from ablate.planning.study_file.parsing import read_study
@@ -39,8 +39,10 @@ class Half:
 
     def lay_out(self, factors: Factors, options: dict[str, Any]) -> Layout:
         wanted = options.get("fraction", "even")
+        if wanted == "none":
+            return Layout(combinations=())
         if wanted not in ("even", "odd"):
-            raise ValueError(f"fraction is even or odd, not {wanted!r}")
+            raise OptionError("fraction", f"is even or odd, not {wanted!r}")
         shift = wanted == "odd"
         (a, firsts), (b, seconds) = factors.items()
         pairs = [(0, 0 + shift), (1, 1 - shift)]
@@ -57,9 +59,9 @@ def _with_half(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DESIGNS.own, "half", f"{__name__}:HALVES")  # type: ignore[arg-type]
 
 
-def planned(folder: Path, design: str) -> Any:
+def planned(folder: Path, design: str, study: str = HALF) -> Any:
     path = folder / "halves.yaml"
-    path.write_text(HALF.format(design=design))
+    path.write_text(study.format(design=design))
     spec, document = read_study(path)
     return spec, make_plan(spec, TRAINER, document)
 
@@ -106,3 +108,23 @@ def test_what_a_design_refuses_is_told_at_its_line(
     assert caught.value.line == 7
     assert message in caught.value.message
     assert caught.value.hint == hint
+
+
+@pytest.mark.usefixtures("_with_half")
+def test_an_option_is_refused_at_its_own_line(tmp_path: Path) -> None:
+    block = HALF.replace("design: {{{design}}}", "design:\n  kind: half\n  fraction: third")
+
+    with pytest.raises(StudyFileError) as caught:
+        planned(tmp_path, "", block)
+
+    assert (caught.value.line, caught.value.column) == (9, 3)
+
+
+@pytest.mark.usefixtures("_with_half")
+def test_a_design_that_makes_nothing_of_a_study_without_phases_is_refused(tmp_path: Path) -> None:
+    text = HALF.replace("phases: {{base: {{baseline: true, set: {{steps: 10}}}}}}\n", "")
+
+    with pytest.raises(StudyFileError, match="the design half makes nothing to compare") as caught:
+        planned(tmp_path, "kind: half, fraction: none", text)
+
+    assert caught.value.line == 6
