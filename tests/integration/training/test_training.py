@@ -4,35 +4,64 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from ablate.planning.study_file.templates import templates
 from tests.support.patience import PATIENCE_S
 from tests.support.processes import trainers_of
 from tests.support.projects import Project, kill
+from tests.support.thorough import few_or_many
 from tests.support.weights import weights
-
-if TYPE_CHECKING:
-    pass
 
 pytestmark = pytest.mark.training
 
 PHASES = ("phase_a", "phase_fixed", "base")
+HEALTHY = few_or_many((0,), (0, 1))
+SEEDS = {"phase_a": (0, 1), "phase_fixed": HEALTHY, "base": HEALTHY}
+"""Which runs are trained to their end: a minute of a core each."""
+DEMO_STEPS = few_or_many(40, 700)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Return a folder in which `ablate demo` was typed: four phases, seeds 0 and 1."""
-    project = Project(tmp_path_factory.mktemp("trained"))
+    project = Project(tmp_path_factory.mktemp("demo"))
+    template = templates()["scale-fix"].read_text(encoding="utf-8")
+    study, changed = re.subn("steps: 700", f"steps: {DEMO_STEPS}", template)
+    assert changed == 1
+    project.write("studies/scale-fix.yaml", study)
     project.write("first.txt", project.ablate("demo", timeout_s=3 * PATIENCE_S))
     return project
 
 
-def test_demo_is_on_the_disk_a_second_time(trained: Project) -> None:
-    told = trained.ablate("db", "check")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a folder with phases of the shipped study at their full length."""
+    project = Project(tmp_path_factory.mktemp("trained"))
+    project.ablate("study", "create", "scale-fix")
+    runs = [f"{phase}-s{seed}" for phase, seeds in SEEDS.items() for seed in seeds]
+    only = [part for run in runs for part in ("--only", run)]
+    project.ablate("run", "scale-fix", *only, timeout_s=3 * PATIENCE_S)
+    return project
+
+
+def test_demo_is_on_the_disk_a_second_time(demo: Project) -> None:
+    told = demo.ablate("db", "check")
     assert "8 of 8 runs were compared with their spools, nothing differs" in told
+
+
+def test_demo_again_trains_nothing_and_prints_the_same(demo: Project) -> None:
+    attempts = demo.rows("select count(*) from attempts")
+
+    again = demo.ablate("demo")
+
+    assert attempts == [(8,)]
+    assert demo.rows("select count(*) from attempts") == attempts
+    assert again == (demo.folder / "first.txt").read_text()
+    assert (demo.folder / ".ablate" / "demo.html").stat().st_size > 100_000
 
 
 def last_values(project: Project, phase: str, key: str) -> dict[int, float]:
@@ -43,17 +72,6 @@ def last_values(project: Project, phase: str, key: str) -> dict[int, float]:
         key,
     )
     return {seed: math.nan if value is None else value for seed, value in rows}
-
-
-def test_demo_again_trains_nothing_and_prints_the_same(trained: Project) -> None:
-    attempts = trained.rows("select count(*) from attempts")
-
-    again = trained.ablate("demo")
-
-    assert attempts == [(8,)]
-    assert trained.rows("select count(*) from attempts") == attempts
-    assert again == (trained.folder / "first.txt").read_text()
-    assert (trained.folder / ".ablate" / "demo.html").stat().st_size > 100_000
 
 
 def test_phase_a_collapses_unforced(trained: Project) -> None:
@@ -78,7 +96,8 @@ def test_fitted_codebooks_keep_the_level(trained: Project, phase: str) -> None:
     target = last_values(trained, phase, "train/audio/target_rms")
     rms = last_values(trained, phase, "valid/audio/rms")
 
-    for seed in (0, 1):
+    assert set(rms) == set(SEEDS[phase])
+    for seed in SEEDS[phase]:
         assert 0.6 < rms[seed] / target[seed] < 1.3
 
 
