@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import random
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 from typing import NoReturn
 
 from ablate.analysis.comparison import compare
@@ -17,6 +22,7 @@ from tests.support.damage import outcome
 from tests.support.factories import SPEC, make_data, make_scale_fix
 from tests.support.thorough import few_or_many
 
+ROOT = Path(__file__).parents[2]
 N_STUDIES = few_or_many(25, 3000)
 FORMATS = ("table", "md", "csv", "json", "ndjson", "html", "latex")
 KEYS = sorted({key for _, key in make_scale_fix(seeds=(0,), steps=20).curves})
@@ -96,3 +102,34 @@ def test_every_study_is_answered_in_every_format() -> None:
         at_step, width = rng.choice((None, None, 0, 5, 10**9)), rng.choice((None, 20, 80))
         answered += outcome(f"study {seed}", partial(answer, data, at_step, width)) is None
     assert answered > N_STUDIES / 2
+
+
+def answers(number: int) -> str:
+    """Return a digest of what is said of the first studies, in every form."""
+    digest = hashlib.sha256()
+    for seed in range(number):
+        data = study(random.Random(seed))
+        comparison = compare(data)
+        for form in FORMATS:
+            digest.update(render(comparison, form).encode())
+        digest.update(report_markdown(data, comparison).encode())
+    return digest.hexdigest()
+
+
+def test_answers_do_not_depend_on_how_python_hashes_texts() -> None:
+    number = few_or_many(10, 300)
+    code = f"from tests.fuzz.test_answers import answers; print(answers({number}))"
+
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONHASHSEED": hash_seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("0", "1", "2")
+    }
+
+    assert len(said) == 1

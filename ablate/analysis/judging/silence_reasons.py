@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import mode
 
 from ablate.analysis.diagnosis.run_view import typical
 from ablate.analysis.diagnosis.trivial import Likeness
@@ -86,7 +87,7 @@ def _reason(
 
 
 def _trivial_sentence(found: Sequence[Likeness]) -> str:
-    nearest = max({x.nearest for x in found}, key=[x.nearest for x in found].count)
+    nearest = mode(x.nearest for x in found)
     ratios = _ratios([{loss.name: loss.over(nearest) for loss in x.losses} for x in found], limit=5)
     return (
         "no held-out loss tells the output from one that knows nothing of its target; it is most "
