@@ -26,6 +26,7 @@ once, where it enters, with ``raise ... from``.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -165,15 +166,42 @@ class BranchError(AblateError):
 
 _LISTED = 20
 """Names that a hint lists before it only counts."""
+_CLOSE = 0.6
+"""Likeness from which on a name is taken for a slip of the pen, 1 for the same."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     """Return a hint that names the closest known name, or some of them when none is close."""
     names = sorted(set(known))
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean '{close[0]}'?"
+    if close := closest(name, names):
+        return f"did you mean '{close}'?"
     if not names:
         return None
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return f"known: {', '.join(names[:_LISTED])}{more}"
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that was meant, None where it cannot be told.
+
+    ``phaseA`` means ``phase_a``, ``verdcit`` means ``verdict``, and ``tb`` means ``tensorboard``
+    where no other name has these letters in this order.
+    """
+    names = sorted(set(known))
+    wanted = _plain(name)
+    if same := [each for each in names if _plain(each) == wanted]:
+        return same[0]
+    if close := difflib.get_close_matches(name, names, n=1, cutoff=_CLOSE):
+        return close[0]
+    longer = [each for each in names if len(wanted) > 1 and _is_short_for(wanted, _plain(each))]
+    return longer[0] if len(longer) == 1 else None
+
+
+def _plain(name: str) -> str:
+    """Return a name without what is easily got wrong: case, and what stands between words."""
+    return re.sub(r"[\s_.-]", "", name).casefold() or name
+
+
+def _is_short_for(short: str, name: str) -> bool:
+    letters = iter(name)
+    return name[:1] == short[:1] and all(letter in letters for letter in short)

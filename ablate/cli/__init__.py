@@ -30,6 +30,7 @@ from ablate.cli.commands import (
 )
 from ablate.cli.last_net import PIPE_CLOSED, ended, hold_streams
 from ablate.cli.shared import Globals
+from ablate.cli.typos import in_our_words
 from ablate.errors import AblateError
 
 EXIT_CODES = """
@@ -42,10 +43,14 @@ Exit codes: 0 good · 1 finished with failed runs · 2 usage or bad study file �
 class _Group(TyperGroup):
     """The commands; typer would end one whose reader left like one that failed."""
 
+    def make_context(self, *given: Any, **named: Any) -> Any:
+        """Read what every command shares."""
+        return in_our_words(lambda: super(_Group, self).make_context(*given, **named))
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            return in_our_words(lambda: super(_Group, self).invoke(ctx))
         except BrokenPipeError as error:
             raise SystemExit(PIPE_CLOSED) from error
 

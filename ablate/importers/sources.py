@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from ablate.errors import AblateError, NotFoundError, UsageError
+from ablate.errors import AblateError, NotFoundError, UsageError, closest
 from ablate.importers.base import Importer, ImportRequest, Reading
 from ablate.importers.configs import seed_of
 from ablate.importers.formats import mlflow
@@ -111,7 +111,10 @@ def find_source(text: str, kind: str | None) -> Source:
     if _URI.fullmatch(text) or (kind == "mlflow" and not path.exists()):
         return Source("mlflow", Path(), uri=text)
     if not path.exists():
-        raise NotFoundError(f"there is no file {text}")
+        meant = closest(text, importers())
+        raise NotFoundError(
+            f"there is no file {text}", hint=f"did you mean the kind '{meant}'?" if meant else None
+        )
     if path.is_dir():
         return _in_folder(path, kind)
     if not path.is_file():

@@ -45,7 +45,14 @@ def named_metrics(study: str, known: Sequence[str], patterns: Sequence[str]) -> 
         if not matches:
             raise NotFoundError(
                 f"no run of '{study}' has logged a metric '{pattern}'",
-                hint=did_you_mean(pattern, known),
+                hint=did_you_mean(pattern, _patterns(known) if "*" in pattern else known),
             )
         found |= dict.fromkeys(matches)
     return tuple(found)
+
+
+def _patterns(known: Sequence[str]) -> list[str]:
+    """Return the patterns of whole splits and groups: ``valid/*``, ``valid/loss/*``."""
+    parts = [key.split("/") for key in known]
+    heads = {"/".join(each[:n]) for each in parts for n in range(1, min(3, len(each)))}
+    return [f"{head}/*" for head in heads]

@@ -9,6 +9,7 @@ takes one statement. What a server's functions may do is up to the account's rig
 from __future__ import annotations
 
 import math
+import re
 import sqlite3
 import time
 from collections.abc import Generator, Iterator
@@ -18,7 +19,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from ablate.errors import StoreUnavailableError, UsageError
+from ablate.errors import StoreUnavailableError, UsageError, closest
 from ablate.store import prepare
 from ablate.store.schema.engine import Database, connect, reading
 from ablate.text import text_fault
@@ -39,6 +40,11 @@ _PRAGMAS = frozenset(
     {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "foreign_key_list"}
 )
 _FUNCTIONS_THAT_ACT = frozenset({"load_extension", "writefile", "edit"})
+_NO_COLUMN = re.compile(
+    r"no such column: (?:\w+\.)*(\w+)|column \"?(?:\w+\.)*(\w+)\"? does not exist"
+)
+COLUMNS = ("study", "variant", "seed", "run", "key", "step", "value", "kind", "time")
+"""Of the view ``run_metrics``."""
 _HINT = "it takes one SELECT; the view run_metrics has the points"
 
 
@@ -150,7 +156,14 @@ def _explained(database: Database, timeout_s: float | None) -> Generator[None]:
             ) from error
         if isinstance(error, driver.OperationalError) and _is_outage(said, diagnosis):
             raise StoreUnavailableError(f"database {database.shown}: {said}") from error
-        raise UsageError(f"SQL: {said}", hint=_HINT) from error
+        raise UsageError(f"SQL: {said}", hint=_column_hint(said) or _HINT) from error
+
+
+def _column_hint(said: str) -> str | None:
+    """Return the column of the view that was meant where a query names none."""
+    found = _NO_COLUMN.search(said)
+    meant = closest(found[1] or found[2], COLUMNS) if found else None
+    return f"did you mean {meant}? run_metrics has {', '.join(COLUMNS)}" if meant else None
 
 
 def _is_outage(said: str, diagnosis: Any) -> bool:

@@ -4,7 +4,7 @@ import pytest
 
 from ablate.errors import StoreError, UsageError
 from ablate.store import open_store
-from ablate.store.adhoc import querying
+from ablate.store.adhoc import COLUMNS, querying
 from ablate.testing.factories import feed, logs, make_plan, must_claim
 
 
@@ -70,6 +70,22 @@ WRITES = [
     "SET TRANSACTION READ WRITE",
     "DO $$ BEGIN DELETE FROM points; END $$",
 ]
+
+
+def test_columns_of_the_view_are_those_that_a_hint_names(url):
+    with querying(url, "select * from run_metrics") as answer:
+        assert answer.columns == COLUMNS
+
+
+@pytest.mark.parametrize("column", ["vairant", "m.vairant"])
+def test_column_that_is_not_there_is_told_with_the_one_that_was_meant(url, column):
+    with (
+        pytest.raises(UsageError) as caught,
+        querying(url, f"select {column} from run_metrics m") as answer,
+    ):
+        list(answer.rows)
+
+    assert str(caught.value.hint).startswith("did you mean variant? run_metrics has study, ")
 
 
 def test_what_writes_is_refused_and_nothing_is_changed(url, tmp_path):

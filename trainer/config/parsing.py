@@ -79,14 +79,27 @@ def _unknown(key: str) -> ConfigError:
         return ConfigError(key, "is a group, not a value", hint=f"set {under[0]}, for example")
     if key == "seed":
         return ConfigError(key, "is not part of the config", hint="a study gives `seeds`")
-    near = difflib.get_close_matches(key, _DEFAULTS, n=1, cutoff=0.5)
     message, (section, _, rest) = "is unknown", key.partition(".")
     if section == "losses":
         names, name = sorted(LossesConfig.model_fields), rest.partition(".")[0]
         message = f"there is no loss {name!r}; there are {', '.join(names)}"
         if name in names:
             message = f"losses.{name} has no such key"
-    return ConfigError(key, message, hint=f"did you mean {near[0]}?" if near else None)
+    return ConfigError(key, message, hint=_hint(key))
+
+
+def _hint(key: str) -> str | None:
+    """Return the key that was meant, else those of its section."""
+    section, dot, rest = key.rpartition(".")
+    beside = [
+        name.removeprefix(section + dot) for name in _DEFAULTS if name.startswith(section + dot)
+    ]
+    if near := difflib.get_close_matches(rest, beside, n=1, cutoff=0.5):
+        return f"did you mean {section}{dot}{near[0]}?"
+    if section and beside:
+        return f"{section} has {', '.join(beside)}"
+    near = difflib.get_close_matches(key, _DEFAULTS, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else None
 
 
 def _refusal(error: ValidationError) -> ConfigError:

@@ -66,6 +66,20 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Project:
         (["run", "tony"], 3, ["did you mean 'toy'?"]),
         (["logs", "zzz"], 3, ["zzz"]),
         (["report", "toy", "-o", "report.pdf"], 2, ["unknown suffix"]),
+        (["comapre"], 2, ["no command 'ablate comapre'", "did you mean: ablate compare"]),
+        (["db", "migrate"], 2, ["no command 'ablate db migrate'", "see: ablate db --help"]),
+        (["plan"], 2, ["no command 'ablate plan'", "see: ablate --help"]),
+        (["status", "--study", "toy"], 2, ["no option --study", "by itself: ablate status STUDY"]),
+        (["compare", "--fromat", "md"], 2, ["no option --fromat", "did you mean --format?"]),
+        (["run", "--workers", "x"], 2, ["invalid value for '--workers'", "a whole number"]),
+        (["run", "--workers", "0"], 2, ["invalid value for '--workers'", "at least 1 is wanted"]),
+        (["inspect"], 2, ["ablate inspect: missing argument", "see: ablate inspect --help"]),
+        (["logs", "a", "b"], 2, ["ablate logs: got unexpected extra argument"]),
+        (["--foo"], 2, ["ablate has no option --foo"]),
+        (["compare", "Slow"], 3, ["did you mean 'slow'?"]),
+        (["compare", "--study", "toy", "--metric", "trian/*"], 3, ["did you mean 'train/*'?"]),
+        (["import", "tb", "--study", "new"], 3, ["did you mean the kind 'tensorboard'?"]),
+        (["sql", "select vairant from run_metrics"], 2, ["did you mean variant?"]),
     ],
 )
 def test_mistakes_in_names(
@@ -73,6 +87,7 @@ def test_mistakes_in_names(
 ) -> None:
     shown = begun.ablate(*arguments, code=code)
 
+    assert shown.startswith("error: ")
     for message in messages:
         assert message in shown
 

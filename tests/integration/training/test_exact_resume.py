@@ -17,6 +17,8 @@ pytestmark = pytest.mark.training
 
 STEPS = few_or_many(12, 24)
 SEEDS = few_or_many(1, 3)
+NARROW = few_or_many("model.channels: [16, 16, 16], discriminator.channels: 8", "")
+"""Every part of the preset is there, with fewer channels."""
 
 # The bundled trainer, whose process is ended at steps that a file names, once each.
 TRAINER = """
@@ -70,8 +72,9 @@ phases:
   pre_output: {{set: {{label: pre_output, preset: pre_output}}}}
   pre_output_gan:
     set: {{label: pre_output_gan, preset: pre_output, discriminator.enabled: true}}
-  streamvc: {{set: {{label: streamvc, preset: streamvc}}}}
-  streamvc_gan: {{set: {{label: streamvc_gan, preset: streamvc, discriminator.enabled: true}}}}
+  streamvc: {{set: {{label: streamvc, preset: streamvc, {NARROW}}}}}
+  streamvc_gan:
+    set: {{label: streamvc_gan, preset: streamvc, discriminator.enabled: true, {NARROW}}}
 seeds: {SEEDS}
 """
 PHASES = ("base", "base_gan", "pre_output", "pre_output_gan", "streamvc", "streamvc_gan")
