@@ -260,7 +260,7 @@ def test_learning_rate_warms_up_then_follows_its_schedule() -> None:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("default")  # what the compiler imports warns of itself
 def test_compiled_codec_is_diagnosed_like_any() -> None:
-    one_layer = {"model.channels": [32], "model.strides": [80]}  # each takes seconds to compile
+    one_layer = {"model.channels": [32], "model.strides": [40]}  # each takes seconds to compile
     plain, compiled = run_for(one_layer), run_for(one_layer | {"runtime.compile": "default"})
 
     assert compiled.curves.keys() == plain.curves.keys()
