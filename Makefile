@@ -54,7 +54,7 @@ docs: $(VENV)/.installed  ## write the generated pages anew, build the site in b
 	$(BIN)/python docs/generate_keys.py
 	$(BIN)/python docs/build.py
 
-bench: $(VENV)/.installed  ## run the benchmarks one after the other: half an hour, nothing else beside it
+bench: $(VENV)/.installed  ## run the benchmarks one after the other: most of an hour, nothing else beside it
 	$(foreach name,$(BENCHES),$(BIN)/python benchmarks/$(name).py &&) true
 
 $(VENV)/.installed: pyproject.toml constraints.txt
