@@ -24,6 +24,9 @@ IMPORTED = "imported"
 IMPORT_NOTE = "import"
 """Key of an imported run's config: where the run came from."""
 
+POINT_COLUMNS = ("study", "variant", "seed", "run", "key", "step", "value", "kind", "time")
+"""What a point is told by: the columns of the view ``run_metrics``, and of exports."""
+
 
 class RunState(StrEnum):
     """Where a run is in its life."""

@@ -32,9 +32,15 @@ def in_our_words(call: Callable[[], Result]) -> Result:
     try:
         return call()
     except _WrongUse as error:
-        if error.ctx is None or type(error).__name__ == "NoArgsIsHelpError":  # it brings the help
+        if type(error).__name__ == "NoArgsIsHelpError":  # it brings the help
             raise
-        raise _said(error) from error
+        raise (_said(error) if error.ctx else _said_anywhere(error)) from error
+
+
+def _said_anywhere(error: Any) -> UsageError:
+    """Return the error of a parser that does not tell for which command it reads."""
+    text = error.format_message().rstrip(".")
+    return UsageError(f"{text[:1].lower()}{text[1:]}", hint="see: ablate COMMAND --help")
 
 
 def _said(error: Any) -> UsageError:
@@ -44,7 +50,8 @@ def _said(error: Any) -> UsageError:
         meant = closest(found[1], [name for name in command.commands if name[0] == found[1][:1]])
         hint = f"did you mean: {path} {meant}" if meant else f"see: {path} --help"
         return UsageError(f"there is no command '{path} {found[1]}'", hint=hint)
-    if option := getattr(error, "option_name", None):
+    if hasattr(error, "possibilities"):  # the option is not there; it may also lack its value
+        option = error.option_name
         return UsageError(f"{path} has no option {option}", hint=_option_hint(option, context))
     text = error.format_message().rstrip(".")
     for theirs, ours in _IN_PLAIN_WORDS:
@@ -54,9 +61,9 @@ def _said(error: Any) -> UsageError:
 
 def _option_hint(option: str, context: Any) -> str:
     path, params = context.command_path, context.command.params
-    options = [name for each in params for name in each.opts if name.startswith("--")]
+    options = [name[2:] for each in params for name in each.opts if name.startswith("--")]
     arguments = [each.name for each in params if each.param_type_name == "argument"]
     if option.lstrip("-") in arguments:
         return f"it stands by itself: {path} {option.lstrip('-').upper()}"
-    meant = closest(option, options)
-    return f"did you mean {meant}?" if meant else f"see: {path} --help"
+    meant = closest(option.lstrip("-"), options)
+    return f"did you mean --{meant}?" if meant else f"see: {path} --help"

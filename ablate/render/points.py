@@ -16,11 +16,11 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 from ablate.app.exporting import PointBlock
-from ablate.domain import Kind
+from ablate.domain import POINT_COLUMNS, Kind
 from ablate.errors import AblateError
 from ablate.text import csv_text
 
-COLUMNS = ("study", "variant", "seed", "run", "key", "step", "value", "kind", "time", "state")
+COLUMNS = (*POINT_COLUMNS, "state")
 _ROW_GROUP = 100_000
 """Rows of a row group of Parquet: some megabytes of memory."""
 

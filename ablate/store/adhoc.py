@@ -19,6 +19,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from ablate.domain import POINT_COLUMNS
 from ablate.errors import StoreUnavailableError, UsageError, closest
 from ablate.store import prepare
 from ablate.store.schema.engine import Database, connect, reading
@@ -43,8 +44,6 @@ _FUNCTIONS_THAT_ACT = frozenset({"load_extension", "writefile", "edit"})
 _NO_COLUMN = re.compile(
     r"no such column: (?:\w+\.)*(\w+)|column \"?(?:\w+\.)*(\w+)\"? does not exist"
 )
-COLUMNS = ("study", "variant", "seed", "run", "key", "step", "value", "kind", "time")
-"""Of the view ``run_metrics``."""
 _HINT = "it takes one SELECT; the view run_metrics has the points"
 
 
@@ -162,8 +161,8 @@ def _explained(database: Database, timeout_s: float | None) -> Generator[None]:
 def _column_hint(said: str) -> str | None:
     """Return the column of the view that was meant where a query names none."""
     found = _NO_COLUMN.search(said)
-    meant = closest(found[1] or found[2], COLUMNS) if found else None
-    return f"did you mean {meant}? run_metrics has {', '.join(COLUMNS)}" if meant else None
+    meant = closest(found[1] or found[2], POINT_COLUMNS) if found else None
+    return f"did you mean {meant}? run_metrics has {', '.join(POINT_COLUMNS)}" if meant else None
 
 
 def _is_outage(said: str, diagnosis: Any) -> bool:

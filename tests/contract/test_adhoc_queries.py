@@ -2,9 +2,10 @@
 
 import pytest
 
+from ablate.domain import POINT_COLUMNS
 from ablate.errors import StoreError, UsageError
 from ablate.store import open_store
-from ablate.store.adhoc import COLUMNS, querying
+from ablate.store.adhoc import querying
 from ablate.testing.factories import feed, logs, make_plan, must_claim
 
 
@@ -74,7 +75,7 @@ WRITES = [
 
 def test_columns_of_the_view_are_those_that_a_hint_names(url):
     with querying(url, "select * from run_metrics") as answer:
-        assert answer.columns == COLUMNS
+        assert answer.columns == POINT_COLUMNS
 
 
 @pytest.mark.parametrize("column", ["vairant", "m.vairant"])

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ablate.domain import AttemptState, Kind, RunState
+from ablate.domain import POINT_COLUMNS, AttemptState, Kind, RunState
 from ablate.errors import UsageError
 from ablate.importers.base import (
     ImportRequest,
@@ -45,7 +45,7 @@ _ALIASES: dict[str, tuple[str, ...]] = {
 }
 """Role -> names of columns, the likeliest first; without regard to case."""
 _IGNORED = frozenset({"study"})
-_OWN = frozenset({"study", "variant", "seed", "run", "key", "step", "value", "kind", "time"})
+_OWN = frozenset(POINT_COLUMNS)
 """Columns of our own export."""
 _NO_ROW = "no row"
 _FIRST_MOMENT = 1e8
