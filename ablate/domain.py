@@ -201,6 +201,8 @@ class Plan:
     """The study as parsed, JSON-ready; enough to make the plan again."""
     variants: tuple[Variant, ...]
     seeds: tuple[int, ...]
+    more_seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
+    """Variant -> seeds that it has beside those of all: of one that many are compared with."""
     imported: tuple[StudyCell, ...] = ()
     """The only cells of their variants: runs that came from another tool, at the seeds it had."""
 
@@ -208,16 +210,21 @@ class Plan:
     def cells(self) -> tuple[StudyCell, ...]:
         """Every variant at every seed, seed by seed, so that a stopped study has whole seeds.
 
-        Variants with imported cells have those alone, at the end.
+        Further seeds of some come behind. Variants with imported cells have those alone, at the
+        end.
         """
         imported = {cell.variant for cell in self.imported}
-        trained = (
-            StudyCell(variant=v.name, identity=v.identity, seed=s)
-            for s in self.seeds
-            for v in self.variants
-            if v.name not in imported
-        )
-        return (*trained, *self.imported)
+        trained = [v for v in self.variants if v.name not in imported]
+        seeds = [(s, v) for s in self.seeds for v in trained]
+        seeds += [(s, v) for v in trained for s in self.more_seeds.get(v.name, ())]
+        cells = (StudyCell(variant=v.name, identity=v.identity, seed=s) for s, v in seeds)
+        return (*cells, *self.imported)
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """Every seed that any variant is trained with, each once."""
+        more = (seed for seeds in self.more_seeds.values() for seed in seeds)
+        return tuple(dict.fromkeys((*self.seeds, *more)))
 
     @property
     def baseline(self) -> Variant:

@@ -191,6 +191,41 @@ Action = Literal["stop", "flag"]
 """What a guard or a gate does to a run; both write an event."""
 
 
+Scale = Literal["identity", "log"]
+"""``log``: compared by ratios, for what is positive; ``identity``: by differences."""
+Pairing = Literal["auto", "always", "never"]
+"""Whether differences are paired by seed; ``auto`` where seeds are seen to matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Margin:
+    """The smallest difference that matters: ``0.5`` in the metric's unit, or ``2%``."""
+
+    text: str
+    size: float
+    """On the scale on which values are compared: ``2%`` is log 1.02."""
+    scale: Scale
+
+    @classmethod
+    def parse(cls, text: str) -> Margin:
+        """Read a margin.
+
+        Raises:
+            RuleError: If it is neither a number nor a percentage above 0.
+        """
+        clean = text.strip()
+        if found := re.fullmatch(rf"({_NUMBER})\s*(%?)", clean):
+            size = float(found[1])
+            if size > 0 and math.isfinite(size):
+                is_ratio = bool(found[2])
+                return cls(
+                    clean,
+                    math.log1p(size / 100) if is_ratio else size,
+                    "log" if is_ratio else "identity",
+                )
+        raise RuleError(f"cannot read the margin '{text}'; write 0.5 or 2%, above 0")
+
+
 @dataclass(frozen=True, slots=True)
 class DeclaredMetric:
     """What a study declares about a metric before it runs."""
@@ -199,6 +234,11 @@ class DeclaredMetric:
     goal: Goal | None
     """None when nothing says which direction is good."""
     rule: MetricRule = DEFAULT_RULE
+    is_primary: bool = False
+    """Whether it was declared to decide verdicts."""
+    scale: Scale | None = None
+    """None where the values say it."""
+    margin: Margin | None = None
 
 
 @dataclass(frozen=True, slots=True)

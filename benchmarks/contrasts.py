@@ -20,7 +20,7 @@ import numpy as np
 from common import Row, arguments, report
 from scipy import stats
 
-from ablate.analysis.statistics.contrasts import holm
+from ablate.analysis.statistics.family import holm
 from ablate.analysis.statistics.lending import differences
 
 EFFECTS = {2: 8.0, 3: 4.0, 5: 2.0}

@@ -11,20 +11,21 @@ from ablate.analysis.judging.verdicts import VariantVerdict, Verdict, judge
 from ablate.analysis.notes import (
     held_back,
     label_notes,
+    noise_notes,
     placing_notes,
     preview_of,
     resume_notes,
-    seed_notes,
     step_notes,
     value_notes,
 )
 from ablate.analysis.other_code import CodeFindings, code_findings
 from ablate.analysis.repeats import repeats_of
+from ablate.analysis.statistics.contrasts import Contrast
 from ablate.analysis.statistics.summaries import MetricSummary, summarise
 from ablate.domain import Json, RunState
 from ablate.errors import NotFoundError
 from ablate.planning.lookup import named_metrics
-from ablate.rules import Goal
+from ablate.rules import Goal, Status
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +36,10 @@ class Metric:
     goal: Goal | None
     rule: str
     target: str | None
+    is_primary: bool = False
+    """Whether it decides verdicts."""
+    margin: str | None = None
+    """The smallest difference that matters, as declared."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +48,8 @@ class ComparedVariant:
 
     variant: str
     is_baseline: bool
+    references: tuple[str, ...]
+    """What it is compared with."""
     factors: Mapping[str, Json]
     runs: int
     diverged: int
@@ -56,6 +63,10 @@ class ComparedVariant:
     """What is likely to have gone wrong, the most probable first."""
     values: Mapping[str, MetricSummary]
     """Key -> summary; a key without a value is absent."""
+    targets: int = 0
+    """How many targets have a value to judge."""
+    targets_met: int = 0
+    """How many of them are met in every run."""
     other_code: tuple[str, ...] = ()
     """In what the code of its runs differs from the baseline's: files, or a declared version."""
     mixed_code: tuple[str, ...] = ()
@@ -112,15 +123,16 @@ def compare(
     """
     _check_step(data, at_step)
     base = data.variant(baseline or data.baseline).name
-    data = replace(data, baseline=base)
+    if baseline is not None:  # asked for by name: all are compared with it
+        data = replace(data, baseline=base, references={})
     step = at_step if at_step is not None else common_step(data)
     shown = _shown_keys(data, metrics)
-    declared = [key for key in data.metrics if key not in shown]
+    declared = [key for key in data.declared_keys() if key not in shown]
     repeats = _repeats(data, step)
-    summaries = {
-        key: summarise(data, data.spec(key), step, repeats=repeats) for key in (*shown, *declared)
-    }
-    verdicts = _verdicts(data, base, step, summaries, repeats)
+    summaries = summarise(
+        data, [data.spec(key) for key in (*shown, *declared)], step, repeats=repeats
+    )
+    verdicts = _verdicts(data, step, summaries, repeats)
     code = code_findings(data)
     return Comparison(
         study=data.study,
@@ -196,33 +208,48 @@ def _shown_keys(data: StudyData, wanted: Sequence[str] | None) -> tuple[str, ...
 def _metric(data: StudyData, key: str) -> Metric:
     spec, target = data.spec(key), data.targets.get(key)
     return Metric(
-        key=key, goal=spec.goal, rule=spec.rule.text, target=target.text if target else None
+        key=key,
+        goal=spec.goal,
+        rule=spec.rule.text,
+        target=target.text if target else None,
+        is_primary=key in data.primary_keys(),
+        margin=spec.margin.text if spec.margin else None,
     )
 
 
 def _verdicts(
     data: StudyData,
-    base: str,
     step: int | None,
     summaries: Mapping[str, Mapping[str, MetricSummary]],
     repeats: Mapping[str, int],
 ) -> dict[str, VariantVerdict]:
-    first = judge(data, base, step, contrasts={}, repeats=repeats)
-    verdicts = {base: first}
-    for name in data.names:
-        if name != base:
-            contrasts = {
-                key: summaries[key][name].contrast for key in data.metrics if name in summaries[key]
-            }
-            verdicts[name] = judge(
-                data,
-                name,
-                step,
-                contrasts={key: c for key, c in contrasts.items() if c and c.verdict},
-                repeats=repeats,
-                baseline_failed=first.verdict == Verdict.FAILED,
-            )
-    return verdicts
+    references = dict.fromkeys(other for _, other in data.contrasts())
+    failed = {name for name in references if judge(data, name, step).verdict == Verdict.FAILED}
+    return {
+        name: judge(
+            data,
+            name,
+            step,
+            contrasts=_contrasts_of(data, name, summaries),
+            repeats=repeats,
+            failed=failed,
+        )
+        for name in data.names
+    }
+
+
+def _contrasts_of(
+    data: StudyData, variant: str, summaries: Mapping[str, Mapping[str, MetricSummary]]
+) -> list[tuple[str, Contrast]]:
+    """Return the contrasts of a variant to its references in the declared metrics."""
+    wanted = data.references_of(variant)
+    return [
+        (key, contrast)
+        for key in data.metrics
+        if (summary := summaries[key].get(variant))
+        for contrast in summary.contrasts
+        if contrast.reference in wanted and contrast.verdict
+    ]
 
 
 def _row(
@@ -235,12 +262,14 @@ def _row(
     code: CodeFindings,
 ) -> ComparedVariant:
     name = verdict.variant
+    statuses = [s.status for key in data.targets if (s := summaries[key].get(name)) and s.status]
     states = [run.state for run in data.runs_of(name)]
     causes = causes_of(data, name, step) if step is not None else ()
     likeliest = tuple(f"likely cause: {cause.sentence}" for cause in causes[:1])
     return ComparedVariant(
         variant=name,
         is_baseline=name == data.baseline,
+        references=data.references_of(name),
         factors=data.variant(name).factors,
         runs=len(states),
         diverged=states.count(RunState.DIVERGED),
@@ -251,6 +280,8 @@ def _row(
         reasons=(*likeliest, *verdict.reasons),
         causes=causes,
         values={key: summaries[key][name] for key in shown if name in summaries[key]},
+        targets=len(statuses),
+        targets_met=statuses.count(Status.GOOD),
         other_code=code.other.get(name, ()),
         mixed_code=code.mixed.get(name, ()),
     )
@@ -269,4 +300,4 @@ def _notes(
     notes = step_notes(data, step, is_automatic=is_automatic)
     for key in shown:
         notes += value_notes(data, key, step, summaries[key])
-    return notes + seed_notes(data, summaries)
+    return notes + noise_notes(data, summaries)

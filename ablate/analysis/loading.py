@@ -12,6 +12,7 @@ from ablate.analysis.diagnosis import causes, silence, trivial
 from ablate.domain import Event, Plan, Run, Variant
 from ablate.errors import NotFoundError
 from ablate.planning.lookup import named_variants
+from ablate.planning.references import references_of
 from ablate.planning.study_file.spec import declarations
 from ablate.provenance import Code
 from ablate.store.base import Store
@@ -65,6 +66,8 @@ def load(
         variants=chosen,
         metrics=spec.metric_rules,
         targets=spec.target_rules,
+        references={} if baseline else references_of(plan.spec, chosen, base),
+        pairing=spec.pairing,
         guards=guards,
         runs=runs,
         curves=curves,

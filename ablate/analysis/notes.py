@@ -102,22 +102,20 @@ def value_notes(
     return notes
 
 
-def seed_notes(data: StudyData, summaries: Mapping[str, Mapping[str, MetricSummary]]) -> list[str]:
-    """Return which variants have other seeds than the baseline, and how they are compared."""
-    names = [
-        name
-        for name in data.names
-        if any(
-            (s := found.get(name)) and s.contrast and s.contrast.method == "welch"
-            for found in summaries.values()
-        )
-    ]
-    if not names:
-        return []
+def noise_notes(data: StudyData, summaries: Mapping[str, Mapping[str, MetricSummary]]) -> list[str]:
+    """Return of which references one more seed would help most contrasts that are open."""
+    open_: dict[str, list[bool]] = {}
+    for key in data.primary_keys():
+        for summary in summaries.get(key, {}).values():
+            for contrast in summary.contrasts:
+                if contrast.is_primary and contrast.verdict == "unresolved":
+                    said = open_.setdefault(contrast.reference, [])
+                    said.append(contrast.is_reference_noisier)
+    helped = [ref for ref, noisier in open_.items() if len(noisier) > 1 and all(noisier)]
     return [
-        f"different seeds: Welch's t-test instead of pairs for {few(names)}, "
-        f"which {'shares' if len(names) == 1 else 'share'} fewer than two seeds with "
-        f"{data.baseline}"
+        f"one more seed of {name} helps all {len(open_[name])} contrasts with it that are open: "
+        "its own seeds differ most"
+        for name in helped
     ]
 
 

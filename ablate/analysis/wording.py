@@ -58,3 +58,19 @@ def spread(values: Sequence[float]) -> str:
     """Return one number when all would print alike, else ``0.0024 to 0.0056``."""
     low, high = number(min(values)), number(max(values))
     return low if low == high else f"{low} to {high}"
+
+
+def ratios_text(ratios: Sequence[float]) -> list[str]:
+    """Return ``-12%`` for each of some ratios near 1, else ``x35`` and ``0.12`` for the others.
+
+    One form for all, so that a ratio and the ends of its interval can be compared at a glance.
+    """
+    if all(0.5 < ratio < 2 for ratio in ratios):
+        return [_short_percent(ratio - 1) for ratio in ratios]
+    first, *others = (number(ratio, 2) for ratio in ratios)
+    return [f"x{first}", *others]
+
+
+def _short_percent(fraction: float) -> str:
+    """Return a signed percentage of two or three digits."""
+    return f"{100 * fraction:+.0f}%" if abs(fraction) >= 0.1 else percent(fraction)

@@ -186,7 +186,7 @@ def _stored_plan(settings: Settings, name: str) -> Plan | None:
 def _can_go_on(settings: Settings, plan: Plan, diff: PlanDiff) -> tuple[str, ...]:
     store = open_store(settings.db_url, read_only=True)
     try:
-        ids = store.can_go_on(plan.study, diff.longer, plan.seeds)
+        ids = store.can_go_on(plan.study, diff.longer, plan.all_seeds)
         return tuple(store.run(run_id).label for run_id in ids)
     finally:
         store.close()

@@ -9,7 +9,16 @@ from ablate.domain import Json, Longer, Plan, Variant
 from ablate.identity import canonical_json, flatten, without_absent
 from ablate.planning.longer import longer_variants
 
-_RULES = ("question", "metrics", "targets", "gates", "guards", "budget")
+_RULES = (
+    "question",
+    "metrics",
+    "targets",
+    "references",
+    "pairing",
+    "gates",
+    "guards",
+    "budget",
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ from ablate.identity import flatten
 from ablate.keys import STEPS, SYSTEM
 from ablate.planning.designs import DESIGNS
 from ablate.planning.designs.base import Layout
+from ablate.planning.references import MANY
 from ablate.planning.study_file.spec import StudySpec
 from ablate.planning.trainers.registry import UserTrainer
 from ablate.planning.trainers.source import Sources
@@ -36,6 +37,7 @@ def plan_notes(spec: StudySpec, plan: Plan, trainer: Trainer, project: Path) -> 
     """
     return (
         *_aliases(spec),
+        *_more_seeds(plan),
         *_idle_gates(spec, plan),
         *_twins(plan.variants),
         *_never_logged(spec, trainer),
@@ -51,6 +53,19 @@ def _aliases(spec: StudySpec) -> list[str]:
     return [
         f"this design cannot tell {effect} from {listed(others, 'or')}"
         for effect, others in layout.aliases.items()
+    ]
+
+
+def _more_seeds(plan: Plan) -> list[str]:
+    """Say who gets a seed more, and how to have it otherwise."""
+    names = list(plan.more_seeds)
+    if not names:
+        return []
+    verb = "gets" if len(names) == 1 else "get"
+    seeds = ", ".join(map(str, plan.seeds))
+    return [
+        f"{listed(names)} {verb} one seed more, for {MANY} or more variants are compared with "
+        f"{'it' if len(names) == 1 else 'each'}; `seeds: [{seeds}]` asks for just these"
     ]
 
 

@@ -14,6 +14,7 @@ from ablate.identity import identity
 from ablate.keys import STEPS, steps_of
 from ablate.planning.designs import DESIGNS
 from ablate.planning.designs.base import Design, OptionError
+from ablate.planning.references import more_seeds, references_of
 from ablate.planning.study_file.dotted import DottedSettings, Place, leaves
 from ablate.planning.study_file.spec import FactorSpec, PhaseSpec, Start, StudySpec
 from ablate.protocol import ConfigError, Trainer
@@ -60,6 +61,7 @@ def make_plan(spec: StudySpec, trainer: Trainer, places: Places) -> Plan:
             points at the key.
     """
     phases = spec.phases or {IMPLICIT_PHASE: PhaseSpec(baseline=True)}
+    _check_comparison(spec, phases, places)
     baseline = _baseline_name(phases, places)
     drafts = [_draft_phase(spec, phases, name, places) for name in phases]
     drafts += _draft_design(spec, drafts, baseline, places)
@@ -72,14 +74,16 @@ def make_plan(spec: StudySpec, trainer: Trainer, places: Places) -> Plan:
     # A design that sets several factors at once has the cell to compare with among its own.
     if not spec.phases and _design_of(spec, places).sets_several:
         variants, baseline = _cells_alone(variants)
+    stored, distinct = spec.to_json(), _distinct(variants, baseline)
     return Plan(
         study=spec.study,
         question=spec.question,
         trainer=spec.trainer,
         trainer_version=trainer.version,
-        spec=spec.to_json(),
-        variants=_distinct(variants, baseline),
+        spec=stored,
+        variants=distinct,
         seeds=spec.seed_list,
+        more_seeds=more_seeds(spec.seeds, references_of(stored, distinct, baseline), distinct),
     )
 
 
@@ -99,6 +103,25 @@ def imported_plan(spec: StudySpec, places: Places) -> Plan:
         variants=(),
         seeds=(),
     )
+
+
+def _check_comparison(spec: StudySpec, phases: Mapping[str, PhaseSpec], places: Places) -> None:
+    """Refuse a reference that is no phase, and a metric that could decide nothing."""
+    for position, name in enumerate(spec.references or ()):
+        if name not in phases:
+            raise places.error(
+                f"there is no phase '{name}'",
+                ("references", position),
+                at_value=True,
+                hint=did_you_mean(name, phases),
+            )
+    for key, metric in spec.metrics.items():
+        if metric.primary and metric.goal == "target" and key not in spec.targets:
+            raise places.error(
+                f"'{key}' is primary and aims at a target, and has none",
+                ("metrics", key),
+                hint="add it below 'targets:', or give it the goal min or max",
+            )
 
 
 def _baseline_name(phases: Mapping[str, PhaseSpec], places: Places) -> str:

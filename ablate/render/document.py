@@ -12,13 +12,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ablate.render import tables
 from ablate.render.tables import STYLES, Table, Tone, html_text, markdown_text
-from ablate.text import counted, printable
+from ablate.text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-_MOST_LINES = 5
-"""Of an entry on a terminal; the rest is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +160,10 @@ class Document:
 
     title: str
     question: str
+    answer: tuple[str, ...] = ()
+    """What came out, in a few sentences that stand before all else."""
     headline: str
-    """What is shown and how it came out, with or without a full stop."""
+    """What is shown, with or without a full stop."""
     warning: str = ""
     """What a reader has to know before anything else."""
     sections: tuple[Section, ...]
@@ -211,7 +210,7 @@ def to_terminal(document: Document, width: int, *, color: bool) -> str:
         highlight=False,
         legacy_windows=False,
     )
-    console.print(Text(_head(document)))
+    _print_head(console, document)
     for section in document.sections:
         if section.heading or not isinstance(section.blocks[0], Tables):
             console.print()  # a table brings its own
@@ -232,6 +231,7 @@ def to_markdown(document: Document, *, level: int = 1) -> str:
     parts = [f"**{markdown_text(document.warning)}**"] if document.warning else []
     parts.append(_markdown_heading(level, document.title))
     parts += [markdown_text(document.question)] if document.question else []
+    parts += _markdown_parts(Items(document.answer), level) if document.answer else []
     parts.append(markdown_text(document.sentence))
     for section in document.sections:
         parts += [_markdown_heading(level + 1, section.heading)] if section.heading else []
@@ -270,13 +270,15 @@ def to_html(document: Document) -> str:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f"<style>{_STYLE}</style></head>"
         f"<body>{warning}<h1>{title}</h1><p>{html_text(document.question)}</p>"
+        f"{_html_block(Items(document.answer)) if document.answer else ''}"
         f"<p>{html_text(document.sentence)}</p>"
         f"{''.join(map(_html_block, document.blocks))}</body></html>"
     )
 
 
 def _head(document: Document) -> str:
-    lines = (document.warning, document.title, document.question, document.headline)
+    answer = (f"- {line}" for line in document.answer)
+    lines = (document.warning, document.title, document.question, *answer, document.headline)
     return "\n".join(printable(line) for line in lines if line)
 
 
@@ -290,7 +292,9 @@ def _plain_lines(block: Block) -> Iterator[str]:
             yield text
         case Items(lines):
             yield from (f"- {line}" for line in lines)
-        case Notes(lines) | Paragraph(lines):
+        case Notes(lines):
+            yield from (f"- {line}" for line in lines)
+        case Paragraph(lines):
             yield from lines
         case Entries(entries):
             for entry in entries:
@@ -300,8 +304,29 @@ def _plain_lines(block: Block) -> Iterator[str]:
             return
 
 
-def _print_block(console: Console, block: Block, width: int) -> None:
+def _print_head(console: Console, document: Document) -> None:
+    from rich.text import Text
+
+    for line in filter(None, (document.warning, document.title, document.question)):
+        console.print(Text(printable(line)))
+    for line in document.answer:
+        _print_item(console, line, style="bold")
+    console.print(Text(printable(document.headline)))
+
+
+def _print_item(console: Console, line: str, *, style: str = "", indent: int = 0) -> None:
+    """Print a line behind a bullet, its further lines under its first letter."""
     from rich.padding import Padding
+    from rich.text import Text
+
+    text = Text(printable(line), style=style)
+    (first, *rest) = text.wrap(console, max(20, console.width - indent - 2))
+    console.print(Padding(Text("- ", style=style).append_text(first), (0, 0, 0, indent)))
+    for part in rest:
+        console.print(Padding(part, (0, 0, 0, indent + 2)))
+
+
+def _print_block(console: Console, block: Block, width: int) -> None:
     from rich.text import Text
 
     match block:
@@ -314,13 +339,20 @@ def _print_block(console: Console, block: Block, width: int) -> None:
             for entry in entries:
                 title = Text(printable(entry.title), style="bold")
                 console.print(title.append(printable(f"  {entry.badge}"), style=STYLES[entry.tone]))
-                for line in _first_lines(entry):
-                    console.print(Padding(Text(printable(line)), (0, 0, 0, 2)))
-        case Notes(lines) | Paragraph(lines):
-            _print_notes(console, lines)
-        case _:
-            for line in _plain_lines(block):
-                console.print(Text(printable(line)))
+                for line in entry.lines:
+                    _print_item(console, line, indent=2)
+        case Items(lines):
+            for line in lines:
+                _print_item(console, line)
+        case Notes(lines):
+            for line in lines:
+                _print_item(console, line, style="dim")
+        case Paragraph(lines):
+            _print_notes(console, (" ".join(lines),))
+        case Heading(text):
+            console.print(Text(printable(text)))
+        case Drawings() | Clips():
+            return
 
 
 def _print_notes(console: Console, lines: tuple[str, ...]) -> None:
@@ -328,11 +360,6 @@ def _print_notes(console: Console, lines: tuple[str, ...]) -> None:
 
     for line in lines:
         console.print(Text(printable(line), style="dim"))
-
-
-def _first_lines(entry: Entry) -> tuple[str, ...]:
-    first, rest = entry.lines[:_MOST_LINES], len(entry.lines[_MOST_LINES:])
-    return (*first, f"and {counted(rest, 'more reason')}") if rest else first
 
 
 def _markdown_heading(level: int, text: str) -> str:

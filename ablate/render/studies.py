@@ -13,7 +13,7 @@ from ablate.identity import canonical_json, flatten
 from ablate.planning.diff import PlanDiff
 from ablate.provenance import ABSENT_MEANS
 from ablate.render.tables import Cell, Column, Table, Tone
-from ablate.text import counted, silence, written
+from ablate.text import counted, listed, silence, written
 
 if TYPE_CHECKING:
     from ablate.app.code_check import OtherCode
@@ -59,11 +59,21 @@ def variants_table(plan: Plan) -> Table:
         parts.append(
             f"{counted(trained, 'variant')} x {counted(len(plan.seeds), 'seed')} ({seeds})"
         )
+        parts += _further_seeds(plan)
     if imported:
         runs = counted(len(plan.imported), "imported run")
         parts.append(f"{runs} of {counted(imported, 'variant')}")
     note = f"{' + '.join(parts) or 'nothing imported yet'} = {counted(len(plan.cells), 'run')}"
     return Table(f"{plan.study}: {plan.question}".rstrip(": "), columns, tuple(rows), (note,))
+
+
+def _further_seeds(plan: Plan) -> list[str]:
+    """Return ``seed 2 of base and phase_a``, what some have beside the seeds of all."""
+    by_seed: dict[int, list[str]] = {}
+    for name, seeds in plan.more_seeds.items():
+        for seed in seeds:
+            by_seed.setdefault(seed, []).append(name)
+    return [f"seed {seed} of {listed(names)}" for seed, names in by_seed.items()]
 
 
 def _branches(variants: Sequence[Variant]) -> bool:

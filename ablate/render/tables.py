@@ -216,11 +216,16 @@ def latex_text(text: str) -> str:
     return "".join(_LATEX.get(c, c) for c in printable(text))
 
 
+_GAP = 3
+"""Columns between two cells on a terminal."""
+
+
 def fit(table: Table, width: int) -> tuple[Table, ...]:
     """Return what fits a terminal: the table, the table with stacked cells, or parts of that.
 
     The fixed columns are in every part.
     """
+    width += _GAP  # the last column has none behind it
     if sum(_widths(table)) <= width:
         return (table,)
     table = replace(table, is_stacked=True)
@@ -239,7 +244,7 @@ def fit(table: Table, width: int) -> tuple[Table, ...]:
         _take(
             table,
             [*fixed, *part],
-            title=f"{table.title} (continued)" if n else table.title,
+            title=f"{table.title} (continued)".strip() if n else table.title,
             notes=table.notes if part is parts[-1] else (),
         )
         for n, part in enumerate(parts)
@@ -254,7 +259,7 @@ def _widths(table: Table) -> list[int]:
     for i, column in enumerate(table.columns):
         shown = [row[i].shown(is_stacked=table.is_stacked).split("\n") for row in table.rows]
         lines = [printable(column.title), *(line for lines in shown for line in lines)]
-        widths.append(max(map(cell_len, lines)) + 2)
+        widths.append(max(map(cell_len, lines)) + _GAP)
     return widths
 
 

@@ -43,7 +43,7 @@ def effects_info(comparison: Comparison, metric: Metric) -> EffectsInfo | None:
     effects: list[Effect] = []
     for row in comparison.rows:
         summary = row.values.get(metric.key)
-        contrast = summary.contrast if summary else None
+        contrast = summary.contrast_to(comparison.baseline) if summary else None
         if contrast and contrast.difference is not None:
             effects.append(_effect(row.variant, contrast.difference, contrast))
     if not effects:

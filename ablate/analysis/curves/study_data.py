@@ -10,7 +10,7 @@ from ablate.domain import Event, Run, RunState, Variant
 from ablate.keys import AUDIO, LOSS, SYSTEM, TRAIN, VALID, Group, rms
 from ablate.planning.lookup import named_variants
 from ablate.provenance import Code
-from ablate.rules import DeclaredMetric, Guard, Target
+from ablate.rules import DeclaredMetric, Guard, Pairing, Target
 
 _TELLING = (
     (LOSS.prefix(VALID), AUDIO.prefix(VALID)),
@@ -64,6 +64,9 @@ class StudyData:
     metrics: Mapping[str, DeclaredMetric] = field(default_factory=dict[str, DeclaredMetric])
     """As declared, in order."""
     targets: Mapping[str, Target] = field(default_factory=dict[str, Target])
+    references: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Variant -> what it is compared with; where it is absent, the baseline."""
+    pairing: Pairing = "auto"
     guards: tuple[Guard, ...] = ()
     runs: tuple[Run, ...] = ()
     curves: Mapping[tuple[str, str], RunCurve] = field(
@@ -123,6 +126,31 @@ class StudyData:
     def declared_keys(self) -> tuple[str, ...]:
         """Return the keys with a metric or a target, metrics first, each once."""
         return tuple(dict.fromkeys([*self.metrics, *self.targets]))
+
+    def primary_keys(self) -> tuple[str, ...]:
+        """Return the metrics that decide verdicts: those declared so, else the first that can."""
+        can = [key for key, metric in self.metrics.items() if self._has_direction(metric)]
+        return tuple(key for key in can if self.metrics[key].is_primary) or tuple(can[:1])
+
+    def _has_direction(self, metric: DeclaredMetric) -> bool:
+        return metric.goal is not None and (metric.goal != "target" or metric.key in self.targets)
+
+    def references_of(self, variant: str) -> tuple[str, ...]:
+        """Return what a variant is compared with."""
+        if variant in self.references:
+            return self.references[variant]
+        return () if variant == self.baseline else (self.baseline,)
+
+    def contrasts(self) -> tuple[tuple[str, str], ...]:
+        """Return every variant with each of its references."""
+        return tuple((name, other) for name in self.names for other in self.references_of(name))
+
+    def contrasts_beside(self) -> tuple[tuple[str, str], ...]:
+        """Return the variants with the baseline, where it is none of their references."""
+        others = [name for name in self.names if name != self.baseline]
+        return tuple(
+            (n, self.baseline) for n in others if self.baseline not in self.references_of(n)
+        )
 
     def compared_keys(self) -> tuple[str, ...]:
         """Return the declared keys; where none is, what says most of what was logged."""

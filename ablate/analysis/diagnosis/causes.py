@@ -9,6 +9,7 @@ from it. Nothing here knows names of variants or of terms.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,6 +50,11 @@ class Cause:
     """What is wrong, with its evidence, in plain words."""
     evidence: Mapping[str, float] = field(default_factory=dict[str, float])
     """Metric key, or what was counted -> number."""
+
+    @property
+    def short(self) -> str:
+        """What is wrong, without the evidence."""
+        return re.split(r"[:;] | \(", self.sentence, maxsplit=1)[0]
 
 
 SIGNS: tuple[Sign[Any], ...] = (

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from ablate.analysis.curves.jumps import stops
 from ablate.analysis.curves.onset import Miss, misses_of
 from ablate.analysis.curves.study_data import StudyData
 from ablate.analysis.curves.windows import initial_value, relative_change
-from ablate.analysis.judging.judged import JudgedRun, most
+from ablate.analysis.judging.contrast_reasons import Told, contrast_reasons
+from ablate.analysis.judging.judged import JudgedRun
 from ablate.analysis.judging.silence_reasons import (
     FAIL,
     NOTE,
@@ -18,7 +19,6 @@ from ablate.analysis.judging.silence_reasons import (
     silence_reasons,
     so_far,
 )
-from ablate.analysis.statistics.contrasts import Contrast
 from ablate.analysis.wording import number, of_runs, percent, span, spread
 from ablate.domain import IMPORTED, Event, RunState
 from ablate.keys import GateJudged, GuardFired
@@ -31,9 +31,9 @@ def reasons_for(
     at_step: int,
     *,
     runs: Sequence[JudgedRun],
-    contrasts: Mapping[str, Contrast],
+    contrasts: Sequence[Told],
     repeats: Mapping[str, int],
-    baseline_failed: bool,
+    failed: Collection[str],
 ) -> tuple[str, ...]:
     """Return why a variant with points is judged as it is, the weightiest first; none may be."""
     reasons = [
@@ -44,12 +44,11 @@ def reasons_for(
         *_endings(runs),
         *_guard_reasons(data, runs),
         *_gate_reasons(data, runs, at_step),
-        *_contrast_reasons(data, runs, contrasts, baseline_failed),
+        *contrast_reasons(runs, contrasts, failed),
         *_repeated(runs, repeats),
         *_unfinished(runs),
         *_waiting(runs),
         *_good_targets(data, runs),
-        *_equal(data, contrasts),
         *_without_value(data, runs),
         *_lineage(runs),
     ]
@@ -221,67 +220,6 @@ def _gates_passed(data: StudyData, run_id: str) -> list[tuple[Event, GateJudged]
     ]
 
 
-def _contrast_reasons(
-    data: StudyData,
-    runs: Sequence[JudgedRun],
-    contrasts: Mapping[str, Contrast],
-    baseline_failed: bool,
-) -> list[Reason]:
-    reasons: list[Reason] = []
-    is_silent = most(runs, lambda r: r.silence.is_silent)
-    lost = sum(r.is_lost for r in runs)
-    for order, (key, contrast) in enumerate(contrasts.items()):
-        if contrast.verdict in ("worse", "better"):
-            is_worse = contrast.verdict == "worse"
-            severity = WARN if is_worse and not baseline_failed else NOTE
-            text = so_far(runs) + _contrast_sentence(data, key, contrast)
-            if is_worse and baseline_failed:
-                text += f", but {data.baseline} itself failed"
-            elif not is_worse and is_silent:
-                text += ", as a silent output would be"
-            reasons.append(((severity, 0.0, 400 + order), text))
-    open_ = [
-        (k, c)
-        for k, c in contrasts.items()
-        if c.verdict == "unresolved" and c.difference is not None
-    ]
-    if withheld := [key for key, c in contrasts.items() if c.verdict == "withheld"]:
-        who = (
-            f"{of_runs(lost, len(runs))} lost, the rest proves nothing"
-            if lost
-            else f"{data.baseline} lost runs, and its survivors prove nothing"
-        )
-        text = f"no verdict against {data.baseline} in {', '.join(withheld)}: {who}"
-        reasons.append(((NOTE, 0.0, 590), text))
-    if open_:
-        parts = [k + (f" ({c.seeds_needed} would)" if c.seeds_needed else "") for k, c in open_]
-        seeds = _seeds([c for _, c in open_])
-        text = f"not resolved against {data.baseline} with {seeds}: {', '.join(parts)}"
-        reasons.append(((NOTE, 0.0, 600), text))
-    return reasons
-
-
-def _contrast_sentence(data: StudyData, key: str, contrast: Contrast) -> str:
-    what = f"{key}, by its distance to the target," if contrast.measure != "value" else key
-    return (
-        f"{what} is {contrast.verdict} than {data.baseline} ({number(contrast.difference)} "
-        f"[{number(contrast.ci_low)}, {number(contrast.ci_high)}], {_seeds([contrast])})"
-    )
-
-
-def _seeds(contrasts: Sequence[Contrast]) -> str:
-    """Return ``3 seeds``; of a comparison of means, how many each side has."""
-    if all(c.method == "paired" for c in contrasts):
-        text = span(c.pairs for c in contrasts)
-        return f"{text} seed{'' if text == '1' else 's'}"
-    own, theirs = (
-        span(n) for n in ([c.n_variant for c in contrasts], [c.n_baseline for c in contrasts])
-    )
-    return f"{own} against {theirs} seeds" + (
-        ", Welch" if all(c.method == "welch" for c in contrasts) else ""
-    )
-
-
 def _repeated(runs: Sequence[JudgedRun], repeats: Mapping[str, int]) -> list[Reason]:
     """Return which seeds gave the same to the bit."""
     own = [r.run for r in runs if r.run.id in repeats]
@@ -336,14 +274,6 @@ def _met(data: StudyData, key: str, target: Target, known: Sequence[JudgedRun]) 
         return f"{key} {number(value)} ({target.text})"
     firsts = [f for r in known if (f := initial_value(data.curve(r.run.id, key))) is not None]
     return f"{key} {percent(relative_change(key, value, mean(firsts)))} ({target.text})"
-
-
-def _equal(data: StudyData, contrasts: Mapping[str, Contrast]) -> list[Reason]:
-    keys = [key for key, contrast in contrasts.items() if contrast.verdict == "equal"]
-    if not keys:
-        return []
-    severity = WARN if len(keys) == len(contrasts) else NOTE
-    return [((severity, 0.0, 450), f"exactly as {data.baseline} in {', '.join(keys)}")]
 
 
 def _without_value(data: StudyData, runs: Sequence[JudgedRun]) -> list[Reason]:

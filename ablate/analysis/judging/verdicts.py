@@ -5,17 +5,19 @@ more than as much again as the target allows, or is as good as an output that kn
 variant fails when at least half of its runs do, or any ends in what is no number; it is unresolved
 when fewer fail: its seeds disagree. Every count is k of n; a run that ended badly is counted, never
 dropped. What runs under way show is not final, and fails nobody. Only what was judged can pass:
-by targets, or by a difference to the baseline.
+by targets, or by a difference to what it is compared with. Of the differences those of the primary
+metrics decide; the others are hints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from ablate.analysis.curves.study_data import StudyData
 from ablate.analysis.diagnosis.twins import changes_nothing, has_other_length, total_differs
+from ablate.analysis.judging.contrast_reasons import Told
 from ablate.analysis.judging.judged import JudgedRun, judged_runs, most
 from ablate.analysis.judging.reasons import reasons_for, reasons_without_points
 from ablate.analysis.statistics.contrasts import Contrast
@@ -31,7 +33,7 @@ class Verdict(StrEnum):
     UNDER_WAY = "under way"
     """Runs are under way, and those that are finished do not decide it."""
     NO_EFFECT = "no effect"
-    """Everything is exactly as in the baseline."""
+    """Exactly as what it is compared with, or equal within the margin."""
     NOT_JUDGED = "not judged"
     """There is neither a target nor a difference to judge it by."""
     NO_DATA = "no data"
@@ -52,9 +54,9 @@ def judge(
     variant: str,
     at_step: int | None,
     *,
-    contrasts: Mapping[str, Contrast],
+    contrasts: Sequence[Told] = (),
     repeats: Mapping[str, int] | None = None,
-    baseline_failed: bool = False,
+    failed: Collection[str] = (),
 ) -> VariantVerdict:
     """Return the verdict on a variant.
 
@@ -62,10 +64,9 @@ def judge(
         data: The study.
         variant: Its name.
         at_step: The compared step; None when no run has a point.
-        contrasts: Key -> contrast with the baseline, for the declared metrics; empty for the
-            baseline itself.
+        contrasts: Each key with a contrast of the variant; the primary ones decide.
         repeats: Id of a run -> the earlier seed that it repeats to the bit.
-        baseline_failed: To be worse than a baseline that failed says nothing against a variant.
+        failed: Variants that failed: to be worse than one of them says nothing.
     """
     runs = judged_runs(data, variant, at_step or 0)
     if at_step is None or not any(r.is_judged or r.run.step is not None for r in runs):
@@ -74,14 +75,15 @@ def judge(
         return VariantVerdict(
             variant=variant, verdict=verdict, reasons=reasons_without_points(runs)
         )
-    verdict = _verdict(data, variant, runs, contrasts, baseline_failed)
+    deciding = [c for _, c in contrasts if c.is_primary]
+    verdict = _verdict(data, variant, runs, deciding, failed)
     reasons = reasons_for(
         data,
         at_step,
         runs=runs,
         contrasts=contrasts,
         repeats=repeats or {},
-        baseline_failed=baseline_failed,
+        failed=failed,
     )
     return VariantVerdict(
         variant=variant,
@@ -94,11 +96,11 @@ def _verdict(
     data: StudyData,
     variant: str,
     runs: Sequence[JudgedRun],
-    contrasts: Mapping[str, Contrast],
-    baseline_failed: bool,
+    contrasts: Sequence[Contrast],
+    failed: Collection[str],
 ) -> Verdict:
-    found = {c.verdict for c in contrasts.values()}
-    is_worse = "worse" in found and not baseline_failed
+    found = {c.verdict for c in contrasts}
+    is_worse = any(c.verdict == "worse" and c.reference not in failed for c in contrasts)
     by_runs = _by_runs(data, runs, is_worse=is_worse)
     if by_runs is not None:
         return by_runs
@@ -110,7 +112,7 @@ def _verdict(
         return Verdict.NOT_JUDGED if is_cut else Verdict.NO_EFFECT
     if has_targets or "better" in found:
         return Verdict.PASSED
-    is_compared = any(c.difference is not None for c in contrasts.values())
+    is_compared = any(c.difference is not None for c in contrasts)
     return Verdict.UNRESOLVED if is_compared else Verdict.NOT_JUDGED
 
 

@@ -48,3 +48,8 @@ def corrected(ps: Sequence[tuple[float | None, float | None]]) -> tuple[Correcte
         found[contrast][kind] = largest
         left[contrast] -= 1
     return tuple(Corrected(*pair) for pair in found)
+
+
+def holm(ps: Sequence[float | None]) -> tuple[float | None, ...]:
+    """Return the p values of a family without margins, corrected; None stays and does not count."""
+    return tuple(each.different for each in corrected([(p, None) for p in ps]))

@@ -16,14 +16,14 @@ after Smyth 2004, Statistical Applications in Genetics and Molecular Biology 3.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 from ablate.analysis.statistics.f_tail import f_tail
 from ablate.analysis.statistics.student_t import t_quantile, t_tail
-from ablate.rules import mean
+from ablate.rules import Pairing, mean
 
 ARMS_FOR_A_DEGREE = 20.0
 """So many variants lend one degree of freedom to each at two seeds."""
@@ -37,7 +37,6 @@ CONFIDENCE = 0.95
 _ROUNDING = 8 * 2.0**-52
 """A spread below this fraction of the largest value is that of rounding."""
 
-Pairing = Literal["auto", "always", "never"]
 Mode = Literal["arms", "paired", "classic"]
 Arm = Mapping[int, float]
 """Seed -> value, finite, on the scale on which it is compared."""
@@ -58,6 +57,10 @@ class Difference:
     """Shared seeds that take part; 0 where means are compared."""
     n_variant: int
     n_reference: int
+    sds: tuple[float, float] = (0.0, 0.0)
+    """Standard deviation of a value of each side, or of a pair and nothing, with what was lent."""
+    loan: float = 0.0
+    """Degrees of freedom that are lent at two seeds."""
 
     @property
     def p(self) -> float | None:
@@ -92,6 +95,7 @@ def differences(
     contrasts: Sequence[tuple[str, str]],
     *,
     pairing: Pairing = "auto",
+    apart: Collection[str] = (),
 ) -> tuple[Difference, ...]:
     """Return the difference of each (variant, reference) in one metric.
 
@@ -99,8 +103,10 @@ def differences(
         arms: Variant -> its values, of all variants of the study, references included.
         contrasts: Which are compared; a name without an arm has no values.
         pairing: ``auto`` pairs by seed where seeds are seen to matter.
+        apart: Variants whose noise is of another kind, as that of a training that blew up: they
+            lend nothing and are lent nothing.
     """
-    return _Noise(arms, contrasts, pairing).differences()
+    return _Noise(arms, contrasts, pairing, frozenset(apart)).differences()
 
 
 def seed_effect_p(arms: Sequence[Arm]) -> float:
@@ -143,11 +149,23 @@ def fade(n: int) -> float:
     return min(1.0, max(0.0, (5 - n) / 3))
 
 
+@dataclass(frozen=True, slots=True)
+class _ArmNoise:
+    """A variant's own noise with what it was lent."""
+
+    variance: float
+    df: float
+
+
 class _Noise:
     """What the variants of a study know together about the noise of one metric."""
 
     def __init__(
-        self, arms: Mapping[str, Arm], contrasts: Sequence[tuple[str, str]], pairing: Pairing
+        self,
+        arms: Mapping[str, Arm],
+        contrasts: Sequence[tuple[str, str]],
+        pairing: Pairing,
+        apart: frozenset[str],
     ) -> None:
         sizes = [abs(value) for arm in arms.values() for value in arm.values()]
         # Scaled first: the square of a large float is too large for one.
@@ -158,17 +176,18 @@ class _Noise:
         }
         self._contrasts = contrasts
         self._pairing = pairing
+        self._apart = apart
 
     def differences(self) -> tuple[Difference, ...]:
         return tuple(self._difference(variant, reference) for variant, reference in self._contrasts)
 
     @cached_property
     def _lenders(self) -> dict[str, Arm]:
-        return {name: arm for name, arm in self._arms.items() if len(arm) > 1}
+        return {n: arm for n, arm in self._arms.items() if len(arm) > 1 and n not in self._apart}
 
     @cached_property
     def _variances(self) -> dict[str, float]:
-        return {name: _variance(list(arm.values())) for name, arm in self._lenders.items()}
+        return {n: _variance(list(a.values())) for n, a in self._arms.items() if len(a) > 1}
 
     @cached_property
     def _pool(self) -> float:
@@ -192,7 +211,9 @@ class _Noise:
     @cached_property
     def _paired(self) -> dict[tuple[str, str], list[float]]:
         """Contrast -> the differences over shared seeds, where there are two or more."""
-        found = {pair: self._over_shared_seeds(*pair) for pair in self._contrasts}
+        # With its own noise alone, where means are compared, is who stands apart compared.
+        together = [pair for pair in self._contrasts if not self._apart.intersection(pair)]
+        found = {pair: self._over_shared_seeds(*pair) for pair in together}
         return {pair: values for pair, values in found.items() if len(values) > 1}
 
     @cached_property
@@ -214,9 +235,8 @@ class _Noise:
     def _by_seed(self, variant: str, reference: str) -> Difference:
         values = self._paired[variant, reference]
         n = len(values)
-        lent = 0.0
-        if self._mode == "paired":
-            lent = len(self._paired) / PAIRS_FOR_A_DEGREE * fade(n)
+        loan = len(self._paired) / PAIRS_FOR_A_DEGREE if self._mode == "paired" else 0.0
+        lent = loan * fade(n)
         noise = _raised(_variance(values), n - 1, self._paired_pool, lent)
         return Difference(
             difference=self._unscaled(mean(values)),
@@ -226,47 +246,64 @@ class _Noise:
             pairs=n,
             n_variant=n,
             n_reference=n,
+            sds=(self._unscaled(math.sqrt(noise)), 0.0),
+            loan=loan,
         )
 
     def _of_means(self, variant: str, reference: str) -> Difference:
         own, other = (list(self._arms.get(name, {}).values()) for name in (variant, reference))
-        error, df = None, None
-        if len(own) > 1 and len(other) > 1:
-            error, df = self._error_of_means(variant, reference)
+        if len(own) < 2 or len(other) < 2:
+            return self._without_error(own, other)
+        noises = self._noise_of(variant), self._noise_of(reference)
+        error, df = _error_of_means(noises, (len(own), len(other)))
+        return Difference(
+            difference=self._unscaled(mean(own) - mean(other)),
+            error=self._unscaled(error),
+            df=df,
+            mode=self._mode,
+            pairs=0,
+            n_variant=len(own),
+            n_reference=len(other),
+            sds=(
+                self._unscaled(math.sqrt(noises[0].variance)),
+                self._unscaled(math.sqrt(noises[1].variance)),
+            ),
+            loan=self._loan,
+        )
+
+    def _without_error(self, own: Sequence[float], other: Sequence[float]) -> Difference:
         return Difference(
             difference=self._unscaled(mean(own) - mean(other)) if own and other else None,
-            error=None if error is None else self._unscaled(error),
-            df=df,
             mode=self._mode,
             pairs=0,
             n_variant=len(own),
             n_reference=len(other),
         )
 
-    def _error_of_means(self, variant: str, reference: str) -> tuple[float, float]:
-        sides = [self._noise_of(name) for name in (variant, reference)]
-        squares = [
-            noise / len(self._arms[name])
-            for (noise, _), name in zip(sides, (variant, reference), strict=True)
-        ]
-        total = math.fsum(squares)
-        if total == 0:
-            return 0.0, min(df for _, df in sides)
-        # Shares first: the square of a small variance is too small for a float.
-        inverse = math.fsum(
-            (q / total) ** 2 / df for q, (_, df) in zip(squares, sides, strict=True)
-        )
-        return math.sqrt(total), 1.0 / inverse
+    @property
+    def _loan(self) -> float:
+        return 0.0 if self._mode == "classic" else len(self._lenders) / ARMS_FOR_A_DEGREE
 
-    def _noise_of(self, name: str) -> tuple[float, float]:
-        """Return a variant's variance with what it was lent, and its degrees of freedom."""
-        n = len(self._arms[name])
-        lends = self._mode != "classic"
-        lent = len(self._lenders) / ARMS_FOR_A_DEGREE * fade(n) if lends else 0.0
-        return _raised(self._variances[name], n - 1, self._pool, lent), n - 1 + lent
+    def _noise_of(self, name: str) -> _ArmNoise:
+        n, own = len(self._arms[name]), self._variances[name]
+        lent = 0.0 if name in self._apart else self._loan * fade(n)
+        return _ArmNoise(_raised(own, n - 1, self._pool, lent) if lent else own, n - 1 + lent)
 
     def _unscaled(self, value: float) -> float:
         return value * self._unit
+
+
+def _error_of_means(
+    noises: tuple[_ArmNoise, _ArmNoise], sizes: tuple[int, int]
+) -> tuple[float, float]:
+    """Return the standard error of a difference of means, and Satterthwaite's df."""
+    squares = [noise.variance / n for noise, n in zip(noises, sizes, strict=True)]
+    total = math.fsum(squares)
+    if total == 0:
+        return 0.0, min(noise.df for noise in noises)
+    # Shares first: the square of a small variance is too small for a float.
+    inverse = math.fsum((q / total) ** 2 / x.df for q, x in zip(squares, noises, strict=True))
+    return math.sqrt(total), 1.0 / inverse
 
 
 def _raised(own: float, df: int, pool: float, lent: float) -> float:

@@ -9,12 +9,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from typing import Literal
 
 from ablate import keys
-from ablate.rules import Target
-
-Scale = Literal["identity", "log"]
+from ablate.rules import Scale, Target
 
 _OF_RATIOS = {group.name for group in (keys.LOSS, keys.NORM, keys.GRAD)}
 _DECIBELS = "_db"

@@ -1,9 +1,9 @@
-"""One metric of every variant over its seeds, with the contrasts to the baseline."""
+"""The metrics of every variant over its seeds, with the contrasts to its references."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ablate.analysis.curves.drift import worst
@@ -14,8 +14,11 @@ from ablate.analysis.curves.study_data import (
     read_step,
 )
 from ablate.analysis.curves.windows import RunValue, relative_change, value_at, value_before
-from ablate.analysis.statistics.contrasts import Contrast, contrast_of, mean_interval, with_holm
+from ablate.analysis.statistics.contrasts import Contrast, Measure, Measured, Pair, contrasts_of
+from ablate.analysis.statistics.intervals import mean_interval
+from ablate.analysis.statistics.scales import natural_scale
 from ablate.domain import Kind, Run, RunState
+from ablate.keys import GuardFired
 from ablate.rules import DeclaredMetric, Goal, Status, Target, mean
 
 
@@ -61,9 +64,13 @@ class MetricSummary:
     """mean / initial - 1; None for decibels, from zero, or across zero."""
     status: Status | None
     """The worst over the runs; None without a target."""
-    contrast: Contrast | None
-    """None for the baseline, and where one of the two has no value at the compared step."""
+    contrasts: tuple[Contrast, ...]
+    """To each reference that has a value at the compared step, in their order."""
     seeds: tuple[SeedValue, ...]
+
+    def contrast_to(self, reference: str) -> Contrast | None:
+        """Return the contrast to a variant, None where there is none."""
+        return next((c for c in self.contrasts if c.reference == reference), None)
 
     @property
     def stopped_at(self) -> int | None:
@@ -77,43 +84,151 @@ class MetricSummary:
 
 
 def summarise(
-    data: StudyData, spec: DeclaredMetric, step: int | None, *, repeats: Collection[str] = ()
-) -> dict[str, MetricSummary]:
-    """Return variant -> summary of one metric, with contrasts to ``data.baseline``.
+    data: StudyData,
+    metrics: Sequence[DeclaredMetric],
+    step: int | None,
+    *,
+    repeats: Collection[str] = (),
+) -> dict[str, dict[str, MetricSummary]]:
+    """Return key -> variant -> summary, with the contrasts to what each variant is compared with.
 
     A variant of which no run has a value at the step is absent.
 
     Args:
         data: The study.
-        spec: The metric.
+        metrics: Which; those of a study's primary metrics decide together.
         step: The compared step.
         repeats: Ids of runs that equal another seed's to the bit, and are not counted again.
     """
     if step is None:
-        return {}
-    target = data.targets.get(spec.key)
-    found = {name: _seed_values(data, name, spec, step) for name in data.names}
+        return {spec.key: {} for spec in metrics}
+    found = {
+        spec.key: {name: _seed_values(data, name, spec, step) for name in data.names}
+        for spec in metrics
+    }
     seeds = {
-        name: tuple(v for v in values if v.run_id not in repeats) for name, values in found.items()
+        key: {name: _without(values, repeats) for name, values in by_name.items()}
+        for key, by_name in found.items()
     }
-    distances = {name: _compared(values, spec.goal, target) for name, values in seeds.items()}
-    baseline = data.baseline
-    others = [n for n in data.names if n != baseline and distances[n] and distances[baseline]]
-    goal = None if spec.goal == "target" and target is None else spec.goal
-    contrasts = [
-        contrast_of(distances[n], distances[baseline], goal=goal, family=len(others))
-        for n in others
-    ]
-    lost = {name: _lost(data, name, values) for name, values in found.items()}
-    corrected = {
-        name: _withheld(contrast, lost[name], lost[baseline])
-        for name, contrast in zip(others, with_holm(contrasts, goal), strict=True)
+    primary = data.primary_keys()
+    measured = {
+        spec.key: _measured(data, spec, seeds[spec.key], is_primary=spec.key in primary)
+        for spec in metrics
     }
+    contrasts = contrasts_of(
+        measured, data.contrasts(), beside=data.contrasts_beside(), pairing=data.pairing
+    )
+    mixed = {name for name in data.names if _is_mixed(data, name, step)}
     return {
-        name: _summary(spec.key, values, corrected.get(name), target)
-        for name, values in seeds.items()
-        if values
+        key: {
+            name: _summary(
+                key, values, _sound(data, contrasts[key], name, found[key], mixed), data.targets
+            )
+            for name, values in by_name.items()
+            if values
+        }
+        for key, by_name in seeds.items()
     }
+
+
+def _without(values: Sequence[SeedValue], repeats: Collection[str]) -> tuple[SeedValue, ...]:
+    return tuple(v for v in values if v.run_id not in repeats)
+
+
+def _measured(
+    data: StudyData,
+    spec: DeclaredMetric,
+    seeds: Mapping[str, Sequence[SeedValue]],
+    *,
+    is_primary: bool,
+) -> Measured:
+    """Return a metric as it is compared: by the value where more or less is better, else by the
+    distance to the target.
+    """
+    target = data.targets.get(spec.key)
+    goal, measure = _direction(spec.goal, target)
+    arms = {name: _numbers(values, measure, target) for name, values in seeds.items()}
+    numbers = [value for arm in arms.values() for value in arm.values()]
+    scale = spec.scale or natural_scale(spec.key, target, numbers)
+    if measure != "value" or (scale == "log" and not all(value > 0 for value in numbers)):
+        scale = "identity"
+    margin = spec.margin.size if spec.margin and spec.margin.scale == scale else None
+    return Measured(
+        arms=arms,
+        goal=goal,
+        scale=scale,
+        margin=margin,
+        is_primary=is_primary,
+        measure=measure,
+        apart=frozenset(name for name, values in seeds.items() if _blew_up(values, goal)),
+    )
+
+
+BLOWN_UP = 1000.0
+"""A loss of so many times its first value is of no training any more."""
+
+
+def _blew_up(values: Sequence[SeedValue], goal: Goal | None) -> bool:
+    return goal == "min" and any(
+        v.initial is not None and v.value > BLOWN_UP * abs(v.initial) > 0 for v in values
+    )
+
+
+def _direction(goal: Goal | None, target: Target | None) -> tuple[Goal | None, Measure]:
+    """Return which direction is good, and of what.
+
+    A floor or a ceiling is compared by the value: its distance would be zero for all that meet it.
+    """
+    if goal != "target":
+        return goal, "value"
+    if target is None:
+        return None, "value"
+    match target.kind:
+        case "at_least":
+            return "max", "value"
+        case "at_most":
+            return "min", "value"
+        case _:
+            return "min", "distance to target"
+
+
+def _is_mixed(data: StudyData, variant: str, step: int) -> bool:
+    """Whether a guard fired in some of a variant's runs and not in others.
+
+    Then there are two kinds of runs, and their mean is of neither.
+    """
+    runs = data.runs_of(variant)
+    fired = [
+        {
+            fired.guard
+            for event in data.events.get(run.id, ())
+            if event.step <= step and (fired := GuardFired.of(event.name, event.data))
+        }
+        for run in runs
+    ]
+    return any(fired) and any(fired[0] != names for names in fired[1:])
+
+
+def _sound(
+    data: StudyData,
+    contrasts: Mapping[Pair, Contrast],
+    variant: str,
+    values: Mapping[str, Sequence[SeedValue]],
+    mixed: Collection[str],
+) -> tuple[Contrast, ...]:
+    """Return a variant's contrasts, without what survivors say for the side that lost more runs,
+    and without those that have no value on a side.
+    """
+    found: list[Contrast] = []
+    for (name, reference), contrast in contrasts.items():
+        sides = values[name], values[reference]
+        if name == variant and all(any(v.is_at_step for v in side) for side in sides):
+            lost = [_lost(data, *side) for side in zip((name, reference), sides, strict=True)]
+            spared = {"better", "equal"} if lost[0] > lost[1] or name in mixed else set[str]()
+            spared |= {"worse"} if lost[0] < lost[1] or reference in mixed else set[str]()
+            is_spared = contrast.verdict in spared
+            found.append(replace(contrast, verdict="withheld") if is_spared else contrast)
+    return tuple(found)
 
 
 def _lost(data: StudyData, variant: str, values: Sequence[SeedValue]) -> float:
@@ -121,13 +236,6 @@ def _lost(data: StudyData, variant: str, values: Sequence[SeedValue]) -> float:
     runs = data.runs_of(variant)
     odd = {v.run_id for v in values if not math.isfinite(v.value)}
     return sum(r.state in ENDED_BADLY or r.id in odd for r in runs) / len(runs) if runs else 0.0
-
-
-def _withheld(contrast: Contrast, lost: float, lost_by_baseline: float) -> Contrast:
-    """Return the contrast without what survivors say for the side that lost more runs."""
-    spared = {"better", "equal"} if lost > lost_by_baseline else set[str]()
-    spared |= {"worse"} if lost < lost_by_baseline else set[str]()
-    return replace(contrast, verdict="withheld") if contrast.verdict in spared else contrast
 
 
 def _seed_values(
@@ -167,37 +275,32 @@ def _seed_value(
     )
 
 
-def _compared(
-    values: Sequence[SeedValue], goal: Goal | None, target: Target | None
+def _numbers(
+    values: Sequence[SeedValue], measure: Measure, target: Target | None
 ) -> dict[int, float]:
-    """Return seed -> the number that is compared: the value, or its distance to the target."""
-    values = [v for v in values if v.is_at_step]
-    if goal != "target" or target is None:
-        return {v.seed: v.value for v in values}
-    return {
-        v.seed: distance
-        for v in values
-        if (distance := target_distance(target, v.value, v.initial)) is not None
-    }
+    """Return seed -> the finite number that is compared: the value, or its distance."""
+    found: dict[int, float] = {}
+    for v in values:
+        number = v.value if v.is_at_step else None
+        if number is not None and measure != "value" and target is not None:
+            number = _distance(target, v.value, v.initial)
+        if number is not None and math.isfinite(number):
+            found[v.seed] = number
+    return found
 
 
-def target_distance(target: Target, value: float, initial: float | None) -> float | None:
-    """Return how far a value is from its target: from a band's centre, below a floor, above a
-    ceiling, or, for a drift, the fraction by which it moved.
-    """
-    match target.kind:
-        case "band":
-            return abs(value - target.value)
-        case "at_least":
-            return max(0.0, target.value - value) if math.isfinite(value) else math.nan
-        case "at_most":
-            return max(0.0, value - target.value) if math.isfinite(value) else math.nan
-        case "drift":
-            return abs(value / initial - 1) if initial else None
+def _distance(target: Target, value: float, initial: float | None) -> float | None:
+    """Return how far a value is from a band's centre, or the fraction by which it drifted."""
+    if target.kind == "drift":
+        return abs(value / initial - 1) if initial else None
+    return abs(value - target.value)
 
 
 def _summary(
-    key: str, values: Sequence[SeedValue], contrast: Contrast | None, target: Target | None
+    key: str,
+    values: Sequence[SeedValue],
+    contrasts: tuple[Contrast, ...],
+    targets: Mapping[str, Target],
 ) -> MetricSummary:
     finite = [v for v in values if math.isfinite(v.value)]
     interval = mean_interval([v.value for v in finite or values])
@@ -213,7 +316,7 @@ def _summary(
         not_finite=len(values) - len(finite),
         initial=initial,
         change=relative_change(key, now, initial),
-        status=worst(v.status for v in values if v.status) if target else None,
-        contrast=contrast,
+        status=worst(v.status for v in values if v.status) if key in targets else None,
+        contrasts=contrasts,
         seeds=tuple(values),
     )

@@ -44,6 +44,7 @@ def compare(
     baseline: str | None = typer.Option(None, "--baseline", help="Compare with this phase."),
     form: str = typer.Option("table", "--format", help=", ".join(_FORMATS) + "."),
     plot: Path | None = typer.Option(None, "--plot", help="Write the curves to this HTML file."),
+    full: bool = typer.Option(False, "--full", help="All values, differences and reasons."),
 ) -> None:
     """Show phases side by side: values, targets, differences, verdicts and why."""
     show_comparison(
@@ -55,6 +56,7 @@ def compare(
         baseline=baseline,
         form=form,
         plot=plot,
+        is_full=full,
     )
 
 
@@ -68,6 +70,7 @@ def show_comparison(
     baseline: str | None = None,
     form: str = "table",
     plot: Path | None = None,
+    is_full: bool = False,
 ) -> None:
     """Compare, print, and draw if asked to."""
     from ablate.analysis.comparison import compare as compare_variants
@@ -88,7 +91,13 @@ def show_comparison(
             compare_page(comparison, data, plot)
             echo(f"wrote {plot}")
     width = terminal_width()
-    text = render(comparison, form, width=width, color=width is not None)  # pyright: ignore[reportArgumentType]
+    text = render(
+        comparison,
+        form,  # pyright: ignore[reportArgumentType]
+        width=width,
+        color=width is not None,
+        is_full=is_full,
+    )
     put(text, is_safe=form == "table")
 
 

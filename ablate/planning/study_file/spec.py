@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 import re
 from collections.abc import Mapping
 from functools import partial
@@ -25,7 +26,18 @@ from ablate.keys import RMS, TOTAL, metric_key
 from ablate.planning.designs import DESIGNS
 from ablate.planning.designs.base import Design
 from ablate.planning.study_file.names import check_name
-from ablate.rules import DEFAULT_RULE, DeclaredMetric, Demand, Gate, Guard, MetricRule, Target
+from ablate.rules import (
+    DEFAULT_RULE,
+    DeclaredMetric,
+    Demand,
+    Gate,
+    Guard,
+    Margin,
+    MetricRule,
+    Pairing,
+    Scale,
+    Target,
+)
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
@@ -162,18 +174,55 @@ class DesignSpec(BaseModel):
         return self
 
 
+def _as_text(value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:.17g}" if is_number else value
+
+
 class MetricSpec(BaseModel):
-    """Which way is better, and which step counts."""
+    """Which way is better, which step counts, and how differences are told."""
 
     model_config = _STRICT
 
     goal: Literal["min", "max", "target"]
     rule: str = DEFAULT_RULE.text
+    # Keys that are newer than stored studies stand in a stored one only where they say something.
+    primary: bool = Field(default=False, exclude_if=operator.not_)
+    """Whether it decides verdicts: one to three metrics may; without any, the first does."""
+    scale: Scale | None = None
+    """``log`` compares ratios, ``identity`` differences; by default as the metric's kind is."""
+    margin: Annotated[str, BeforeValidator(_as_text)] | None = None
+    """The smallest difference that matters: ``2%``, or ``0.5`` in the metric's unit."""
 
     @field_validator("rule")
     @classmethod
     def _rule_reads(cls, text: str) -> str:
         return _read(MetricRule.parse, text).text
+
+    @field_validator("margin")
+    @classmethod
+    def _margin_reads(cls, text: str | None) -> str | None:
+        return None if text is None else _read(Margin.parse, text).text
+
+    @model_validator(mode="after")
+    def _margin_fits_scale(self) -> Self:
+        margin = Margin.parse(self.margin) if self.margin else None
+        if margin and self.scale and margin.scale != self.scale:
+            how = "a percentage, as 2%" if self.scale == "log" else "a number in the metric's unit"
+            raise _PlaceError(f"with the scale {self.scale} a margin is {how}", "margin")
+        return self
+
+    def declared(self, key: str) -> DeclaredMetric:
+        """Return it as a rule."""
+        margin = Margin.parse(self.margin) if self.margin else None
+        return DeclaredMetric(
+            key,
+            self.goal,
+            MetricRule.parse(self.rule),
+            is_primary=self.primary,
+            scale=self.scale or (margin.scale if margin else None),
+            margin=margin,
+        )
 
 
 class GuardSpec(BaseModel):
@@ -217,6 +266,10 @@ class BudgetSpec(BaseModel):
     gpu_hours: Annotated[float, Field(gt=0)]
 
 
+MAX_PRIMARIES = 3
+"""Every further one makes all differences harder to decide."""
+
+
 def _expand_metric(value: Any) -> Any:
     return {"goal": value} if isinstance(value, str) else value
 
@@ -258,6 +311,10 @@ class StudySpec(BaseModel):
         dict[MetricKey, Annotated[MetricSpec, BeforeValidator(_expand_metric)]], _Section
     ] = Field(default_factory=dict)
     targets: Annotated[dict[MetricKey, str], _Section] = Field(default_factory=dict)
+    references: Annotated[list[Name], Field(min_length=1)] | None = None
+    """Phases that all other phases are compared with, in place of the one each is made from."""
+    pairing: Pairing = Field(default="auto", exclude_if=lambda value: value == "auto")
+    """Whether differences are paired by seed."""
     gates: list[Annotated[int, Field(ge=1)] | GateSpec] = Field(
         default_factory=list[int | GateSpec]
     )
@@ -276,6 +333,24 @@ class StudySpec(BaseModel):
     @classmethod
     def _targets_read(cls, targets: dict[str, str]) -> dict[str, str]:
         return {key: _read(Target.parse, text, key).text for key, text in targets.items()}
+
+    @field_validator("metrics")
+    @classmethod
+    def _few_are_primary(cls, metrics: dict[str, MetricSpec]) -> dict[str, MetricSpec]:
+        primary = [key for key, metric in metrics.items() if metric.primary]
+        if len(primary) > MAX_PRIMARIES:
+            raise _PlaceError(
+                f"at most {MAX_PRIMARIES} metrics are primary: each makes all harder to decide",
+                primary[MAX_PRIMARIES],
+            )
+        return metrics
+
+    @field_validator("references")
+    @classmethod
+    def _references_differ(cls, names: list[str] | None) -> list[str] | None:
+        if names and len(set(names)) < len(names):
+            raise ValueError("a reference is there twice")
+        return names
 
     @field_validator("gates")
     @classmethod
@@ -299,10 +374,7 @@ class StudySpec(BaseModel):
     @property
     def metric_rules(self) -> dict[str, DeclaredMetric]:
         """The metrics by their keys, in the order in which they are declared."""
-        return {
-            key: DeclaredMetric(key, metric.goal, MetricRule.parse(metric.rule))
-            for key, metric in self.metrics.items()
-        }
+        return {key: metric.declared(key) for key, metric in self.metrics.items()}
 
     @property
     def target_rules(self) -> dict[str, Target]:
@@ -333,11 +405,11 @@ class StudySpec(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-_DECLARED = ("metrics", "targets", "gates", "guards")
+_DECLARED = ("metrics", "targets", "pairing", "gates", "guards")
 
 
 def declarations(spec: Mapping[str, Any]) -> StudySpec:
-    """Return what a stored study says of metrics, targets, gates and guards, without the rest.
+    """Return what a stored study says of metrics, targets, pairing, gates and guards alone.
 
     The rest may be of a version that knew other keys; what is compared need not know them.
     """

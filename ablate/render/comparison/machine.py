@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any, cast
 
+from ablate.analysis.answer import answer_of
 from ablate.analysis.comparison import ComparedVariant, Comparison
 from ablate.analysis.diagnosis.causes import Cause
 from ablate.analysis.statistics.contrasts import Contrast
@@ -31,7 +32,7 @@ def to_ndjson(comparison: Comparison) -> str:
         "held_back": comparison.held_back,
         "baseline": comparison.baseline,
     }
-    return "\n".join(_dump(head | row_object(row)) for row in comparison.rows)
+    return "\n".join(_dump(head | row_object(row, comparison.baseline)) for row in comparison.rows)
 
 
 def comparison_object(comparison: Comparison) -> dict[str, Any]:
@@ -40,20 +41,28 @@ def comparison_object(comparison: Comparison) -> dict[str, Any]:
         "schema": SCHEMA,
         "study": comparison.study,
         "question": comparison.question,
+        "answer": list(answer_of(comparison)),
         "at_step": comparison.at_step,
         "preview": comparison.preview,
         "held_back": comparison.held_back,
         "baseline": comparison.baseline,
         "metrics": [
-            {"key": m.key, "goal": m.goal, "rule": m.rule, "target": m.target}
+            {
+                "key": m.key,
+                "goal": m.goal,
+                "rule": m.rule,
+                "target": m.target,
+                "primary": m.is_primary,
+                "margin": m.margin,
+            }
             for m in comparison.metrics
         ],
-        "rows": [row_object(row) for row in comparison.rows],
+        "rows": [row_object(row, comparison.baseline) for row in comparison.rows],
         "notes": list(comparison.notes),
     }
 
 
-def row_object(row: ComparedVariant) -> dict[str, Any]:
+def row_object(row: ComparedVariant, baseline: str) -> dict[str, Any]:
     """Return one variant."""
     return {
         "variant": row.variant,
@@ -68,7 +77,8 @@ def row_object(row: ComparedVariant) -> dict[str, Any]:
         "causes": [_cause_object(cause) for cause in row.causes],
         "other_code": list(row.other_code),
         "mixed_code": list(row.mixed_code),
-        "values": {key: _summary_object(summary) for key, summary in row.values.items()},
+        "references": list(row.references),
+        "values": {key: _summary_object(summary, baseline) for key, summary in row.values.items()},
     }
 
 
@@ -109,6 +119,18 @@ COLUMNS = (
     "n_variant",
     "n_baseline",
     "stands_at",
+    "reference",
+    "primary",
+    "reference_difference",
+    "reference_ci_low",
+    "reference_ci_high",
+    "reference_ratio",
+    "reference_ratio_low",
+    "reference_ratio_high",
+    "reference_p",
+    "reference_p_holm",
+    "reference_p_equal",
+    "reference_contrast",
 )
 
 
@@ -144,9 +166,17 @@ def _csv_row(comparison: Comparison, row: ComparedVariant, index: int) -> list[R
         metric.target,
     ]
     cells += _csv_summary(summary) if summary else [None, None, None, 0, *[None] * 5]
-    contrast = summary.contrast if summary else None
+    contrast = summary.contrast_to(comparison.baseline) if summary else None
     cells += _csv_contrast(contrast) if contrast else [None] * 14
-    return [*cells, summary.stands_at if summary else None]
+    own = next(iter(row.references), None)
+    to_own = summary.contrast_to(own) if summary and own else None
+    return [
+        *cells,
+        summary.stands_at if summary else None,
+        own,
+        metric.is_primary,
+        *(_csv_reference(to_own) if to_own else [None] * 10),
+    ]
 
 
 def _csv_summary(s: MetricSummary) -> list[Raw]:
@@ -176,10 +206,25 @@ def _csv_contrast(c: Contrast) -> list[Raw]:
         c.p_t,
         c.p_holm,
         c.verdict,
-        c.seeds_needed,
+        c.seeds.usual if c.seeds else None,
         c.method,
         c.n_variant,
-        c.n_baseline,
+        c.n_reference,
+    ]
+
+
+def _csv_reference(c: Contrast) -> list[Raw]:
+    return [
+        c.difference,
+        c.ci_low,
+        c.ci_high,
+        c.ratio,
+        c.ratio_low,
+        c.ratio_high,
+        c.p_t,
+        c.p_holm,
+        c.p_equal,
+        c.verdict,
     ]
 
 
@@ -187,7 +232,8 @@ def _cause_object(cause: Cause) -> dict[str, Any]:
     return {"name": cause.name, "sentence": cause.sentence, "evidence": dict(cause.evidence)}
 
 
-def _summary_object(summary: MetricSummary) -> dict[str, Any]:
+def _summary_object(summary: MetricSummary, baseline: str) -> dict[str, Any]:
+    to_baseline = summary.contrast_to(baseline)
     return {
         "mean": summary.mean,
         "kind": str(summary.kind),
@@ -200,7 +246,8 @@ def _summary_object(summary: MetricSummary) -> dict[str, Any]:
         "status": str(summary.status) if summary.status else None,
         "stopped_at": summary.stopped_at,
         "stands_at": summary.stands_at,
-        "contrast": _contrast_object(summary.contrast) if summary.contrast else None,
+        "contrast": _contrast_object(to_baseline) if to_baseline else None,
+        "contrasts": [_contrast_object(contrast) for contrast in summary.contrasts],
         "seeds": [
             {
                 "run": v.run_id,
@@ -214,22 +261,34 @@ def _summary_object(summary: MetricSummary) -> dict[str, Any]:
     }
 
 
-def _contrast_object(contrast: Contrast) -> dict[str, Any]:
+def _contrast_object(c: Contrast) -> dict[str, Any]:
     return {
-        "difference": contrast.difference,
-        "ci_low": contrast.ci_low,
-        "ci_high": contrast.ci_high,
-        "p": contrast.p,
-        "p_smallest": contrast.p_smallest,
-        "p_t": contrast.p_t,
-        "p_holm": contrast.p_holm,
-        "pairs": contrast.pairs,
-        "verdict": contrast.verdict,
-        "seeds_needed": contrast.seeds_needed,
-        "measure": contrast.measure,
-        "method": contrast.method,
-        "n_variant": contrast.n_variant,
-        "n_baseline": contrast.n_baseline,
+        "difference": c.difference,
+        "ci_low": c.ci_low,
+        "ci_high": c.ci_high,
+        "p": c.p,
+        "p_smallest": c.p_smallest,
+        "p_t": c.p_t,
+        "p_holm": c.p_holm,
+        "pairs": c.pairs,
+        "verdict": c.verdict,
+        "seeds_needed": c.seeds.usual if c.seeds else None,
+        "measure": c.measure,
+        "method": c.method,
+        "n_variant": c.n_variant,
+        "n_baseline": c.n_reference,
+        "reference": c.reference,
+        "primary": c.is_primary,
+        "scale": c.scale,
+        "ratio": c.ratio,
+        "ratio_low": c.ratio_low,
+        "ratio_high": c.ratio_high,
+        "p_equal": c.p_equal,
+        "within_margin": c.is_within_margin,
+        "error": c.error,
+        "df": c.df,
+        "seeds_low": c.seeds.low if c.seeds else None,
+        "seeds_high": c.seeds.high if c.seeds else None,
     }
 
 

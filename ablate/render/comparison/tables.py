@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from ablate.analysis.comparison import ComparedVariant, Comparison, Metric
 from ablate.analysis.curves.windows import short_step
+from ablate.analysis.judging.contrast_text import difference_text
 from ablate.analysis.judging.verdicts import Verdict
 from ablate.analysis.statistics.contrasts import Contrast
 from ablate.analysis.statistics.summaries import MetricSummary
-from ablate.render.formats import STATUS_MARKS, mean_with_error, signed
+from ablate.render.formats import STATUS_MARKS, mean_with_error, number, signed
 from ablate.render.tables import Cell, Column, Table, Tone
-from ablate.rules import Status
+from ablate.rules import Status, Target
 
 VERDICT_TONES: dict[str, Tone] = {
     Verdict.PASSED: "good",
@@ -43,15 +44,20 @@ LEGEND = (
 )
 
 
-def values_table(comparison: Comparison) -> Table:
-    """Return metrics as rows, variants as columns: what came out, with interval and status."""
+def values_table(comparison: Comparison, *, with_error: bool = True) -> Table:
+    """Return metrics as rows, variants as columns: what came out, with status.
+
+    Args:
+        comparison: What to show.
+        with_error: Whether to show the intervals of the means, which with two seeds are wide.
+    """
     columns = [Column("metric", is_fixed=True), Column("wanted", is_fixed=True)]
     columns += [Column(row.variant, is_number=True) for row in comparison.rows]
     rows = [
-        (Cell("verdict"), Cell(""), *(_verdict_cell(row) for row in comparison.rows)),
+        (Cell("verdict"), Cell(""), *(verdict_cell(row) for row in comparison.rows)),
         (Cell("runs"), Cell(""), *(_runs_cell(row) for row in comparison.rows)),
     ]
-    rows += [_value_row(metric, comparison.rows) for metric in comparison.metrics]
+    rows += [_value_row(m, comparison.rows, with_error=with_error) for m in comparison.metrics]
     summaries = [s for row in comparison.rows for s in row.values.values()]
     notes = [LEGEND] if any(s.status for s in summaries) else []
     if stops := [s.stopped_at for s in summaries if s.stopped_at is not None]:
@@ -64,26 +70,53 @@ def values_table(comparison: Comparison) -> Table:
 
 
 def contrasts_table(comparison: Comparison) -> Table | None:
-    """Return the differences to the baseline, None when there is nothing to differ."""
-    others = [row for row in comparison.rows if not row.is_baseline]
-    metrics = [m for m in comparison.metrics if any(_contrast(row, m) for row in others)]
+    """Return the differences to the references, None when there is nothing to differ."""
+    pairs = [(row, ref) for row in comparison.rows for ref in row.references]
+    metrics = [m for m in comparison.metrics if any(_contrast(row, m, ref) for row, ref in pairs)]
     if not metrics:
         return None
+    metrics.sort(key=lambda metric: not metric.is_primary)
     columns = [Column("metric", is_fixed=True), Column("wanted", is_fixed=True)]
-    columns += [Column(row.variant, is_number=True) for row in others]
+    columns += [Column(row.variant, is_number=True) for row, _ in pairs]
     rows = [
         (
             Cell(metric.key),
-            Cell("nearer target" if metric.goal == "target" else GOALS[metric.goal]),
-            *(_contrast_cell(row, _contrast(row, metric)) for row in others),
+            Cell("nearer target" if _is_distance(metric, pairs) else _wanted(metric)),
+            *(contrast_cell(row, _contrast(row, metric, ref)) for row, ref in pairs),
         )
         for metric in metrics
     ]
-    is_distance = any(metric.goal == "target" for metric in metrics)
-    note = "nearer target: the difference is that of the distances to the target"
-    title = f"Difference to {comparison.baseline}"
-    notes = (note,) if is_distance else ()
-    return Table(title, tuple(columns), tuple(rows), notes, topic="differences")
+    references = list(dict.fromkeys(ref for _, ref in pairs))
+    title = f"Difference to {references[0]}" if len(references) == 1 else "Differences"
+    if len(references) > 1:
+        rows.insert(0, (Cell("against"), Cell(""), *(Cell(ref) for _, ref in pairs)))
+    notes = [note for is_there, note in _contrast_notes(metrics, pairs) if is_there]
+    return Table(title, tuple(columns), tuple(rows), tuple(notes), topic="differences")
+
+
+_Pairs = Sequence[tuple[ComparedVariant, str]]
+
+
+def _contrast_notes(metrics: Sequence[Metric], pairs: _Pairs) -> list[tuple[bool, str]]:
+    found = [c for row, ref in pairs for m in metrics if (c := _contrast(row, m, ref))]
+    is_distance = any(c.measure != "value" for c in found)
+    is_exploratory = any(not c.is_primary and c.is_decided for c in found)
+    return [
+        (is_distance, "nearer target: the difference is that of the distances to the target"),
+        (is_exploratory, "(in brackets): exploratory, for a metric that is not primary"),
+    ]
+
+
+def _is_distance(metric: Metric, pairs: _Pairs) -> bool:
+    found = [c for row, ref in pairs if (c := _contrast(row, metric, ref))]
+    return any(c.measure != "value" for c in found)
+
+
+def _wanted(metric: Metric) -> str:
+    """Return which way is better; of a floor or ceiling, as of any other."""
+    if metric.goal != "target" or metric.target is None:
+        return GOALS[metric.goal]
+    return GOALS["max" if Target.parse(metric.target).kind == "at_least" else "min"]
 
 
 def runs_text(row: ComparedVariant) -> str:
@@ -103,11 +136,19 @@ def summary_text(summary: MetricSummary) -> str:
 
 
 def contrast_text(contrast: Contrast) -> str:
-    """Return ``-1.34 ±0.39 better``, or why there is no difference."""
+    """Return ``-1.34 ±0.39 better``, or ``-12% [-20%, -3%] better`` where ratios are compared."""
+    value, word = _contrast_parts(contrast)
+    return f"{value} {word}".rstrip()
+
+
+def _contrast_parts(contrast: Contrast) -> tuple[str, str]:
     if contrast.difference is None:
-        return "no shared seed" if contrast.n_variant and contrast.n_baseline else "no number"
-    half = half_width(contrast.ci_low, contrast.ci_high)
-    return f"{signed(contrast.difference, half)} {contrast.verdict or ''}".rstrip()
+        return "no number", ""
+    value = difference_text(contrast)
+    if contrast.ratio is None:
+        value = signed(contrast.difference, half_width(contrast.ci_low, contrast.ci_high))
+    word = contrast.verdict or ""
+    return value, word if contrast.is_primary or not contrast.is_decided else f"({word})"
 
 
 def _run_counts(row: ComparedVariant) -> list[str]:
@@ -124,7 +165,8 @@ def _run_counts(row: ComparedVariant) -> list[str]:
     return [str(row.runs), *named, *([code] if code else [])]
 
 
-def _verdict_cell(row: ComparedVariant) -> Cell:
+def verdict_cell(row: ComparedVariant) -> Cell:
+    """Return the verdict in its tone."""
     return Cell(str(row.verdict), str(row.verdict), VERDICT_TONES[row.verdict])
 
 
@@ -134,16 +176,20 @@ def _runs_cell(row: ComparedVariant) -> Cell:
     return Cell(text, row.runs, "warn" if named else "plain", (total, *named))
 
 
-def _value_row(metric: Metric, rows: Sequence[ComparedVariant]) -> tuple[Cell, ...]:
+def _value_row(
+    metric: Metric, rows: Sequence[ComparedVariant], *, with_error: bool
+) -> tuple[Cell, ...]:
     wanted = metric.target or GOALS[metric.goal]
-    return (Cell(metric.key), Cell(wanted), *(_value_cell(row, metric.key) for row in rows))
+    cells = (_value_cell(row, metric.key, with_error=with_error) for row in rows)
+    return (Cell(metric.key), Cell(wanted), *cells)
 
 
-def _value_cell(row: ComparedVariant, key: str) -> Cell:
+def _value_cell(row: ComparedVariant, key: str, *, with_error: bool) -> Cell:
     summary = row.values.get(key)
     if summary is None:
         return Cell("-", None, "muted")
-    value, *error = summary_text(summary).split(" ")
+    shown = summary_text(summary) if with_error else number(summary.mean)
+    value, *error = shown.split(" ")
     if summary.n != row.runs:
         error.append(f"(n={summary.n})")
     for step in (summary.stopped_at, summary.stands_at):
@@ -158,18 +204,23 @@ def _value_cell(row: ComparedVariant, key: str) -> Cell:
     )
 
 
-def _contrast(row: ComparedVariant, metric: Metric) -> Contrast | None:
+def _contrast(row: ComparedVariant, metric: Metric, reference: str) -> Contrast | None:
     summary = row.values.get(metric.key)
-    return summary.contrast if summary else None
+    return summary.contrast_to(reference) if summary else None
 
 
-def _contrast_cell(row: ComparedVariant, contrast: Contrast | None) -> Cell:
+def contrast_cell(row: ComparedVariant, contrast: Contrast | None) -> Cell:
+    """Return a difference with its verdict, a dash where there is none."""
     if contrast is None:
         return Cell("-", None, "muted")
+    value, word = _contrast_parts(contrast)
+    first, _, rest = value.partition(" ")
+    parts = tuple(part for part in (first, rest, word) if part)
+    return Cell(contrast_text(contrast), contrast.difference, _contrast_tone(row, contrast), parts)
+
+
+def _contrast_tone(row: ComparedVariant, contrast: Contrast) -> Tone:
     tone = CONTRAST_TONES.get(contrast.verdict, "plain")
-    if tone == "good" and row.verdict == Verdict.FAILED:
-        # A silent output has better losses than a loud one; that is no good news.
-        tone = "plain"
-    text = contrast_text(contrast)
-    number_and_error, _, word = text.rpartition(" ")
-    return Cell(text, contrast.difference, tone, (*number_and_error.split(" "), word))
+    # A silent output has better losses than a loud one; that is no good news.
+    is_hollow = tone == "good" and row.verdict == Verdict.FAILED
+    return "plain" if is_hollow or (contrast.is_decided and not contrast.is_primary) else tone

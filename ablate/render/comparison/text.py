@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal
 
+from ablate.analysis.answer import answer_of
 from ablate.analysis.comparison import ComparedVariant, Comparison, Metric
-from ablate.analysis.statistics.contrasts import Method
+from ablate.analysis.statistics.contrasts import Contrast, Method
 from ablate.render import document
 from ablate.render.comparison import machine
+from ablate.render.comparison.brief import brief_blocks
 from ablate.render.comparison.tables import VERDICT_TONES, contrasts_table, values_table
 from ablate.render.document import Document, Entries, Entry, Notes, Paragraph, Section, Tables
-from ablate.render.formats import number
 from ablate.render.tables import Table
-from ablate.text import counted
+from ablate.text import counted, listed
 
 Format = Literal["table", "md", "csv", "json", "ndjson", "html", "latex"]
 
@@ -24,26 +26,36 @@ def render(
     *,
     width: int | None = None,
     color: bool = False,
+    is_full: bool = False,
 ) -> str:
     """Return a comparison as text without a final line break.
 
     Args:
         comparison: What to show.
         fmt: One of the output formats.
+        is_full: For people: whether to write all there is, not what fits a screen. Formats for
+            machines and papers have all anyway.
         width: For ``table``: columns of the terminal to fit; None for plain text, whole, as a pipe
             gets it.
         color: For ``table`` with a width: whether to write colours.
     """
+    made = comparison_document if is_full else brief_document
     writers: dict[Format, Callable[[], str]] = {
-        "table": lambda: _table(comparison_document(comparison), width, color),
-        "md": lambda: document.to_markdown(comparison_document(comparison), level=2),
+        "table": lambda: _table(made(comparison), width, color),
+        "md": lambda: document.to_markdown(made(comparison), level=2),
         "csv": lambda: machine.to_csv(comparison).removesuffix("\n"),
         "json": lambda: machine.to_json(comparison),
         "ndjson": lambda: machine.to_ndjson(comparison),
-        "html": lambda: document.to_html(comparison_document(comparison)),
+        "html": lambda: document.to_html(made(comparison)),
         "latex": lambda: document.to_latex(comparison_document(comparison)),
     }
     return writers[fmt]()
+
+
+def brief_document(comparison: Comparison) -> Document:
+    """Return what fits a screen: the answer, one table, and a reason for each."""
+    sections = tuple(Section(blocks=(block,)) for block in brief_blocks(comparison))
+    return replace(comparison_document(comparison), sections=sections)
 
 
 def comparison_document(comparison: Comparison) -> Document:
@@ -52,6 +64,7 @@ def comparison_document(comparison: Comparison) -> Document:
     return Document(
         title=comparison.study,
         question=comparison.question,
+        answer=answer_of(comparison),
         headline=heading(comparison),
         warning=preview(comparison),
         sections=(
@@ -80,10 +93,11 @@ def verdict_entry(row: ComparedVariant, subtitle: str = "") -> Entry:
 
 
 def heading(comparison: Comparison) -> str:
-    """Return ``Compared at step 2500 with phase1 as the baseline``."""
+    """Return ``At step 2500, 8 runs``."""
     if comparison.at_step is None:
         return "Nothing to compare yet: no run has logged a point"
-    return f"Compared at step {comparison.at_step} with {comparison.baseline} as the baseline"
+    runs = counted(sum(row.runs for row in comparison.rows), "run")
+    return f"At step {comparison.at_step}, {runs}"
 
 
 def preview(comparison: Comparison) -> str:
@@ -101,28 +115,39 @@ def method(comparison: Comparison) -> tuple[str, ...]:
     lines.append("± is half of the 95% Student-t interval over seeds; one seed has none.")
     contrasts = [
         c
-        for r in comparison.rows
-        for s in r.values.values()
-        if (c := s.contrast) and c.difference is not None
+        for row in comparison.rows
+        for summary in row.values.values()
+        for c in summary.contrasts
+        if c.reference in row.references and c.p_t is not None
     ]
     if contrasts:
-        others = sum(not row.is_baseline for row in comparison.rows)
-        lines.append(_test_sentence({c.method for c in contrasts}, others))
-    if tested := [(c.p, c.pairs) for c in contrasts if c.p is not None]:
-        lines.append(_sign_flip_sentence(tested))
+        lines += _test_sentences(comparison, contrasts)
     return tuple(lines)
 
 
-def _test_sentence(methods: set[Method], others: int) -> str:
-    tests: dict[Method, str] = {
-        "paired": "a t-test of differences that are paired by seed",
-        "welch": "Welch's t-test of the means where fewer than two seeds are shared",
-    }
-    named = " or ".join(test for method, test in tests.items() if method in methods)
-    return (
-        f"Better or worse needs p < 0.05 in {named}, "
-        f"after Holm's correction over {counted(others, 'variant')}."
-    )
+_NOISE: dict[Method, str] = {
+    "lent": "each variant's own seeds, but never less than a small share of all variants' noise",
+    "lent, paired": "differences at the same seed, for seeds matter here, but never less than a "
+    "small share of all variants' noise",
+    "paired": "differences at the same seed",
+    "welch": "each side's own seeds (Welch)",
+}
+
+
+def _test_sentences(comparison: Comparison, contrasts: Sequence[Contrast]) -> list[str]:
+    """Say where noise was taken from, which p decide, and how many were corrected together."""
+    deciding = [c for c in contrasts if c.is_primary]
+    methods: list[Method] = list(dict.fromkeys(c.method for c in deciding or contrasts))
+    primary = [metric.key for metric in comparison.metrics if metric.is_primary]
+    lines = [f"Noise: {'; or '.join(_NOISE[m] for m in methods)}."]
+    if deciding:
+        named = listed(primary) if primary else "the primary metric"
+        lines.append(
+            f"Better, worse and equal are decided by {named} alone, at 5% for all "
+            f"{counted(len(deciding), 'contrast')} together (Holm). Differences in other metrics "
+            "are exploratory."
+        )
+    return lines
 
 
 def _table(shown: Document, width: int | None, color: bool) -> str:
@@ -137,13 +162,3 @@ def _rules_sentence(metrics: Sequence[Metric]) -> str:
         return f"Which step counts: {rules[0]}."
     parts = [f"{rule} for {', '.join(m.key for m in metrics if m.rule == rule)}" for rule in rules]
     return f"Which step counts: {'; '.join(parts)}."
-
-
-def _sign_flip_sentence(tested: Sequence[tuple[float, int]]) -> str:
-    """Say what the sign-flip tests, as their p and pairs, could find and what they found."""
-    pairs = max(n for _, n in tested)
-    return (
-        f"The exact sign-flip test assumes less: with {counted(pairs, 'pair')} its "
-        f"p cannot go below {number(2.0 ** (1 - pairs))}; the smallest here is "
-        f"{number(min(p for p, _ in tested))}."
-    )

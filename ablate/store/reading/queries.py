@@ -44,8 +44,11 @@ def plan_text(plan: Plan) -> str:
     """Return a plan as the column ``studies.plan`` holds it."""
     fields = _fields(plan) | {"variants": [_variant_fields(v) for v in plan.variants]}
     fields["imported"] = [_fields(cell) for cell in plan.imported]
+    # Plans that were stored before there were any stay as they are.
     if not plan.imported:
-        del fields["imported"]  # plans that were stored before there were any stay as they are
+        del fields["imported"]
+    if not plan.more_seeds:
+        del fields["more_seeds"]
     return to_json(fields)
 
 
@@ -67,6 +70,8 @@ def plan_from_text(text: str) -> Plan:
     fields = from_json(text)
     fields["variants"] = tuple(map(_variant_from, fields["variants"]))
     fields["seeds"] = tuple(fields["seeds"])
+    more = fields.get("more_seeds", {})
+    fields["more_seeds"] = {name: tuple(seeds) for name, seeds in more.items()}
     fields["imported"] = tuple(StudyCell(**cell) for cell in fields.get("imported", ()))
     return Plan(**fields)
 

@@ -32,7 +32,7 @@ def apply_plan(
     _check(plan)
     lock_plans(connection)  # two plans that share cells must not make the same runs
     configs = {variant.identity: to_json(variant.config) for variant in plan.variants}
-    lasting = leases.can_go_on(connection, plan.study, longer, plan.seeds)
+    lasting = leases.can_go_on(connection, plan.study, longer, plan.all_seeds)
     moved = leases.go_on(connection, lasting, configs, by)
     _put(connection, plan, source)
     return moved
@@ -75,7 +75,7 @@ def _check(plan: Plan) -> None:
     check_name(plan.trainer_version, "trainer version")
     for variant in plan.variants:
         check_name(variant.name, "variant name")
-    for seed in (*plan.seeds, *(cell.seed for cell in plan.imported)):
+    for seed in (*plan.all_seeds, *(cell.seed for cell in plan.imported)):
         if not -(2**63) <= seed < 2**63:
             raise UsageError(f"seed {seed} is too large", hint="use a number below 2**63")
     if "\0" in plan.question:

@@ -54,9 +54,9 @@ def test_row_holds_mean_interval_change_and_contrast():
     assert summary.mean == pytest.approx((1.0 + 1.19 + 1.1) / 3)
     assert present(summary.ci_low) < summary.mean < present(summary.ci_high)
     assert (summary.n, summary.change) == (3, 0.0)
-    assert present(summary.contrast).verdict == "better"
+    assert present(summary.contrast_to("base")).verdict == "better"
     assert row.verdict is Verdict.PASSED
-    assert compare(study()).row("base").values[KEY].contrast is None
+    assert compare(study()).row("base").values[KEY].contrast_to("base") is None
 
 
 def going(**steps):
@@ -81,7 +81,7 @@ def test_a_finished_variant_keeps_its_step_and_one_under_way_is_read_where_it_st
         "under way before step 100, read where they stand, part of no difference: short-s0 "
         "(step 30)",
     )
-    assert (row.values[KEY].stands_at, row.values[KEY].contrast) == (30, None)
+    assert (row.values[KEY].stands_at, row.values[KEY].contrast_to("base")) == (30, None)
     assert (row.verdict, comparison.row("base").verdict) == ("under way", "not judged")
 
 
@@ -168,7 +168,7 @@ def test_a_run_stopped_by_a_guard_fails_and_says_where():
     )
     assert comparison.at_step == 100
     summary = row.values[KEY]
-    assert (summary.mean, summary.stopped_at, summary.contrast) == (2.0, 20, None)
+    assert (summary.mean, summary.stopped_at, summary.contrast_to("base")) == (2.0, 20, None)
     assert any("stopped-s0 (step 20)" in note for note in comparison.notes)
 
 
@@ -271,7 +271,7 @@ def test_to_lose_against_a_baseline_that_failed_says_nothing_against_a_variant()
 
     row = compare(data).row("healthy")
 
-    assert present(row.values[KEY].contrast).verdict == "worse"
+    assert present(row.values[KEY].contrast_to("silent")).verdict == "worse"
     assert row.verdict is Verdict.PASSED
     assert "but silent itself failed" in row.reasons[1]
 
@@ -287,7 +287,7 @@ def test_goal_target_compares_the_distance_to_the_target():
         spec={"targets": {key: "0.075 +-20%"}},
     )
 
-    contrast = present(compare(data).row("near").values[key].contrast)
+    contrast = present(compare(data).row("near").values[key].contrast_to("base"))
 
     assert contrast.measure == "distance to target"
     # Distances: 0.125, 0.126, 0.127 against 0.005, 0.006, 0.007.
@@ -408,7 +408,7 @@ def test_a_variant_that_changes_nothing_is_said_to_be_exactly_as_the_baseline():
 
     row = compare(data).row("typo")
 
-    assert present(row.values[KEY].contrast).verdict == "equal"
+    assert present(row.values[KEY].contrast_to("base")).verdict == "equal"
     assert row.reasons == (f"exactly as base in {KEY}",)
 
 

@@ -56,7 +56,9 @@ def test_one_at_a_time_lets_the_phase_stand_for_its_own_levels() -> None:
 
     assert names(plan) == ["phase1", "phase_a", "reg=0.01", "reg=0.1", "gan=true"]
     assert plan.variants[1].factors == {"reg": "0", "gan": "false"}
-    assert len(plan.cells) == 10
+    # Three levels are compared with phase_a, which gets a seed more.
+    assert plan.more_seeds == {"phase_a": (2,)}
+    assert len(plan.cells) == 11
     assert plan.baseline.name == "phase1"
 
 
@@ -133,7 +135,7 @@ def test_diff_tells_added_unchanged_orphaned_and_redefined() -> None:
     assert diff.unchanged_runs == 0
     assert set(diff.redefined) == {"phase1", "phase_a", "reg=0.01", "gan=true"}
     same = diff_plans(old, planned(STUDY.replace("seeds: 2", "seeds: 3")))
-    assert same.unchanged_runs == 10
+    assert same.unchanged_runs == 11
     assert len(same.added_runs) == 5
     assert not same.orphaned_runs
     assert diff_plans(old, planned(STUDY)).is_empty
@@ -150,7 +152,7 @@ def test_a_key_that_says_what_its_absence_meant_is_no_change() -> None:
 
     assert diff_plans(old, same, meant).is_empty
     assert diff_plans(same, old, meant).is_empty
-    assert len(diff_plans(old, other, meant).added_runs) == 10
+    assert len(diff_plans(old, other, meant).added_runs) == 11
 
 
 def test_flags_write_a_file_that_makes_the_same_plan_and_keeps_comments() -> None:
@@ -166,7 +168,7 @@ def test_flags_write_a_file_that_makes_the_same_plan_and_keeps_comments() -> Non
 
     plan = planned(text)
     assert plan.study == "mine"
-    assert len(plan.cells) == 12
+    assert len(plan.cells) == 13
     assert plan.variants[0].config["data"] == {"path": "x, y"}
     assert "# every phase" in text
     assert diff_plans(plan, planned(text)).is_empty

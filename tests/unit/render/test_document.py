@@ -47,6 +47,7 @@ ENTRIES = Entries(
 ALL = Document(
     title="scale-fix",
     question="What keeps the level?",
+    answer=("The louder one does, and nothing that was tried besides keeps it for long.",),
     headline="Compared at step 20",
     warning="At step 10 of 20",
     sections=(
@@ -83,7 +84,17 @@ TEXTS = {
     "said",
     [
         *("scale-fix", "What keeps the level?", "Compared at step 20", "Losses", "0.25"),
-        *("of two runs", "Changes", "base", "passed", "met", "why 0", "Diagnosis", "too long"),
+        *(
+            "The louder one does",
+            "of two runs",
+            "Changes",
+            "base",
+            "passed",
+            "met",
+            "why 0",
+            "Diagnosis",
+            "too long",
+        ),
         *("one run differs", "By seed.", "By step."),
     ],
 )
@@ -95,14 +106,16 @@ def test_what_is_said_is_in_every_form(form, said):
 
 def test_plain_text_keeps_a_table_apart_and_lines_together():
     assert TEXTS["plain"] == (
-        "At step 10 of 20\nscale-fix\nWhat keeps the level?\nCompared at step 20\n\n"
+        "At step 10 of 20\nscale-fix\nWhat keeps the level?\n"
+        "- The louder one does, and nothing that was tried besides keeps it for long.\n"
+        "Compared at step 20\n\n"
         "Losses\nloss   value\nl1      0.25\ntotal    1.5\nof two runs\n\n"
         "Changes\nchanged\nl1\n\n"
         "Verdicts\nbase: passed\n  - met\nloud: failed\n"
         + "".join(f"  - why {i}\n" for i in range(7))
         + "\nloud: failed\nDiagnosis\n- too loud\n- too long\n\n"
         "To look at\n\n"
-        "one run differs\nBy seed.\nBy step."
+        "- one run differs\nBy seed.\nBy step."
     )
 
 
@@ -125,13 +138,13 @@ def test_markdown_writes_items_as_a_list_and_a_paragraph_in_one_line():
     assert text.endswith("\n- one run differs\n\nBy seed. By step.")
 
 
-def test_terminal_shows_the_first_reasons_and_counts_the_rest():
-    text = TEXTS["terminal"]
+def test_terminal_wraps_behind_bullets_and_cuts_nothing():
+    lines = TEXTS["terminal"].splitlines()
 
-    assert "why 4" in text
-    assert "why 5" not in text
-    assert "and 2 more reasons" in text
-    assert max(map(len, text.splitlines())) <= 60
+    assert max(map(len, lines)) <= 60
+    at = lines.index("- The louder one does, and nothing that was tried besides")
+    assert lines[at + 1] == "  keeps it for long."
+    assert all(f"  - why {i}" in lines for i in range(7))
 
 
 def test_terminal_has_colours_only_where_asked():

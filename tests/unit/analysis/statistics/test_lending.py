@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from ablate.analysis.statistics import lending
-from ablate.analysis.statistics.contrasts import holm
 from ablate.analysis.statistics.f_tail import f_tail
+from ablate.analysis.statistics.family import holm
 from ablate.analysis.statistics.lending import Difference, differences, seed_effect_p
 from tests.support.present import present
 

@@ -1,0 +1,164 @@
+"""What `ablate compare` shows below the answer: one table, and what it does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ablate.analysis.comparison import ComparedVariant, Comparison, Metric
+from ablate.analysis.judging.contrast_text import difference_text
+from ablate.analysis.judging.verdicts import Verdict
+from ablate.analysis.wording import number
+from ablate.render.comparison.tables import (
+    contrast_cell,
+    values_table,
+    verdict_cell,
+)
+from ablate.render.document import Block, Items, Notes, Paragraph, Tables
+from ablate.render.tables import Cell, Column, Table
+from ablate.text import few
+
+FEW = 4
+"""Up to so many variants stand side by side, with all metrics; more of them have a line each."""
+_ORDER = (
+    Verdict.PASSED,
+    Verdict.DEGRADING,
+    Verdict.UNRESOLVED,
+    Verdict.UNDER_WAY,
+    Verdict.NO_EFFECT,
+    Verdict.NOT_JUDGED,
+    Verdict.FAILED,
+)
+
+
+def brief_blocks(comparison: Comparison) -> tuple[Block, ...]:
+    """Return the table, the reasons, who has no data, and what a reader must know."""
+    shown = sorted_rows(comparison)
+    missing = [row.variant for row in comparison.rows if row.verdict is Verdict.NO_DATA]
+    table = _side_by_side if len(shown) <= FEW else _line_each
+    tables = Tables((table(comparison, shown),)) if shown else None
+    reasons = tuple(_reasons(shown))
+    last = (f"no data: {few(missing, 10)}",) if missing else ()
+    return (
+        *([tables] if tables else []),
+        *([Items(reasons)] if reasons else []),
+        *([Notes((*last, *comparison.notes))] if last or comparison.notes else []),
+        Paragraph((_how(comparison),)),
+    )
+
+
+def sorted_rows(comparison: Comparison) -> list[ComparedVariant]:
+    """Return the variants with data: by verdict, then by targets met, then in their order."""
+    rows = [row for row in comparison.rows if row.verdict is not Verdict.NO_DATA]
+    return sorted(rows, key=lambda row: (_ORDER.index(row.verdict), -row.targets_met))
+
+
+def _side_by_side(comparison: Comparison, rows: Sequence[ComparedVariant]) -> Table:
+    """Return all metrics with a column for each variant, differences under the primary ones."""
+    names = {row.variant for row in rows}
+    ordered = [row for row in comparison.rows if row.variant in names]
+    table = values_table(replace(comparison, rows=tuple(ordered)), with_error=False)
+    lines = list(table.rows)
+    for metric in (m for m in comparison.metrics if m.is_primary):
+        at = next(i for i, line in enumerate(lines) if line[0].text == metric.key)
+        lines[at + 1 : at + 1] = _difference_rows(ordered, metric)
+    return replace(table, title="", rows=tuple(lines))
+
+
+def _difference_rows(rows: Sequence[ComparedVariant], metric: Metric) -> list[tuple[Cell, ...]]:
+    """Return a row for each place in the order of references, named where it is one for all."""
+    found: list[tuple[Cell, ...]] = []
+    for place in range(max(len(row.references) for row in rows)):
+        names = {row.references[place] for row in rows if place < len(row.references)}
+        head = f"  against {names.pop()}" if len(names) == 1 else "  difference"
+        cells = [_difference(row, metric, place, is_named=bool(names)) for row in rows]
+        found.append((Cell(head), Cell(""), *cells))
+    return found
+
+
+def _difference(row: ComparedVariant, metric: Metric, place: int, *, is_named: bool) -> Cell:
+    if place >= len(row.references):
+        return Cell("")
+    reference = row.references[place]
+    summary = row.values.get(metric.key)
+    cell = contrast_cell(row, summary.contrast_to(reference) if summary else None)
+    if not is_named or cell.text == "-":
+        return cell
+    return replace(cell, text=f"{cell.text} ({reference})", lines=(*cell.lines, f"({reference})"))
+
+
+def _line_each(comparison: Comparison, rows: Sequence[ComparedVariant]) -> Table:
+    """Return a line for each variant: verdict, targets, the first primary metric, difference."""
+    metric = next((m for m in comparison.metrics if m.is_primary), None)
+    columns = [Column("variant", is_fixed=True), Column("verdict", is_fixed=True)]
+    has_targets = any(row.targets for row in rows)
+    columns += [Column("targets", is_number=True)] if has_targets else []
+    if metric:
+        columns += [Column(metric.key, is_number=True), Column("difference")]
+    return Table(
+        "",
+        tuple(columns),
+        tuple(
+            (
+                Cell(row.variant, None, "strong"),
+                verdict_cell(row),
+                *([_targets_cell(row)] if has_targets else []),
+                *(_primary_cells(row, metric) if metric else []),
+            )
+            for row in rows
+        ),
+    )
+
+
+def _targets_cell(row: ComparedVariant) -> Cell:
+    text = f"{row.targets_met} of {row.targets}" if row.targets else "-"
+    return Cell(text, row.targets_met)
+
+
+def _primary_cells(row: ComparedVariant, metric: Metric) -> list[Cell]:
+    summary = row.values.get(metric.key)
+    if summary is None:
+        return [Cell("-", None, "muted"), Cell("")]
+    value = Cell(number(summary.mean), summary.mean)
+    contrast = next((c for c in summary.contrasts if c.reference in row.references), None)
+    if contrast is None:
+        return [value, Cell("")]
+    cell = contrast_cell(row, contrast)
+    size = difference_text(contrast).partition(" [")[0]
+    return [
+        value,
+        replace(cell, text=_beside(contrast.verdict, size, contrast.reference), lines=()),
+    ]
+
+
+def _beside(verdict: str | None, size: str, reference: str) -> str:
+    match verdict:
+        case "better" | "worse":
+            return f"{size} {verdict} than {reference}"
+        case "equal":
+            return f"{size} equal to {reference}"
+        case _:
+            return f"{size} {verdict or 'beside'}, {reference}"
+
+
+def _reasons(rows: Sequence[ComparedVariant]) -> list[str]:
+    """Return the one reason for each that did not pass, those together that have the same."""
+    groups: dict[str, list[str]] = {}
+    for row in rows:
+        # Why one failed, where a cause is known, is in the answer.
+        is_told = row.verdict is Verdict.PASSED or (row.verdict is Verdict.FAILED and row.causes)
+        if row.symptoms and not is_told:
+            groups.setdefault(f"{row.verdict}: {row.symptoms[0]}", []).append(row.variant)
+    return [f"{few(names)} {reason}" for reason, names in groups.items()]
+
+
+def _how(comparison: Comparison) -> str:
+    contrasts = [
+        c
+        for row in comparison.rows
+        for s in row.values.values()
+        for c in s.contrasts
+        if c.is_primary and c.p_holm is not None
+    ]
+    error = "Decisions err in at most 5% of studies. " if contrasts else ""
+    return f"{error}All values, differences, reasons and the method: --full."
