@@ -7,9 +7,11 @@ from itertools import count
 from pathlib import Path
 
 from ablate import keys
+from ablate.analysis.answer import answer_of
 from ablate.analysis.comparison import ComparedVariant, Comparison
 from ablate.analysis.curves.study_data import StudyData
 from ablate.analysis.findings import Findings, findings_of
+from ablate.analysis.judging.verdicts import Verdict
 from ablate.errors import UsageError
 from ablate.render.comparison.sections import diagnosis_lines, finding_tables, onset_table
 from ablate.render.comparison.tables import VERDICT_TONES, runs_text
@@ -31,7 +33,9 @@ from dashboards.compare_page import (
     colors,
     compared,
     curve_drawings,
+    first_screen,
     headline,
+    summary,
 )
 from dashboards.page import to_page, write_page
 from dashboards.samples import Samples, sample_blocks, share_of_each
@@ -80,11 +84,13 @@ def report_html(
     heard = samples or {}
     numbers = count(1)
     findings = findings_of(data, comparison)
+    seen = _seen(comparison, findings)
     sections = [
-        Section(title="Summary", blocks=(cards(comparison),)),
+        Section(title="Summary", blocks=first_screen(comparison, numbers)),
+        Section(title="Verdicts", blocks=(cards(comparison),)),
         Section(title="Variants compared", blocks=compared(comparison, numbers)),
         *_onsets(data, findings),
-        *(_variant_section(comparison, f, i, heard) for i, f in enumerate(findings)),
+        *(_variant_section(comparison, f, i, heard) for i, f in enumerate(seen)),
         *_curve_sections(comparison, data, numbers),
     ]
     return to_page(_report(comparison, sections), colors(comparison))
@@ -93,22 +99,31 @@ def report_html(
 def report_markdown(data: StudyData, comparison: Comparison) -> str:
     """Return the report as GitHub Markdown, without figures."""
     findings = findings_of(data, comparison)
-    summary = Entries(tuple(verdict_entry(row, runs_text(row)) for row in comparison.rows))
+    seen = [row for row in comparison.rows if row.verdict is not Verdict.NO_DATA]
+    verdicts = Entries(tuple(verdict_entry(row, runs_text(row)) for row in seen))
     notes = Notes((*comparison.notes, *method(comparison)))
     compared = (Tables(comparison_tables(comparison)), notes)
     sections = [
-        Section(title="Summary", blocks=(summary,)),
+        Section(title="Summary", blocks=summary(comparison)),
+        Section(title="Verdicts", blocks=(verdicts,)),
         Section(title="Variants compared", blocks=compared),
         *_onsets(data, findings),
-        *(_variant_text(comparison, found) for found in findings),
+        *(_variant_text(comparison, found) for found in _seen(comparison, findings)),
     ]
     return to_markdown(_report(comparison, sections)) + "\n"
+
+
+def _seen(comparison: Comparison, findings: Sequence[Findings]) -> list[Findings]:
+    """Return the findings about variants that have data; the summary names the others."""
+    seen = {row.variant for row in comparison.rows if row.verdict is not Verdict.NO_DATA}
+    return [found for found in findings if found.variant in seen]
 
 
 def _report(comparison: Comparison, sections: Sequence[Section]) -> Document:
     return Document(
         title=comparison.study,
         question=comparison.question,
+        answer=answer_of(comparison),
         headline=headline(comparison),
         sections=tuple(sections),
     )

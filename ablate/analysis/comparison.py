@@ -21,7 +21,7 @@ from ablate.analysis.notes import (
 from ablate.analysis.other_code import CodeFindings, code_findings
 from ablate.analysis.repeats import repeats_of
 from ablate.analysis.statistics.contrasts import Contrast
-from ablate.analysis.statistics.summaries import MetricSummary, summarise
+from ablate.analysis.statistics.summaries import MetricSummary, best_variants, summarise
 from ablate.domain import Json, RunState
 from ablate.errors import NotFoundError
 from ablate.planning.lookup import named_metrics
@@ -40,6 +40,8 @@ class Metric:
     """Whether it decides verdicts."""
     margin: str | None = None
     """The smallest difference that matters, as declared."""
+    best: frozenset[str] = frozenset()
+    """The variants that did not fail and have the best mean, or cannot be told from it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,13 +135,14 @@ def compare(
         data, [data.spec(key) for key in (*shown, *declared)], step, repeats=repeats
     )
     verdicts = _verdicts(data, step, summaries, repeats)
+    sound = [name for name in data.names if verdicts[name].verdict is not Verdict.FAILED]
     code = code_findings(data)
     return Comparison(
         study=data.study,
         question=data.question,
         at_step=step,
         baseline=base,
-        metrics=tuple(_metric(data, key) for key in shown),
+        metrics=tuple(_metric(data, key, summaries[key], sound) for key in shown),
         rows=tuple(
             _row(data, verdicts[name], step, shown=shown, summaries=summaries, code=code)
             for name in data.names
@@ -205,7 +208,9 @@ def _shown_keys(data: StudyData, wanted: Sequence[str] | None) -> tuple[str, ...
     return named_metrics(data.study, known, wanted)
 
 
-def _metric(data: StudyData, key: str) -> Metric:
+def _metric(
+    data: StudyData, key: str, summaries: Mapping[str, MetricSummary], sound: Sequence[str]
+) -> Metric:
     spec, target = data.spec(key), data.targets.get(key)
     return Metric(
         key=key,
@@ -214,6 +219,7 @@ def _metric(data: StudyData, key: str) -> Metric:
         target=target.text if target else None,
         is_primary=key in data.primary_keys(),
         margin=spec.margin.text if spec.margin else None,
+        best=best_variants(data, spec, summaries, sound),
     )
 
 

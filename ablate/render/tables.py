@@ -153,7 +153,7 @@ def to_latex(table: Table, *, caption: str = "", label: str = "") -> str:
     lines += [rf"\label{{{label}}}"] if label else []
     lines += [rf"\begin{{tabular}}{{{alignment}}}", r"\toprule"]
     lines += [_latex_row([c.title for c in table.columns]), r"\midrule"]
-    lines += [_latex_row([cell.text for cell in row]) for row in table.rows]
+    lines += [_latex_cells(row) for row in table.rows]
     lines += [r"\bottomrule", r"\end{tabular}"]
     lines += [rf"\par\small {latex_text(note)}" for note in table.notes]
     return "\n".join([*lines, r"\end{table}"])
@@ -208,6 +208,8 @@ _LATEX = {
     "≥": r"$\geq$",
     "≤": r"$\leq$",
     "Δ": r"$\Delta$",
+    "↑": r"$\uparrow$",
+    "↓": r"$\downarrow$",
 }
 
 
@@ -300,6 +302,14 @@ def _markdown_cell(cell: Cell) -> str:
 
 def _latex_row(cells: Sequence[str]) -> str:
     return " & ".join(map(latex_text, cells)) + r" \\"
+
+
+def _latex_cells(row: Sequence[Cell]) -> str:
+    cells = (
+        rf"\textbf{{{latex_text(cell.text)}}}" if cell.tone == "strong" else latex_text(cell.text)
+        for cell in row
+    )
+    return " & ".join(cells) + r" \\"
 
 
 def _html_class(is_number: bool, tone: Tone = "plain") -> str:

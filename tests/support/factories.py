@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from ablate.analysis.curves.study_data import RunCurve, StudyData
 from ablate.domain import Event, Plan, Run, RunState, Study, Variant
+from ablate.planning.references import references_of
 from ablate.planning.study_file.spec import declarations
 from ablate.store.base import Store
 from ablate.store.curves import Curve
@@ -148,13 +149,16 @@ def make_data(
             step = max((c.steps[-1] for c in made), default=None)
             runs.append(dataclasses.replace(run, state=state, step=step))
     ids = {(r.variant, r.seed): r.id for r in runs}
+    variants = tuple(make_variant(name, is_baseline=i == 0) for i, name in enumerate(values))
     data = StudyData(
         study="scale-fix",
         question="Which change stops the collapse?",
         baseline=next(iter(values)),
-        variants=tuple(make_variant(name, is_baseline=i == 0) for i, name in enumerate(values)),
+        variants=variants,
         metrics=declared.metric_rules,
         targets=declared.target_rules,
+        references=references_of(spec or {}, variants, next(iter(values))),
+        pairing=declared.pairing,
         guards=declared.guard_rules,
         runs=tuple(runs),
         curves={(curve.run_id, curve.key): curve for curve in curves},

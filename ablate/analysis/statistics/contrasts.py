@@ -8,11 +8,11 @@ exploratory: corrected over the variants of its metric alone, and told as no mor
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ablate.analysis.statistics.family import Corrected, corrected
+from ablate.analysis.statistics.family import Corrected, corrected, holm
 from ablate.analysis.statistics.intervals import CONFIDENCE, around
 from ablate.analysis.statistics.lending import Arm, Difference, differences
 from ablate.analysis.statistics.scales import on_scale
@@ -140,6 +140,29 @@ def contrasts_of(
     for (key, pair, difference), ps in zip(family, decided, strict=True):
         found[key][pair] = _contrast(metrics[key], pair, difference, ps, count, is_primary=True)
     return found
+
+
+def best_of(metric: Measured, among: Collection[str], pairing: Pairing) -> frozenset[str]:
+    """Return the variant with the best mean, and those that cannot be told from it.
+
+    None where nothing says which direction is good. The tests are corrected over all that are
+    compared with the best.
+    """
+    sign = {"max": 1.0, "min": -1.0}.get(metric.goal or "")
+    means = {
+        name: mean([on_scale(value, metric.scale) for value in arm.values()])
+        for name, arm in metric.arms.items()
+        if arm and name in among
+    }
+    if sign is None or not means:
+        return frozenset()
+    best = max(means, key=lambda name: sign * means[name])
+    others = [(name, best) for name in means if name != best]
+    ps = holm([difference.p for difference in metric.differences(others, pairing)])
+    tested = zip(others, ps, strict=True)
+    return frozenset(
+        [best, *(name for (name, _), p in tested if p is not None and not _is_below(p))]
+    )
 
 
 def _made(

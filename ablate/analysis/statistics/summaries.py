@@ -14,7 +14,14 @@ from ablate.analysis.curves.study_data import (
     read_step,
 )
 from ablate.analysis.curves.windows import RunValue, relative_change, value_at, value_before
-from ablate.analysis.statistics.contrasts import Contrast, Measure, Measured, Pair, contrasts_of
+from ablate.analysis.statistics.contrasts import (
+    Contrast,
+    Measure,
+    Measured,
+    Pair,
+    best_of,
+    contrasts_of,
+)
 from ablate.analysis.statistics.intervals import mean_interval
 from ablate.analysis.statistics.scales import natural_scale
 from ablate.domain import Kind, Run, RunState
@@ -129,6 +136,17 @@ def summarise(
         }
         for key, by_name in seeds.items()
     }
+
+
+def best_variants(
+    data: StudyData,
+    spec: DeclaredMetric,
+    summaries: Mapping[str, MetricSummary],
+    among: Collection[str],
+) -> frozenset[str]:
+    """Return which of some variants are best in a metric: the best mean, and its ties."""
+    seeds = {name: summary.seeds for name, summary in summaries.items()}
+    return best_of(_measured(data, spec, seeds, is_primary=False), among, data.pairing)
 
 
 def _without(values: Sequence[SeedValue], repeats: Collection[str]) -> tuple[SeedValue, ...]:

@@ -34,11 +34,10 @@ _ORDER = (
 def brief_blocks(comparison: Comparison) -> tuple[Block, ...]:
     """Return the table, the reasons, who has no data, and what a reader must know."""
     shown = sorted_rows(comparison)
-    missing = [row.variant for row in comparison.rows if row.verdict is Verdict.NO_DATA]
-    table = _side_by_side if len(shown) <= FEW else _line_each
+    table = _side_by_side if len(shown) <= FEW else standings_table
     tables = Tables((table(comparison, shown),)) if shown else None
     reasons = tuple(_reasons(shown))
-    last = (f"no data: {few(missing, 10)}",) if missing else ()
+    last = without_data(comparison)
     return (
         *([tables] if tables else []),
         *([Items(reasons)] if reasons else []),
@@ -87,7 +86,13 @@ def _difference(row: ComparedVariant, metric: Metric, place: int, *, is_named: b
     return replace(cell, text=f"{cell.text} ({reference})", lines=(*cell.lines, f"({reference})"))
 
 
-def _line_each(comparison: Comparison, rows: Sequence[ComparedVariant]) -> Table:
+def without_data(comparison: Comparison) -> tuple[str, ...]:
+    """Return one line that names the variants that have no data, or none."""
+    missing = [row.variant for row in comparison.rows if row.verdict is Verdict.NO_DATA]
+    return (f"no data: {few(missing, 10)}",) if missing else ()
+
+
+def standings_table(comparison: Comparison, rows: Sequence[ComparedVariant]) -> Table:
     """Return a line for each variant: verdict, targets, the first primary metric, difference."""
     metric = next((m for m in comparison.metrics if m.is_primary), None)
     columns = [Column("variant", is_fixed=True), Column("verdict", is_fixed=True)]

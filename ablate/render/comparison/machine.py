@@ -54,6 +54,7 @@ def comparison_object(comparison: Comparison) -> dict[str, Any]:
                 "target": m.target,
                 "primary": m.is_primary,
                 "margin": m.margin,
+                "best": [row.variant for row in comparison.rows if row.variant in m.best],
             }
             for m in comparison.metrics
         ],

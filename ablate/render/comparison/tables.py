@@ -188,20 +188,24 @@ def _value_cell(row: ComparedVariant, key: str, *, with_error: bool) -> Cell:
     summary = row.values.get(key)
     if summary is None:
         return Cell("-", None, "muted")
-    shown = summary_text(summary) if with_error else number(summary.mean)
-    value, *error = shown.split(" ")
-    if summary.n != row.runs:
-        error.append(f"(n={summary.n})")
-    for step in (summary.stopped_at, summary.stands_at):
-        if step is not None:
-            error.append(f"@{short_step(step)}")
+    value, *rest = value_parts(row, summary, with_error=with_error)
     mark = [STATUS_MARKS[summary.status]] if summary.status else []
     return Cell(
-        " ".join([value, *error, *mark]),
+        " ".join([value, *rest, *mark]),
         summary.mean,
         STATUS_TONES[summary.status] if summary.status else "plain",
-        (" ".join([value, *mark]), *error),
+        (" ".join([value, *mark]), *rest),
     )
+
+
+def value_parts(row: ComparedVariant, summary: MetricSummary, *, with_error: bool) -> list[str]:
+    """Return a mean, its interval where wanted, and what is not usual of its seeds and steps."""
+    shown = summary_text(summary) if with_error else number(summary.mean)
+    parts = shown.split(" ")
+    if summary.n != row.runs:
+        parts.append(f"(n={summary.n})")
+    steps = (summary.stopped_at, summary.stands_at)
+    return parts + [f"@{short_step(step)}" for step in steps if step is not None]
 
 
 def _contrast(row: ComparedVariant, metric: Metric, reference: str) -> Contrast | None:

@@ -12,6 +12,7 @@ from ablate.analysis.statistics.contrasts import Contrast, Method
 from ablate.render import document
 from ablate.render.comparison import machine
 from ablate.render.comparison.brief import brief_blocks
+from ablate.render.comparison.paper import to_paper
 from ablate.render.comparison.tables import VERDICT_TONES, contrasts_table, values_table
 from ablate.render.document import Document, Entries, Entry, Notes, Paragraph, Section, Tables
 from ablate.render.tables import Table
@@ -47,7 +48,7 @@ def render(
         "json": lambda: machine.to_json(comparison),
         "ndjson": lambda: machine.to_ndjson(comparison),
         "html": lambda: document.to_html(made(comparison)),
-        "latex": lambda: document.to_latex(comparison_document(comparison)),
+        "latex": lambda: to_paper(comparison),
     }
     return writers[fmt]()
 

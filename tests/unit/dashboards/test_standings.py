@@ -1,0 +1,81 @@
+"""The figure of where variants stand: seeds, means, the target, and what is decided."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from ablate.analysis.comparison import compare
+from ablate.render.comparison.brief import sorted_rows
+from dashboards.figures.standings import StandingsInfo, standings_figure, standings_info
+from dashboards.theme import looks
+from tests.support.factories import make_data
+from tests.support.present import present
+
+KEY, LEVEL = "valid/loss/l1", "train/audio/rms"
+
+
+def arm(loss: float, level: float = 0.075):
+    return {
+        s: {
+            KEY: [loss * (1 + 0.02 * math.sin(7 * s + 40 * loss))] * 11,
+            LEVEL: [level * (1 + 0.01 * s)] * 11,
+        }
+        for s in range(3)
+    }
+
+
+STUDY = {"base": arm(2.0), "low": arm(1.0), "near": arm(2.02, 0.001)}
+SPEC = {"metrics": {KEY: "min"}, "targets": {LEVEL: "0.075 +-20%"}}
+
+
+def info_of(key: str, study=STUDY) -> StandingsInfo:
+    comparison = compare(make_data(study, every=10, spec=SPEC))
+    metric = next(metric for metric in comparison.metrics if metric.key == key)
+    return present(standings_info(comparison, metric, sorted_rows(comparison)))
+
+
+def test_an_interval_leaves_the_line_of_the_reference_just_where_it_is_decided() -> None:
+    info = info_of(KEY)
+    found = {s.variant: s for s in info.standings}
+
+    assert info.reference == "base"
+    assert info.null == pytest.approx(2.0, rel=0.02)
+    assert present(found["low"].high) < present(info.null)
+    assert present(found["near"].low) < present(info.null) < present(found["near"].high)
+    assert found["base"].low is None
+    # A ratio of one half about the reference's level.
+    assert present(found["low"].low) < found["low"].mean < present(found["low"].high)
+
+
+def test_rows_are_sorted_by_verdict_and_hold_every_seed() -> None:
+    info = info_of(KEY)
+
+    assert [s.variant for s in info.standings] == ["base", "low", "near"]
+    assert all(len(s.seeds) == 3 for s in info.standings)
+
+
+def test_a_target_is_a_band_and_values_over_decades_have_a_logarithmic_axis() -> None:
+    info = info_of(LEVEL)
+
+    assert present(info.band) == pytest.approx((0.06, 0.09))
+    assert info.is_log
+    assert not info_of(KEY).is_log
+
+
+def test_the_axis_holds_all_seeds_and_the_target_not_vast_intervals() -> None:
+    info = info_of(LEVEL)
+    figure = standings_figure(info, looks(["base", "low", "near"], "base")).to_plotly_json()
+
+    low, high = figure["layout"]["xaxis"]["range"]
+    assert 10**low < 0.001 < 0.09 < 10**high
+    assert 10**high < 1
+
+
+def test_where_no_value_is_finite_there_is_no_figure() -> None:
+    comparison = compare(
+        make_data({"base": {0: {KEY: [math.nan]}}}, spec={"metrics": {KEY: "min"}})
+    )
+
+    assert standings_info(comparison, comparison.metrics[0], sorted_rows(comparison)) is None
