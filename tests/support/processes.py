@@ -19,6 +19,9 @@ PRELOAD = [
     "tests.support.faulty",
     "tests.support.databases",
     "ablate.testing.stores",
+    # What commands import when they first need it.
+    *("alembic.autogenerate", "alembic.command", "dashboards.compare_page", "dashboards.report"),
+    *("jinja2", "numpy", "plotly.graph_objs._figure"),
 ]
 """What the server of all forked processes imports, once for each process of pytest."""
 
