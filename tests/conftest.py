@@ -1,4 +1,5 @@
 import itertools
+import multiprocessing
 import os
 import tempfile
 import time
@@ -9,6 +10,7 @@ import pytest
 from ablate.store import open_store
 from tests.support.disks import mounted
 from tests.support.patience import TOO_SLOW, slowness
+from tests.support.processes import PRELOAD
 from tests.support.servers import GivenServer
 
 _numbers = itertools.count()
@@ -18,6 +20,7 @@ _ORDER = ("unit", "docs", "contract", "migration", "fuzz", "gpu", "integration",
 def pytest_configure(config):
     """Leave all seeds to the tests; see ``addopts`` in ``pyproject.toml``."""
     config.option.randomly_reset_seed = False
+    multiprocessing.set_forkserver_preload(PRELOAD)
 
 
 def pytest_collection_modifyitems(items):

@@ -192,7 +192,7 @@ class ExecutorContract:
         self, make_executor: MakeExecutor, tmp_path: Path
     ) -> None:
         """However it dies. For this test ``make_executor`` has to be picklable, as a class is."""
-        owner = get_context("spawn").Process(target=_own, args=(make_executor, tmp_path))
+        owner = get_context("forkserver").Process(target=_own, args=(make_executor, tmp_path))
         owner.start()
         attempt = RunFolder(tmp_path / "runs" / "run1").attempt(1)
         wait_until(lambda: attempt.process.exists() and has_begun(attempt))

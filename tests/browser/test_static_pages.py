@@ -1,5 +1,6 @@
 """The pages that are written to a file, opened in a real browser without a network."""
 
+import functools
 import shutil
 
 import pytest
@@ -51,28 +52,29 @@ def draw_all(page):
     )
 
 
-def test_report_draws_every_figure_offline_without_complaint(browser, tmp_path):
+@pytest.fixture(scope="module")
+def report(browser, tmp_path_factory):
+    """Opens one report in a window of a width, once for each width."""
+    path = tmp_path_factory.mktemp("report") / "report.html"
     data = make_scale_fix()
-    write_report(tmp_path / "report.html", data, compare(data))
+    write_report(path, data, compare(data))
+    return functools.cache(lambda width: opened(browser, path, width))
 
-    page, complaints, requests = opened(browser, tmp_path / "report.html")
+
+def test_report_draws_every_figure_offline_without_complaint(report):
+    page, complaints, requests = report(1280)
 
     assert complaints == []
     assert requests == []
     assert page.locator(".figure .main-svg").count() > 20
-    page.close()
 
 
 @pytest.mark.parametrize("width", [400, 1280])
-def test_page_does_not_scroll_sideways(browser, tmp_path, width):
-    data = make_scale_fix()
-    write_report(tmp_path / "report.html", data, compare(data))
-
-    page, _, _ = opened(browser, tmp_path / "report.html", width)
+def test_page_does_not_scroll_sideways(report, width):
+    page, _, _ = report(width)
 
     overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert page.evaluate(overflow) <= 0
-    page.close()
 
 
 def test_samples_load_and_play(browser, tmp_path):

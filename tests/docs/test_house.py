@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import commands
+from tests.support.patience import PATIENCE_S
+from tests.support.projects import environment
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("ablate", "trainer", "dashboards")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -102,7 +106,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert json.loads(done.stdout.splitlines()[-1]) == []
 
 
-def commands() -> list[str]:
+def every_command() -> list[str]:
     """Return every command, subcommands included, from the command line itself."""
     from typer.main import get_command
 
@@ -114,16 +118,12 @@ def commands() -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", every_command())
 def test_every_command_has_help_and_stands_in_the_reference(command: str) -> None:
     reference = (ROOT / "docs" / "reference" / "commands.md").read_text()
 
     assert f"`ablate {command}" in reference
-    done = subprocess.run(
-        [sys.executable, "-m", "ablate.cli", *command.split(), "--help"],
-        capture_output=True,
-        text=True,
-    )
+    done = commands.run((*command.split(), "--help"), ROOT, environment(), PATIENCE_S)
     assert done.returncode == 0
     assert "Usage: " in done.stdout
 

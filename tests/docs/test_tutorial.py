@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
+import shlex
 from pathlib import Path
 
 import pytest
+
+from tests.support.commands import run
+from tests.support.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "tutorial.md").read_text()
@@ -27,16 +29,9 @@ def commands() -> list[str]:
 
 
 def do(command: str, folder: Path) -> str:
-    shown = command.replace("ablate ", f"{sys.executable} -m ablate.cli ", 1)
+    _, *arguments = shlex.split(command)
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        ["bash", "-c", shown],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = run(tuple(arguments), folder, {**os.environ, "PYTHONPATH": paths}, PATIENCE_S)
     assert done.returncode == 0, f"{command}\n{done.stderr}"
     return done.stdout
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ablate.testing.tracking_server import tracking_server
 from tests.support.projects import SLOW_STUDY, Project, make_project
 
 
@@ -16,6 +18,14 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made.ablate("study", "create", "toy")
     made.ablate("run", "toy", "--workers", "2")
     return made
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
+    """Yield the port of an MLflow server and its database; each test copies a study of its own."""
+    folder = tmp_path_factory.mktemp("server")
+    with tracking_server(folder) as port:
+        yield port, folder / "mlflow.db"
 
 
 @pytest.fixture

@@ -1,4 +1,3 @@
-import multiprocessing
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +14,7 @@ from ablate.store.schema.engine import connect, reading, writing
 from ablate.store.schema.revision import HEAD, REVISIONS, VERSION_TABLE, peek
 from ablate.store.upkeep.migrate import check, downgrade, migrations_folder, upgrade
 from ablate.testing.factories import feed, logs, make_plan, must_claim
-from tests.support.patience import PATIENCE_S
+from tests.support import processes
 
 ROOT = Path(__file__).parents[2]
 
@@ -227,10 +226,7 @@ def die_in_migration(url: str) -> None:
 
 
 def test_killed_migration_leaves_nothing_and_can_be_repeated(url):
-    process = multiprocessing.get_context("spawn").Process(target=die_in_migration, args=(url,))
-    process.start()
-    process.join(PATIENCE_S)
-    assert process.exitcode == -9
+    assert processes.call(die_in_migration, url) == -9
 
     assert peek(url).is_empty
     open_store(url).close()

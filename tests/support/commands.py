@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,12 +25,25 @@ for _room in _ROOMS:
 
 
 def run(
-    arguments: tuple[str, ...], folder: Path, variables: Mapping[str, str], timeout_s: float
+    arguments: tuple[str, ...],
+    folder: Path,
+    variables: Mapping[str, str],
+    timeout_s: float,
+    *,
+    before: str = "",
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, as `subprocess.run` does with a new interpreter."""
+    """Run a command to its end, as `subprocess.run` does with a new interpreter.
+
+    Args:
+        arguments: Behind ``ablate``.
+        folder: Where it is typed.
+        variables: Its whole environment.
+        timeout_s: After which it is killed.
+        before: Python that is run before it in its process.
+    """
     with tempfile.TemporaryDirectory(prefix="ablate-command-") as made:
         paths = Path(made) / "stdout", Path(made) / "stderr"
-        process = processes.start(_call, arguments, folder, dict(variables), paths)
+        process = processes.start(_call, arguments, folder, dict(variables), paths, before)
         process.join(timeout_s)
         if process.exitcode is None:
             process.kill()
@@ -39,18 +53,75 @@ def run(
         return subprocess.CompletedProcess(arguments, process.exitcode, *shown)
 
 
-def _call(
+class Started:
+    """A command that runs, as `subprocess.Popen` shows one; its output is appended to a file."""
+
+    def __init__(
+        self,
+        arguments: tuple[str, ...],
+        folder: Path,
+        variables: Mapping[str, str],
+        output: Path,
+    ) -> None:
+        self.args = arguments
+        self._process = processes.make(
+            _call_in_a_session, arguments, folder, dict(variables), (output, output)
+        )
+        self._process.daemon = True  # what a failed test has left ends with pytest
+        self._process.start()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, or minus the signal that ended it; None while it runs."""
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        """Return the exit code; None while it runs."""
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end and return the exit code."""
+        self._process.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal unless it has ended."""
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+
+def _call_in_a_session(
     arguments: tuple[str, ...], folder: Path, variables: dict[str, str], paths: tuple[Path, Path]
+) -> None:
+    os.setsid()
+    _call(arguments, folder, variables, paths)
+
+
+def _call(
+    arguments: tuple[str, ...],
+    folder: Path,
+    variables: dict[str, str],
+    paths: tuple[Path, Path],
+    before: str = "",
 ) -> None:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(variables)
     for number, path in enumerate(paths, start=1):
-        file = os.open(path, os.O_WRONLY | os.O_CREAT)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, number)
         os.close(file)
     sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115
     sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", encoding="utf-8", closefd=False, errors="backslashreplace")  # noqa: SIM115
     sys.argv = ["ablate", *arguments]
+    exec(before, {})
     ablate.cli.main()

@@ -14,16 +14,28 @@ import psutil
 
 from tests.support.patience import PATIENCE_S, slowness
 
-_PRELOAD = ["tests.support.commands", "tests.support.faulty", "tests.support.databases"]
+PRELOAD = [
+    "tests.support.commands",
+    "tests.support.faulty",
+    "tests.support.databases",
+    "ablate.testing.stores",
+    # What commands import when they first need it.
+    *("alembic.autogenerate", "alembic.command", "dashboards.compare_page", "dashboards.report"),
+    *("jinja2", "numpy", "plotly.graph_objs._figure"),
+]
+"""What the server of all forked processes imports, once for each process of pytest."""
 
 
 def start(function: Callable[..., object], *arguments: Any) -> BaseProcess:
     """Call a function in a process that has everything imported."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOAD)
-    process = context.Process(target=function, args=arguments)
+    process = make(function, *arguments)
     process.start()
     return process
+
+
+def make(function: Callable[..., object], *arguments: Any) -> BaseProcess:
+    """Return a process that will call a function; it is not started."""
+    return multiprocessing.get_context("forkserver").Process(target=function, args=arguments)
 
 
 def servers_of(process_id: int) -> list[psutil.Process]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support import commands
+from tests.support.commands import Started
 from tests.support.patience import PATIENCE_S
 
 TRAINER = '''
@@ -92,17 +93,11 @@ class Project:
         done = commands.run(arguments, self.folder, environment(), PATIENCE_S)
         return done.stderr + done.stdout
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start a command and return its process; its output goes to ``output.txt``."""
-        with (self.folder / "output.txt").open("ab") as output:
-            return subprocess.Popen(
-                self.command(*arguments),
-                cwd=self.folder,
-                env=environment(),
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+    def start(self, *arguments: str, output: str = "output.txt", **variables: str) -> Started:
+        """Start a command and return its process; its output goes to a file."""
+        path = self.folder / output
+        path.touch()
+        return Started(arguments, self.folder, environment() | variables, path)
 
     def rows(self, query: str, *values: object) -> list[tuple]:
         """Read the database as any SQL client would."""
@@ -140,6 +135,6 @@ def size_of(spool: Path) -> int:
     return spool.stat().st_size if spool.exists() else 0
 
 
-def kill(process: subprocess.Popen[bytes], number: int = signal.SIGKILL) -> int:
+def kill(process: Started | subprocess.Popen[bytes], number: int = signal.SIGKILL) -> int:
     process.send_signal(number)
     return process.wait(PATIENCE_S)

@@ -73,7 +73,7 @@ class ProcessesContract:
 
     def spread(self, work: Callable[..., Any], arguments: list[tuple[Any, ...]]) -> list[Any]:
         """Call a function in fresh processes at the same time."""
-        context = get_context("spawn")
+        context = get_context("forkserver")
         with ProcessPoolExecutor(len(arguments), mp_context=context) as pool:
             futures = [pool.submit(work, *each) for each in arguments]
             return [future.result(timeout=120) for future in futures]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,7 +17,8 @@ from sqlalchemy import text
 
 from ablate.store import open_store
 from ablate.store.schema.engine import connect, reading
-from ablate.testing.tracking_server import FaultyProxy, tracking_server
+from ablate.testing.tracking_server import FaultyProxy
+from tests.support.commands import Started
 from tests.support.disks import SmallDisk, mounted
 from tests.support.mirrored import in_mlflow, in_sql
 from tests.support.patience import PATIENCE_S, slowness
@@ -27,7 +27,6 @@ from tests.support.projects import (
     STUDY,
     TRAINER,
     Project,
-    environment,
     kill,
     make_project,
     size_of,
@@ -45,9 +44,11 @@ EVERY_S = few_or_many(1.5, 10.0)
 LASTS_S = few_or_many(2.5, 8.0)
 """How long what passes lasts: longer than a lease."""
 LEASE_S = few_or_many(2.0, 5.0)
-NIGHT = STUDY.replace("sleep_s: 0", f"sleep_s: {few_or_many(0.04, 0.08)}, save_every: 20").replace(
-    "seeds: 2", f"seeds: {N_SEEDS}\nstall_timeout_s: {2 * LASTS_S * slowness()}"
+CALM = STUDY.replace("seeds: 2", f"seeds: {N_SEEDS}").replace(
+    "steps: 200", f"steps: {few_or_many(100, 200)}"
 )
+NIGHT = CALM.replace("sleep_s: 0", f"sleep_s: 0.08, save_every: {few_or_many(10, 20)}")
+NIGHT += f"stall_timeout_s: {2 * LASTS_S * slowness()}\n"
 N_RUNS = 2 * N_SEEDS
 HANGS = """
 import threading
@@ -88,8 +89,9 @@ class Night:
         self.project = project
         self.url = url
         self.proxy = proxy
-        self._runners: list[subprocess.Popen[bytes]] = []
+        self._runners: list[Started] = []
         self._rng = random.Random(url.partition(":")[0])
+        self.study = f"night-{url.partition(':')[0]}"
         self.done: Counter[str] = Counter()
         self.faults: dict[str, Callable[[], None]] = {
             "trainer killed": lambda: self._kill(lambda runner: trainers_of(runner)[:1]),
@@ -111,8 +113,9 @@ class Night:
             again = lambda: restart(server, self._rng.choice(ways))  # noqa: E731 - it is one of many
             self.faults["database restarted"] = again
 
-    def _one(self) -> subprocess.Popen[bytes]:
-        return self._rng.choice(self._runners)
+    def _one(self) -> Started:
+        """Return one of the runners that have not ended."""
+        return self._rng.choice([runner for runner in self._runners if runner.poll() is None])
 
     def _kill(self, whom: Callable[[int], list[psutil.Process]]) -> None:
         for process in whom(self._one().pid):
@@ -168,24 +171,20 @@ class Night:
     def _add_runner(self) -> None:
         """Start a runner, and wait until it is at work: what begins in a fault is another test."""
         at_work = self.output().count(AT_WORK)
-        runner = self.start("run", "toy", "--workers", "2")
+        runner = self.start("run", self.study, "--workers", "2")
         self._runners.append(runner)
         self.project.wait_for(
             lambda: self.output().count(AT_WORK) > at_work or runner.poll() is not None
         )
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str) -> Started:
         """Start a command that knows the database and the MLflow server."""
-        own = {"ABLATE_MLFLOW": "1", "ABLATE_MLFLOW_URI": self.proxy.url}
-        with (self.project.folder / "output.txt").open("ab") as output:
-            return subprocess.Popen(
-                self.project.command("--db", self.url, *arguments),
-                cwd=self.project.folder,
-                env={**environment(), **own, "ABLATE_LEASE_S": str(LEASE_S)},
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+        return self.project.start(
+            *("--db", self.url, *arguments),
+            ABLATE_MLFLOW="1",
+            ABLATE_MLFLOW_URI=self.proxy.url,
+            ABLATE_LEASE_S=str(LEASE_S),
+        )
 
     def output(self) -> str:
         path = self.project.folder / "output.txt"
@@ -203,27 +202,23 @@ class Night:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    made = make_project(
-        tmp_path_factory.mktemp("calm"), STUDY.replace("seeds: 2", f"seeds: {N_SEEDS}")
-    )
+    made = make_project(tmp_path_factory.mktemp("calm"), CALM)
     made.ablate("study", "create", "toy")
     made.ablate("run", "toy", "--executor", "inline", timeout_s=2 * PATIENCE_S)
     return made
 
 
 @pytest.fixture
-def mlflow(tmp_path: Path) -> Iterator[FaultyProxy]:
-    (tmp_path / "mlflow").mkdir()
-    with tracking_server(tmp_path / "mlflow") as port:
-        proxy = FaultyProxy(port)
-        proxy.up()
-        yield proxy
-        proxy.down()
+def mlflow(server: tuple[int, Path]) -> Iterator[FaultyProxy]:
+    proxy = FaultyProxy(server[0])
+    proxy.up()
+    yield proxy
+    proxy.down()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def night(request: pytest.FixtureRequest, tmp_path: Path, mlflow: FaultyProxy) -> Iterator[Night]:
-    project = make_project(tmp_path / "project", NIGHT)
+    project = make_project(tmp_path / "project")
     trainer = TRAINER.replace("def train(", HANGS, 1)
     project.write(
         "toytrain.py",
@@ -235,14 +230,15 @@ def night(request: pytest.FixtureRequest, tmp_path: Path, mlflow: FaultyProxy) -
         server.psql("CREATE DATABASE ablate;")
         url = server.get_uri(database="ablate")
     with mounted(project.folder / ".ablate", few_or_many("32m", "256m")) as disk:
-        project.ablate("--db", url, "study", "create", "toy")
         made = Night(project, url, mlflow, disk=disk, server=server)
+        project.write(f"studies/{made.study}.yaml", NIGHT.replace("toy", made.study, 1))
+        project.ablate("--db", url, "study", "create", made.study)
         yield made
         made.end()
 
 
 def test_every_run_ends_once_with_the_numbers_of_a_calm_night(
-    night: Night, undisturbed: Project, tmp_path: Path
+    night: Night, undisturbed: Project, server: tuple[int, Path]
 ) -> None:
     began = time.monotonic()
 
@@ -256,7 +252,7 @@ def test_every_run_ends_once_with_the_numbers_of_a_calm_night(
     assert night.rows(POINTS) == sorted(undisturbed.rows(POINTS))
     assert night.rows(DIGESTS) == sorted(undisturbed.rows(DIGESTS))
     wait_until_none(night.project.folder)
-    check_second_copies(night, tmp_path / "mlflow" / "mlflow.db")
+    check_second_copies(night, server[1])
     assert "Traceback" not in night.output()
 
 
@@ -265,9 +261,11 @@ def check_second_copies(night: Night, mlflow: Path) -> None:
     for command in (("db", "check"), ("mlflow", "sync")):
         assert night.start(*command).wait(PATIENCE_S) == 0, night.output()
     with closing(open_store(night.url, read_only=True)) as store:
-        for run in store.runs("toy"):
+        for run in store.runs(night.study):
             folder = night.project.folder / ".ablate" / "runs" / run.id
             for attempt in store.attempts(run.id):
                 spool = folder / f"attempt-{attempt.number}" / "spool"
                 assert attempt.spool_offset == size_of(spool)
-        assert in_mlflow(mlflow, "toy") == in_sql(store, "toy", keys=KEYS, max_points=2000)
+        assert in_mlflow(mlflow, night.study) == in_sql(
+            store, night.study, keys=KEYS, max_points=2000
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,6 +10,7 @@ from contextlib import suppress
 import psutil
 import pytest
 
+from tests.support.commands import Started
 from tests.support.patience import PATIENCE_S
 from tests.support.processes import servers_of, trainers_of, wait_until_none
 from tests.support.projects import SLOW_STUDY, TRAINER, Project, make_project
@@ -72,7 +72,7 @@ def with_helpers(tmp_path):
     return made
 
 
-def n_helpers(running: subprocess.Popen[bytes]) -> int:
+def n_helpers(running: Started) -> int:
     """Return how many helpers there are; more than enough when the command has ended."""
     if running.poll() is not None:
         return 1000

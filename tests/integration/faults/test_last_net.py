@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import signal
 import subprocess
-import sys
 import textwrap
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.support.commands import Started, run
 from tests.support.patience import PATIENCE_S
 from tests.support.projects import Project, environment
 
@@ -67,21 +68,7 @@ def test_what_is_printed_into_a_closed_stream_is_nowhere_else(project: Project) 
 
 def _code(project: Project, text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a command after some lines that break something in it."""
-    lines = f"""
-import sys
-sys.argv = ["ablate", *{list(arguments)!r}]
-import ablate.cli
-{textwrap.dedent(text)}
-ablate.cli.main()
-"""
-    return subprocess.run(
-        [sys.executable, "-P", "-c", lines],
-        cwd=project.folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-    )
+    return run(arguments, project.folder, environment(), PATIENCE_S, before=textwrap.dedent(text))
 
 
 _BREAK = """
@@ -180,26 +167,14 @@ def test_place_that_cannot_be_written_is_named(
 def _on_a_terminal(project: Project, *arguments: str) -> str:
     """Return what a command prints on a terminal."""
     main, side = pty.openpty()
-    process = subprocess.Popen(
-        project.command(*arguments),
-        cwd=project.folder,
-        env={**environment(), "COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"},
-        stdin=side,
-        stdout=side,
-        stderr=side,
-    )
-    os.close(side)
+    variables = {**environment(), "COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"}
+    process = Started(arguments, project.folder, variables, Path(os.ttyname(side)))
     said = b""
-    while True:
-        try:
-            part = os.read(main, 65536)
-        except OSError:  # the terminal's other side is closed
-            break
-        if not part:
-            break
-        said += part
+    while process.poll() is None or select.select([main], [], [], 0)[0]:
+        if select.select([main], [], [], 0.02)[0]:
+            said += os.read(main, 65536)
     os.close(main)
-    process.wait(PATIENCE_S)
+    os.close(side)
     return said.decode()
 
 
@@ -243,10 +218,9 @@ def test_a_file_gets_foreign_text_as_it_is(project: Project) -> None:
 
 @pytest.mark.parametrize("mask", [0o002, 0o022, 0o077])
 def test_whatever_is_made_has_the_modes_of_the_umask(project: Project, mask: int) -> None:
-    done = _shell(
-        project, f"umask {mask:03o}; ablate study create toy && ablate run --no-mlflow toy"
-    )
-    assert done.returncode == 0, done.stderr
+    for arguments in (("study", "create", "toy"), ("run", "--no-mlflow", "toy")):
+        done = _code(project, f"import os; os.umask({mask})", *arguments)
+        assert done.returncode == 0, done.stderr
 
     wrong = {
         path.relative_to(project.folder).as_posix(): oct(path.stat().st_mode & 0o777)

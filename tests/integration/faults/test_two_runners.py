@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from ablate.store import open_store
 from ablate.store.schema.engine import connect, reading
+from tests.support.commands import Started
 from tests.support.patience import PATIENCE_S, slowness
 from tests.support.processes import servers_of, trainers_of, whole_tree
 from tests.support.projects import STUDY, Project, environment, kill, make_project, size_of
@@ -41,24 +42,35 @@ class Pair:
     def __init__(self, project: Project, url: str) -> None:
         self.project = project
         self.url = url
-        self.runners: list[subprocess.Popen[bytes]] = []
+        self.runners: list[Started | subprocess.Popen[bytes]] = []
         project.ablate("--db", url, "study", "create", "toy")
 
     def start(
         self, *arguments: str, before: Sequence[str] = (), **variables: str
-    ) -> subprocess.Popen[bytes]:
+    ) -> Started | subprocess.Popen[bytes]:
         command = ["--db", self.url, "run", "toy", "--workers", "2", *arguments]
-        with (self.project.folder / f"output-{len(self.runners)}.txt").open("ab") as output:
-            started = subprocess.Popen(
-                [*before, *self.project.command(*command)],
-                cwd=self.project.folder,
-                env={**environment(), "ABLATE_LEASE_S": str(LEASE_S), **variables},
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+        variables = {"ABLATE_LEASE_S": str(LEASE_S), **variables}
+        output = f"output-{len(self.runners)}.txt"
+        if before:
+            started = self._start_behind(before, command, variables, output)
+        else:
+            started = self.project.start(*command, output=output, **variables)
         self.runners.append(started)
         return started
+
+    def _start_behind(
+        self, before: Sequence[str], command: list[str], variables: dict[str, str], output: str
+    ) -> subprocess.Popen[bytes]:
+        """Start a runner by a program that changes what it sees."""
+        with (self.project.folder / output).open("ab") as file:
+            return subprocess.Popen(
+                [*before, *self.project.command(*command)],
+                cwd=self.project.folder,
+                env={**environment(), **variables},
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
 
     def output(self, number: int) -> str:
         return (self.project.folder / f"output-{number}.txt").read_text()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from tests.support.thorough import few_or_many
 PAGE = Path(__file__).parents[3] / "docs" / "howto" / "frameworks.md"
 
 STUDY = """
-study: theirs
+study: {name}
 trainer: {name}:train
 base: {{steps: 60, lr: 1.0e-3}}
 factors: {{lr: {{key: lr, levels: [1.0e-3, 1.0e-2]}}}}
@@ -132,38 +131,42 @@ def recipe(name: str) -> str:
     return code.strip("`").removeprefix("python\n")
 
 
-def trained(folder: Path, body: str, stops: Iterable[int]) -> tuple[Project, Curves]:
-    """Return the project and its points after two runs at once, each stopped at these steps."""
-    project = Project(folder)
-    project.write("theirs.py", body)
-    project.write("studies/theirs.yaml", STUDY.format(name="theirs"))
-    project.ablate("study", "create", "theirs")
-    for step in stops:
-        project.ablate("run", "theirs", "--workers", "2", "--steps", str(step))
-    project.ablate("run", "theirs", "--workers", "2")
-    assert project.rows("SELECT state, count(*) FROM runs GROUP BY 1") == [("succeeded", 2)]
-    query = "SELECT variant, key, step, value FROM run_metrics WHERE key NOT LIKE 'system/%'"
-    return project, {(v, key, step): value for v, key, step, value in project.rows(query)}
+def compared(project: Project, body: str) -> tuple[Curves, Curves]:
+    """Return the points of runs that were never stopped, and of runs that were stopped.
 
+    They are of two studies in one folder: the frameworks take seconds to import.
+    """
+    for name in ("calm", "stopped"):
+        project.write(f"{name}.py", body)
+        project.write(f"studies/{name}.yaml", STUDY.format(name=name))
+        project.ablate("study", "create", name)
+    for step in STOPS:
+        project.ablate("run", "stopped", "--workers", "2", "--steps", str(step))
+    project.ablate("run", "--workers", "2")
 
-def compared(tmp_path: Path, body: str) -> tuple[Curves, Curves]:
-    """Return the points of runs that were never stopped, and of runs that were stopped."""
-    (tmp_path / "calm").mkdir()
-    (tmp_path / "stopped").mkdir()
-    calm, points = trained(tmp_path / "calm", body, stops=())
-    stopped, again = trained(tmp_path / "stopped", body, stops=STOPS)
-
-    assert calm.rows("SELECT count(*) FROM attempts") == [(2,)]
-    assert stopped.rows("SELECT count(*) FROM attempts") == [(2 + 2 * len(STOPS),)]
+    assert project.rows("SELECT state, count(*) FROM runs GROUP BY 1") == [("succeeded", 4)]
+    attempts = "SELECT trainer, count(*) FROM attempts JOIN runs ON run_id = runs.id GROUP BY 1"
+    assert dict(project.rows(attempts)) == {
+        "calm:train": 2,
+        "stopped:train": 2 + 2 * len(STOPS),
+    }
+    points, again = (curves(project, study) for study in ("calm", "stopped"))
     variants = {"base", "lr=0.01"}
     assert {variant for variant, _, _ in points} == {variant for variant, _, _ in again} == variants
-    beside = {path.name for path in tmp_path.glob("calm/*")}
-    assert beside <= {"studies", "theirs.py", "__pycache__", ".ablate", ".gitignore"}
+    beside = {path.name for path in project.folder.iterdir()}
+    ours = {"studies", "calm.py", "stopped.py", "__pycache__"}
+    assert beside <= ours | {".ablate", ".gitignore"}
     return points, again
 
 
+def curves(project: Project, study: str) -> Curves:
+    query = "SELECT variant, key, step, value FROM run_metrics WHERE study = ?"
+    rows = project.rows(f"{query} AND key NOT LIKE 'system/%'", study)
+    return {(variant, key, step): value for variant, key, step, value in rows}
+
+
 def test_script_of_nanogpts_kind(tmp_path: Path) -> None:
-    points, again = compared(tmp_path, SCRIPT)
+    points, again = compared(Project(tmp_path), SCRIPT)
 
     assert len(points) == 2 * (7 + 61)
     assert again == points
@@ -172,7 +175,7 @@ def test_script_of_nanogpts_kind(tmp_path: Path) -> None:
 def test_lightning_module(tmp_path: Path) -> None:
     pytest.importorskip("lightning", reason="needs lightning")
 
-    points, again = compared(tmp_path, recipe("lit") + LIGHTNING)
+    points, again = compared(Project(tmp_path), recipe("lit") + LIGHTNING)
 
     train = {key for key in points if key[1].startswith("train/")}
     assert train == {
@@ -188,7 +191,7 @@ def test_lightning_module(tmp_path: Path) -> None:
 def test_hugging_face_trainer(tmp_path: Path) -> None:
     pytest.importorskip("transformers", reason="needs transformers")
 
-    points, again = compared(tmp_path, recipe("hf") + HUGGING_FACE)
+    points, again = compared(Project(tmp_path), recipe("hf") + HUGGING_FACE)
 
     assert set(again) >= set(points)
     evaluated = {key: value for key, value in points.items() if key[1] == "valid/loss/total"}

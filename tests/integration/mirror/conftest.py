@@ -15,16 +15,8 @@ from ablate.testing.factories import (
     make_plan,
     make_variant,
 )
-from ablate.testing.tracking_server import FaultyProxy, tracking_server
+from ablate.testing.tracking_server import FaultyProxy
 from tests.support.mirrored import KEYS, MAX_POINTS, REQUEST_S
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
-    """Yield the port of an MLflow server and its database."""
-    folder = tmp_path_factory.mktemp("server")
-    with tracking_server(folder) as port:
-        yield port, folder / "mlflow.db"
 
 
 @pytest.fixture

@@ -16,17 +16,26 @@ STUDY = """
 study: faults
 question: Is the planted fault named first?
 trainer: bundled
-base: {steps: 400, preset: base, data.valid_s: 5}
+base:
+  preset: base
+  steps: 300
+  data.batch_size: 3
+  data.segment_s: 0.2
+  data.synthetic_s: 30
+  data.valid_s: 3
 phases:
   base: {baseline: true}
+  # With so few codes the other terms drive the output down, and keep it there.
   anchor:
     set:
+      quantizer.n_quantizers: 1
+      quantizer.codebook_size: 8
       losses.sc.weight: 0
       losses.log1p.weight: 0
       losses.rms_frame.weight: 0
       losses.rms_band.weight: 0
       losses.rms_log.weight: 1
-  weak: {from: anchor, set: {losses.rms_log.weight: 0.001}}
+  weak: {from: anchor, set: {losses.rms_log.weight: 0.0001}}
   frozen: {from: base, set: {"optim.freeze": [out_proj]}}
   unfitted: {from: base, set: {quantizer.update: gradient, quantizer.init: random}}
   fast: {from: base, set: {optim.learning_rate: 0.1}}

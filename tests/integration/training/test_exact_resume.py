@@ -17,8 +17,13 @@ pytestmark = pytest.mark.training
 
 STEPS = few_or_many(12, 24)
 SEEDS = few_or_many(1, 3)
-NARROW = few_or_many("model.channels: [16, 16, 16], discriminator.channels: 8", "")
-"""Every part of the preset is there, with fewer channels."""
+GAN = few_or_many(
+    "discriminator.enabled: true, discriminator.channels: 4", "discriminator.enabled: true"
+)
+NARROW = few_or_many(
+    "model.channels: [8, 8, 8], quantizer.dim: 16, quantizer.codebook_size: 32", ""
+)
+"""Every part of the preset is there, with fewer channels and codes."""
 
 # The bundled trainer, whose process is ended at steps that a file names, once each.
 TRAINER = """
@@ -59,22 +64,20 @@ base:
   valid_every: 5
   diagnostics_every: 4
   checkpoint_every: 4
-  data.synthetic_s: 6
-  data.valid_s: 0.7
-  data.segment_s: 0.32
+  data.synthetic_s: 5
+  data.valid_s: 0.32
+  data.segment_s: 0.16
   data.batch_size: 2
   quantizer.progressive_steps: 6
   discriminator.start_step: 3
   discriminator.ramp_steps: 5
 phases:
   base: {{baseline: true, set: {{label: base, preset: base}}}}
-  base_gan: {{set: {{label: base_gan, preset: base, discriminator.enabled: true}}}}
+  base_gan: {{set: {{label: base_gan, preset: base, {GAN}}}}}
   pre_output: {{set: {{label: pre_output, preset: pre_output}}}}
-  pre_output_gan:
-    set: {{label: pre_output_gan, preset: pre_output, discriminator.enabled: true}}
+  pre_output_gan: {{set: {{label: pre_output_gan, preset: pre_output, {GAN}}}}}
   streamvc: {{set: {{label: streamvc, preset: streamvc, {NARROW}}}}}
-  streamvc_gan:
-    set: {{label: streamvc_gan, preset: streamvc, discriminator.enabled: true, {NARROW}}}
+  streamvc_gan: {{set: {{label: streamvc_gan, preset: streamvc, {GAN}, {NARROW}}}}}
 seeds: {SEEDS}
 """
 PHASES = ("base", "base_gan", "pre_output", "pre_output_gan", "streamvc", "streamvc_gan")

@@ -21,26 +21,37 @@ pytestmark = pytest.mark.training
 PHASES = ("phase_a", "phase_fixed", "base")
 HEALTHY = few_or_many((0,), (0, 1))
 SEEDS = {"phase_a": (0, 1), "phase_fixed": HEALTHY, "base": HEALTHY}
-"""Which runs are trained to their end: a minute of a core each."""
-DEMO_STEPS = few_or_many(40, 700)
+"""Which runs are trained to their end: half a minute of a core each."""
+DEMO = few_or_many(
+    "steps: 20\n  data.batch_size: 2\n  data.synthetic_s: 10\n  data.valid_s: 1", "steps: 700"
+)
+"""How long the demo trains, and on how much: what it prints again needs no learning."""
+TRAINED = few_or_many("steps: 700\n  data.segment_s: 0.15", "steps: 700")
+"""The shipped study at its full length, on half of each segment: it collapses all the same."""
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Return a folder in which `ablate demo` was typed: four phases, seeds 0 and 1."""
     project = Project(tmp_path_factory.mktemp("demo"))
-    template = templates()["scale-fix"].read_text(encoding="utf-8")
-    study, changed = re.subn("steps: 700", f"steps: {DEMO_STEPS}", template)
-    assert changed == 1
-    project.write("studies/scale-fix.yaml", study)
+    write_study(project, DEMO)
     project.write("first.txt", project.ablate("demo", timeout_s=3 * PATIENCE_S))
     return project
 
 
+def write_study(project: Project, steps: str) -> None:
+    """Write the shipped study with something else for its steps."""
+    template = templates()["scale-fix"].read_text(encoding="utf-8")
+    study, changed = re.subn("steps: 700", steps, template)
+    assert changed == 1
+    project.write("studies/scale-fix.yaml", study)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Return a folder with phases of the shipped study at their full length."""
+    """Return a folder with phases of the shipped study, trained to their end."""
     project = Project(tmp_path_factory.mktemp("trained"))
+    write_study(project, TRAINED)
     project.ablate("study", "create", "scale-fix")
     runs = [f"{phase}-s{seed}" for phase, seeds in SEEDS.items() for seed in seeds]
     only = [part for run in runs for part in ("--only", run)]
@@ -170,7 +181,7 @@ def test_report_opens_offline_and_holds_the_numbers_of_the_comparison(
 
 SHORT = """\
 study: short
-base: {steps: 60, checkpoint_every: 20}
+base: {steps: 60, checkpoint_every: 20, data.synthetic_s: 10, data.valid_s: 1}
 phases:
   phase_a:
     set: {preset: pre_output, quantizer.ste: consistent, quantizer.post_affine: true}
