@@ -25,8 +25,8 @@ from ablate.importers.base import (
     storable,
     unfinished,
 )
-from ablate.importers.configs import whole_seed
 from ablate.importers.points import Points
+from ablate.planning.configs import whole_seed
 from ablate.text import from_csv_text
 
 _ALIASES: dict[str, tuple[str, ...]] = {
