@@ -22,7 +22,7 @@ from ablate.analysis.statistics.f_tail import f_tail
 from ablate.analysis.statistics.family import corrected
 from ablate.analysis.statistics.least_squares import Fit, least_squares
 from ablate.analysis.statistics.lenth import FEWEST, Chain, Lenth, chains_of, lenth
-from ablate.analysis.statistics.shares import Share, share_of
+from ablate.analysis.statistics.shares import Part, Share, share_of
 from ablate.analysis.statistics.student_t import t_quantile
 
 CONFIDENCE = 0.95
@@ -247,7 +247,7 @@ def _by_lenth(
             ci_low=(effect - margins.margin) * unit,
             ci_high=(effect + margins.margin) * unit,
             p=margins.p(effect),
-            share=share_of(runs * effect * effect / 4, total, df=1, runs=runs),
+            share=share_of(Part(variance=effect**2 / 4, df=1, runs=runs), total / runs, runs),
             ties=tuple(":".join(word) for word in chain.words[1:]),
         )
         for chain, effect in zip(chains, found, strict=True)
@@ -276,7 +276,7 @@ class _Regression:
     ) -> None:
         self._table, self._values = table, values
         self._unit, self._smallest = unit, smallest
-        self._total = math.fsum(value * value for value in values)
+        self._parts: dict[tuple[str, ...], Part] = {}
         self._mains = [(name,) for name in table.levels]
         self._pairs = list(itertools.combinations(table.levels, 2))
         if not table.takes_pairs:
@@ -305,13 +305,22 @@ class _Regression:
         effects += [self._pair(pair) for pair in self._pairs]
         if self._higher is not None:
             effects.append(self._higher)
+        noise = (self._square or 0.0) * self._noise.df / len(self._values)
+        blocks = self._block_variance()
+        total = math.fsum([part.variance for part in self._parts.values()] + [noise, blocks or 0.0])
         return _effects(
             self._table,
-            effects,
+            [self._with_share(effect, total) for effect in effects],
             self._noise,
-            block_share=self._block_share(),
-            noise_share=self._noise_share(),
+            block_share=None if blocks is None or total == 0 else blocks / total,
+            noise_share=None if self._square is None or total == 0 else noise / total,
         )
+
+    def _with_share(self, effect: Effect, total: float) -> Effect:
+        part = self._parts.get(effect.factors)
+        if part is None or total == 0:
+            return effect
+        return replace(effect, share=share_of(part, total, len(self._values), self._square))
 
     def _find_noise(self) -> tuple[Noise, float | None, Effect | None]:
         """Return the noise, its mean square in squared units, and the higher interactions."""
@@ -324,7 +333,8 @@ class _Regression:
             tested = self._tested(Effect(factors=(), df=more), explained, square, df)
             return noise, square, tested if more > 0 else None
         if whole.df > 0:
-            return *self._noise_of("rest", whole.rss, whole.df), None
+            kind: NoiseKind = "repeats" if df == whole.df else "rest"
+            return *self._noise_of(kind, whole.rss, whole.df), None
         if narrow.df > 0 and self._pairs:
             return *self._noise_of("interactions", narrow.rss, narrow.df), None
         return Noise(kind="none"), None, None
@@ -386,6 +396,7 @@ class _Regression:
     def _estimated(self, effect: Effect, fit: Fit) -> Effect:
         places = list(self._places[effect.factors])
         found = self._measured(effect, self._cleared(fit.explained(places)))
+        self._parts[effect.factors] = self._over_the_grid(effect, fit)
         if all(len(self._table.levels[name]) == 2 for name in effect.factors):
             value = 2 * fit.coefficients[places[0]]
             half = self._half(4 * fit.covariance(places[0], places[0]))
@@ -432,23 +443,43 @@ class _Regression:
     def _tested(
         self, effect: Effect, explained: float, square: float | None, noise_df: int
     ) -> Effect:
-        """Return an effect with its F, p and share."""
+        """Return an effect with its F and p; its part of the variance is that of these runs."""
         if effect.df <= 0:
             return effect
-        share = share_of(explained, self._total, df=effect.df, runs=len(self._values), noise=square)
+        runs = len(self._values)
+        self._parts[effect.factors] = Part(variance=explained / runs, df=effect.df, runs=runs)
         if square is None:
-            return replace(effect, share=share)
+            return effect
         mean_square = explained / effect.df
         f = mean_square / square if square > 0 else math.inf if mean_square > 0 else 0.0
-        return replace(effect, f=f, p=f_tail(f, effect.df, noise_df), share=share)
+        return replace(effect, f=f, p=f_tail(f, effect.df, noise_df))
 
-    def _block_share(self) -> float | None:
+    def _over_the_grid(self, effect: Effect, fit: Fit) -> Part:
+        """Return an effect's part of the variance where each combination weighs the same."""
+        places = list(self._places[effect.factors])
+        spread = [[fit.covariance(i, j) for j in places] for i in places]
+        variances: list[float] = []
+        uncertain: list[float] = []
+        for codes in self._table.codes(effect.factors):
+            value = math.fsum(c * fit.coefficients[p] for c, p in zip(codes, places, strict=True))
+            variances.append(value * value)
+            uncertain += [
+                a * b * covariance
+                for a, row in zip(codes, spread, strict=True)
+                for b, covariance in zip(codes, row, strict=True)
+            ]
+        count = len(variances)
+        return Part(
+            variance=self._cleared(math.fsum(variances) / count * len(self._values))
+            / len(self._values),
+            df=effect.df,
+            runs=effect.df * count / math.fsum(uncertain),
+        )
+
+    def _block_variance(self) -> float | None:
+        """Return the variance of the blocks' effects, None where they cannot be told."""
         if not self._table.blocks or self._ties(self._narrow, _BLOCK) is not None:
             return None
-        places = [p for p in self._places[_BLOCK] if p in self._whole.coefficients]
-        return min(1.0, self._whole.explained(places) / self._total)
-
-    def _noise_share(self) -> float | None:
-        if self._square is None:
-            return None
-        return self._square * self._noise.df / self._total
+        effects = [0.0, *(self._whole.coefficients[p] for p in self._places[_BLOCK])]
+        centre = math.fsum(effects) / len(effects)
+        return math.fsum((effect - centre) ** 2 for effect in effects) / len(effects)

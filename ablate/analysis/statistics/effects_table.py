@@ -98,6 +98,17 @@ class EffectsTable:
             for second in self.main(other)
         ]
 
+    def codes(self, names: Sequence[str]) -> list[list[float]]:
+        """Return what a term's columns hold at each combination of its factors' levels."""
+        found: list[list[float]] = [[1.0]]
+        for name in names:
+            size = len(self.levels[name])
+            last = [-1.0] * (size - 1)
+            rows = [[float(row == column) for column in range(size - 1)] for row in range(size - 1)]
+            own = [[-1.0], [1.0]] if size == 2 else [*rows, last]
+            found = [[a * b for a in before for b in row] for before in found for row in own]
+        return found
+
     def missing(self, names: Sequence[str]) -> tuple[Cell, ...]:
         """Return combinations of some factors' levels of which there is no run: the first few."""
         if math.prod(len(self.levels[name]) for name in names) > _LARGEST_GRID:

@@ -1,9 +1,12 @@
 """Which share of a variance a term explains, with an interval.
 
-The share is that of the runs seen (eta squared). Its interval treats the term as the one cause and
-everything else, noise and other terms alike, as noise: then the share is that of a one-way
-analysis, whose noncentral F says how large the share may be among other such runs. Other terms are
-no noise, so where they are large the interval is wider than need be, and covers more than 95 %.
+The variance is that over the whole grid of levels, each combination weighing the same, plus the
+noise. Where every combination was run equally often, a term's share is its eta squared.
+
+The interval treats the term as the one cause and everything else, noise and other terms alike, as
+noise: then the share is that of a one-way analysis, whose noncentral F says how large the share may
+be among other such runs. Other terms are no noise, so where they are large the interval is wider
+than need be, and covers more than 95 %.
 
 Sources: Smithson 2001, Educational and Psychological Measurement 61, and Steiger 2004,
 Psychological Methods 9 (intervals by inverting the noncentral F); Olejnik and Algina 2003,
@@ -27,7 +30,7 @@ class Share:
     """How much of the variance of the runs a term explains."""
 
     seen: float
-    """Eta squared: its sum of squares over that of all differences to the mean, from 0 to 1."""
+    """From 0 to 1; eta squared where all combinations were run equally often."""
     low: float | None
     """End of the 95 % interval; None where single runs say nothing of noise."""
     high: float | None
@@ -35,44 +38,56 @@ class Share:
     """Omega squared: without what noise alone would explain, at least 0; None without noise."""
 
 
-def share_of(
-    explained: float, total: float, *, df: int, runs: int, noise: float | None = None
-) -> Share:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """A part of the variance, before the whole is known."""
+
+    variance: float
+    """Over the grid of levels."""
+    df: int
+    """Degrees of freedom of the term, at least 1."""
+    runs: float
+    """How many runs of a whole grid would tell the term as well as the runs that there are."""
+
+
+def share_of(part: Part, total: float, runs: int, noise: float | None = None) -> Share:
     """Return a term's share.
 
     Args:
-        explained: Its sum of squares.
-        total: That of all runs about their mean, more than 0.
-        df: Degrees of freedom of the term, at least 1.
-        runs: How many.
-        noise: The mean square of the noise; None where it is not known, and there is no interval.
+        part: Its part.
+        total: The sum of all parts and the noise, more than 0.
+        runs: How many there are.
+        noise: The variance of a run; None where it is not known, and there is no interval.
     """
-    seen = min(1.0, max(0.0, explained / total))
+    seen = min(1.0, max(0.0, part.variance / total))
     if noise is None:
         return Share(seen=seen, low=None, high=None, unbiased=None)
-    unbiased = max(0.0, (explained - df * noise) / (total + noise))
-    low, high = share_interval(seen, df, runs)
-    return Share(seen=seen, low=low, high=high, unbiased=unbiased)
+    unbiased = (part.variance - part.df * noise / part.runs) / (total + noise / runs)
+    low, high = share_interval(seen, part.df, runs, part.runs)
+    return Share(seen=seen, low=low, high=high, unbiased=max(0.0, unbiased))
 
 
-def share_interval(seen: float, df: int, runs: int) -> tuple[float, float] | tuple[None, None]:
+def share_interval(
+    seen: float, df: int, runs: int, effective: float
+) -> tuple[float, float] | tuple[None, None]:
     """Return the 95 % interval of a share of one term against all else.
 
     Args:
         seen: The share seen, from 0 to 1.
         df: Degrees of freedom of the term, at least 1.
         runs: How many; None twice where no degree of freedom is left for all else.
+        effective: How many runs of a whole grid would tell the term as well.
     """
     rest = runs - 1 - df
     if rest < 1:
         return None, None
-    if seen >= _LARGEST:
-        return min(_LARGEST, share_interval(_LARGEST - 1e-9, df, runs)[0] or 0.0), 1.0
-    f = seen / df / ((1 - seen) / rest)
-    return _share_at(f, df, rest, runs, _TAIL), _share_at(f, df, rest, runs, 1 - _TAIL)
+    capped = min(seen, _LARGEST)
+    f = effective * capped / df / (runs * (1 - capped) / rest)
+    high = _share_at(f, df, rest, effective, 1 - _TAIL) if seen < _LARGEST else 1.0
+    return _share_at(f, df, rest, effective, _TAIL), high
 
 
-def _share_at(f: float, df: int, rest: int, runs: int, tail: float) -> float:
+def _share_at(f: float, df: int, rest: int, runs: float, tail: float) -> float:
     """Return the share with which an F of at least this size has a probability, by bisection."""
     low, high = 0.0, 1.0 - 1e-6
     if noncentral_f_tail(f, df, rest, 0.0) >= tail:
