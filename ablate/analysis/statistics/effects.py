@@ -20,7 +20,7 @@ from typing import Literal
 from ablate.analysis.statistics.effects_table import EffectsTable
 from ablate.analysis.statistics.f_tail import f_tail
 from ablate.analysis.statistics.family import corrected
-from ablate.analysis.statistics.least_squares import Fit, least_squares
+from ablate.analysis.statistics.least_squares import ROUNDING, Fit, least_squares, scaled
 from ablate.analysis.statistics.lenth import FEWEST, Chain, Lenth, chains_of, lenth
 from ablate.analysis.statistics.shares import Part, Share, share_of
 from ablate.analysis.statistics.student_t import t_quantile
@@ -28,8 +28,6 @@ from ablate.analysis.statistics.student_t import t_quantile
 CONFIDENCE = 0.95
 _ENOUGH = 4
 """Degrees of freedom of runs of one cell from which on their spread alone is the noise."""
-_ROUNDING = 8 * 2.0**-52
-"""Differences of this part of the largest value are no differences."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,6 +140,8 @@ class Effects:
     """Seeds that are taken out as blocks; 0 where they are not."""
     block_share: float | None
     noise_share: float | None
+    untold_share: float | None = None
+    """Of effects that the runs cannot tell apart, together; None where all can be told."""
     is_flat: bool = False
     """Whether all values are the same."""
 
@@ -161,30 +161,12 @@ def effects_of(
             effect is second less first.
     """
     table = EffectsTable.of([(o.levels, o.seed) for o in observations], factors)
-    values, unit, smallest = _scaled([o.value for o in observations])
+    values, unit, smallest = scaled([o.value for o in observations])
     if unit == 0:
         return _flat(table)
     if (chains := _single_runs(table)) is not None:
         return _by_lenth(table, chains, values, unit)
     return _Regression(table, values, unit, smallest).result()
-
-
-def _scaled(values: Sequence[float]) -> tuple[list[float], float, float]:
-    """Return differences to the mean, the largest as 1, that unit, and what of them is rounding.
-
-    The unit is 0 where nothing differs by more than rounding.
-    """
-    largest = max(map(abs, values))
-    if largest == 0:
-        return [0.0] * len(values), 0.0, 0.0
-    parts = [value / largest for value in values]
-    centre = math.fsum(parts) / len(parts)
-    differences = [part - centre for part in parts]
-    widest = max(map(abs, differences))
-    if widest <= _ROUNDING:
-        return [0.0] * len(values), 0.0, 0.0
-    unit = widest * largest
-    return [d / widest for d in differences], unit, len(values) * (_ROUNDING / widest) ** 2
 
 
 def _flat(table: EffectsTable) -> Effects:
@@ -199,6 +181,7 @@ def _effects(
     *,
     block_share: float | None = None,
     noise_share: float | None = None,
+    untold_share: float | None = None,
     is_flat: bool = False,
 ) -> Effects:
     """Return the effects with Holm's correction over them."""
@@ -215,6 +198,7 @@ def _effects(
         blocks=len(table.blocks),
         block_share=block_share,
         noise_share=noise_share,
+        untold_share=untold_share,
         is_flat=is_flat,
     )
 
@@ -237,7 +221,7 @@ def _by_lenth(
         2 * math.fsum(v * x for v, x in zip(values, chain.column, strict=True)) / runs
         for chain in chains
     ]
-    found = [effect if abs(effect) > _ROUNDING else 0.0 for effect in found]
+    found = [effect if abs(effect) > ROUNDING else 0.0 for effect in found]
     margins = lenth(found)
     effects = [
         Effect(
@@ -306,15 +290,29 @@ class _Regression:
         if self._higher is not None:
             effects.append(self._higher)
         noise = (self._square or 0.0) * self._noise.df / len(self._values)
-        blocks = self._block_variance()
-        total = math.fsum([part.variance for part in self._parts.values()] + [noise, blocks or 0.0])
+        rest = {"noise": noise, "block": self._block_variance(), "untold": self._untold(effects)}
+        told = math.fsum(part.variance for part in self._parts.values())
+        total = told + math.fsum(variance or 0.0 for variance in rest.values())
+        shares = {k: None if v is None or total == 0 else v / total for k, v in rest.items()}
         return _effects(
             self._table,
             [self._with_share(effect, total) for effect in effects],
             self._noise,
-            block_share=None if blocks is None or total == 0 else blocks / total,
-            noise_share=None if self._square is None or total == 0 else noise / total,
+            block_share=shares["block"],
+            noise_share=None if self._square is None else shares["noise"],
+            untold_share=shares["untold"],
         )
+
+    def _untold(self, effects: Sequence[Effect]) -> float | None:
+        """Return the variance, in these runs, of what cannot be told apart; None without any."""
+        untold = [e.factors for e in effects if not e.is_told and e.factors in self._places]
+        places = {place for name in untold for place in self._places[name]}
+        if not any(len(name) == 1 or self._noise.kind != "interactions" for name in untold):
+            return None
+        fit = self._narrow if self._noise.kind == "interactions" else self._whole
+        kept = [self._columns[place] for place in sorted(set(fit.kept) - places)]
+        rss = least_squares(kept, self._values).rss
+        return self._cleared(rss - fit.rss) / len(self._values)
 
     def _with_share(self, effect: Effect, total: float) -> Effect:
         part = self._parts.get(effect.factors)

@@ -22,6 +22,9 @@ _DEPENDENT = 1e-9
 _NOTHING = 1e-7
 """Weights in such a sum that are rounding."""
 
+ROUNDING = 8 * 2.0**-52
+"""Differences of this part of the largest value are no differences."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fit:
@@ -126,3 +129,22 @@ def _back(upper: Sequence[Vector], values: Vector) -> list[float]:
 
 def _dot(one: Vector, other: Vector) -> float:
     return sum(map(mul, one, other))
+
+
+def scaled(values: Vector) -> tuple[list[float], float, float]:
+    """Return differences to the mean, the largest as 1, that unit, and which square is rounding.
+
+    The unit is 0 where nothing differs by more than rounding. Of differences so scaled, a sum of
+    squares up to the last number is nothing.
+    """
+    largest = max(map(abs, values))
+    if largest == 0:
+        return [0.0] * len(values), 0.0, 0.0
+    parts = [value / largest for value in values]
+    centre = math.fsum(parts) / len(parts)
+    differences = [part - centre for part in parts]
+    widest = max(map(abs, differences))
+    if widest <= ROUNDING:
+        return [0.0] * len(values), 0.0, 0.0
+    unit = widest * largest
+    return [d / widest for d in differences], unit, len(values) * (ROUNDING / widest) ** 2

@@ -69,6 +69,7 @@ def _effects_object(effects: Effects) -> dict[str, Any]:
         "seeds_as_block": effects.blocks,
         "block_share": effects.block_share,
         "noise_share": effects.noise_share,
+        "untold_share": effects.untold_share,
         "noise": _noise_object(effects.noise),
         "effects": [_effect_object(effect) for effect in effects.effects],
     }

@@ -53,9 +53,10 @@ def _first(metric: MetricEffects, told: Sequence[Effect], found: Effects) -> str
         ps = [effect.p_holm for effect in told if effect.p_holm is not None]
         smallest = f", the smallest p is {number(min(ps))}" if ps else ""
         return f"no effect on {metric.key} is seen in {counted(found.runs, 'run')}{smallest}"
-    top, *others = seen
+    top = seen[0]
     shares = [effect.share.seen for effect in seen if effect.share]
-    is_alone = not others or shares[0] >= 2 * shares[1]
+    rivals = [*shares[1:2], found.untold_share or 0.0]
+    is_alone = shares[0] >= 2 * max(rivals)
     does = "dominates" if shares[0] >= _DOMINATES and is_alone else "does most to"
     return f"{top.name} {does} {metric.key}: it explains {share_text(top.share)} of the variance"
 
@@ -77,7 +78,8 @@ def _rest(told: Sequence[Effect]) -> list[str]:
 
 def _not_told(found: Effects) -> list[str]:
     names = [e.name for e in found.effects if len(e.factors) == 1 and not e.is_told]
-    return [f"not estimable: {few(names)}"] if names else []
+    share = _percent(found.untold_share or 0.0)
+    return [f"not estimable: {few(names)} (together {share}%)"] if names else []
 
 
 def _confounded(found: Effects) -> str:
@@ -129,8 +131,8 @@ def noise_sentence(noise: Noise, scale: Scale) -> str:
         found = noise.lenth
         return (
             "Single runs: an effect is seen if it stands out of the others (Lenth 1989: pseudo "
-            f"standard error {number(found.pse, 4)}, margin {number(found.margin, 4)}, "
-            f"simultaneous margin {number(found.simultaneous_margin, 4)}"
+            f"standard error {number(found.pse, 5)}, margin {number(found.margin, 5)} as in [ ], "
+            f"simultaneous margin {number(found.simultaneous_margin, 5)}"
             f"{', of natural logarithms' if scale == 'log' else ''})."
         )
     if noise.kind == "none":

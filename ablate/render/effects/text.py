@@ -28,6 +28,9 @@ from ablate.text import counted, few
 
 Format = Literal["table", "md", "csv", "json", "ndjson", "html", "latex"]
 
+_VISIBLE = 0.001
+"""Of the variance: less is rounding or nothing to speak of."""
+
 _TONES: dict[str | None, Tone] = {"seen": "strong", "possible": "plain", "not seen": "muted"}
 _WORDS = {"seen": "seen", "possible": "perhaps", "not seen": "no"}
 
@@ -93,6 +96,8 @@ def _effects_table(metric: MetricEffects, effects: Effects, table: FactorTable) 
     rows = [_row(effect, metric.scale, table) for effect in told]
     if effects.block_share is not None:
         rows.append(_part(f"{counted(effects.blocks, 'seed')} (block)", effects.block_share))
+    if effects.untold_share is not None and effects.untold_share > _VISIBLE:
+        rows.append(_part("not told apart", effects.untold_share))
     if effects.noise_share is not None:
         rows.append(_part("noise", effects.noise_share))
     untold = sum(effect.is_told for effect in effects.effects) - len(told)

@@ -220,6 +220,7 @@ def test_a_factor_that_changes_with_another_is_not_estimable() -> None:
     assert not found.effect("A").is_told
     assert found.effect("A").ties == ("B",)
     assert found.effect("C").is_told
+    assert found.untold_share == pytest.approx(1.0 / (1.0 + 0.25 + 2.25))
 
 
 def test_a_factor_that_changes_with_the_seed_is_not_estimable() -> None:
