@@ -16,8 +16,8 @@ _LARGEST_GRID = 100_000
 """Combinations that are looked through for those without a run."""
 _MOST_BLOCKS = 100
 """Seeds beyond these are no blocks: each would be a column."""
-_MOST_WORK = 3e8
-"""Multiplications for a fit with interactions: about a minute."""
+_MOST_WORK = 1e8
+"""Multiplications for a fit with interactions: about half a minute."""
 
 Cell = tuple[str, ...]
 
@@ -65,7 +65,7 @@ class EffectsTable:
 
     @property
     def takes_pairs(self) -> bool:
-        """Whether a fit with all interactions of two factors is done within a minute or so."""
+        """Whether a fit with all interactions of two factors is done within half a minute or so."""
         sizes = [len(levels) - 1 for levels in self.levels.values()]
         pairs = sum(a * b for a, b in itertools.combinations(sizes, 2))
         columns = 1 + len(self.blocks) + sum(sizes) + pairs

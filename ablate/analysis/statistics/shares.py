@@ -5,8 +5,9 @@ noise. Where every combination was run equally often, a term's share is its eta 
 
 The interval treats the term as the one cause and everything else, noise and other terms alike, as
 noise: then the share is that of a one-way analysis, whose noncentral F says how large the share may
-be among other such runs. Other terms are no noise, so where they are large the interval is wider
-than need be, and covers more than 95 %.
+be among other such runs. Other terms are no noise, so beside large ones the interval is wider than
+need be. Simulated, with two seeds, of whole grids and of one change at a time, it covered 91 to
+100 %, mostly above 96 %.
 
 Sources: Smithson 2001, Educational and Psychological Measurement 61, and Steiger 2004,
 Psychological Methods 9 (intervals by inverting the noncentral F); Olejnik and Algina 2003,
@@ -84,7 +85,8 @@ def share_interval(
     capped = min(seen, _LARGEST)
     f = effective * capped / df / (runs * (1 - capped) / rest)
     high = _share_at(f, df, rest, effective, 1 - _TAIL) if seen < _LARGEST else 1.0
-    return _share_at(f, df, rest, effective, _TAIL), high
+    # Where others are large, less is seen than noise would make; the share seen stays possible.
+    return min(seen, _share_at(f, df, rest, effective, _TAIL)), max(seen, high)
 
 
 def _share_at(f: float, df: int, rest: int, runs: float, tail: float) -> float:

@@ -161,6 +161,9 @@ def metric_notes(metric: MetricEffects, table: FactorTable) -> list[str]:
         f"{name} is not estimable: only {level} has a value" for name, level in metric.held.items()
     ]
     notes += _missing_note(found)
+    mains = sum(len(effect.factors) == 1 for effect in found.effects)
+    if mains > 1 and not any(len(effect.factors) > 1 for effect in found.effects):
+        notes.append("too many runs and levels to tell each interaction; all are taken together")
     notes += _tie_notes(found)
     notes += _untold_notes(found, table)
     return notes

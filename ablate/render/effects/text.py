@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from ablate.analysis.effects import MetricEffects, StudyEffects
 from ablate.analysis.factors import FactorTable
-from ablate.analysis.statistics.effects import Effect, Effects
+from ablate.analysis.statistics.effects import Effect, Effects, LevelEffect
 from ablate.analysis.statistics.scales import Scale
 from ablate.render import document
 from ablate.render.document import Document, Items, Notes, Paragraph, Section, Tables
@@ -63,12 +63,15 @@ def effects_document(found: StudyEffects) -> Document:
     """Return the answer, then for each metric its effects with what must be known of them."""
     answers = [answer(metric) for metric in found.metrics]
     sections = [Section(blocks=(Items(tuple(answers[1:])),))] if answers[1:] else []
+    shown = [m for m in found.metrics if m.effects and not m.effects.is_flat]
+    own = {metric.key: metric_notes(metric, found.factors) for metric in shown}
+    common = [] if len(shown) < 2 else [n for n in own[shown[0].key] if _is_in_all(n, own)]
     sections += [
-        _section(metric, metric.effects, found.factors)
-        for metric in found.metrics
-        if metric.effects and not metric.effects.is_flat
+        _section(metric, metric.effects, [n for n in own[metric.key] if n not in common], found)
+        for metric in shown
+        if metric.effects
     ]
-    notes = tuple(study_notes(found))
+    notes = (*common, *study_notes(found))
     sections.append(Section(blocks=(Notes(notes), Paragraph(method(found)))))
     return Document(
         title=answers[0] if answers else "nothing was logged that effects could be of",
@@ -85,15 +88,22 @@ def _headline(found: StudyEffects) -> str:
     return f"Effects in {found.study} {where}; factors and their levels: {factors}"
 
 
-def _section(metric: MetricEffects, effects: Effects, table: FactorTable) -> Section:
-    lines = (noise_sentence(effects.noise, metric.scale), *metric_notes(metric, table))
-    return Section(blocks=(Tables((_effects_table(metric, effects, table),)), Notes(lines)))
+def _is_in_all(note: str, notes: Mapping[str, Sequence[str]]) -> bool:
+    return all(note in each for each in notes.values())
+
+
+def _section(
+    metric: MetricEffects, effects: Effects, notes: Sequence[str], found: StudyEffects
+) -> Section:
+    lines = (noise_sentence(effects.noise, metric.scale), *notes)
+    shown = _effects_table(metric, effects, found.factors)
+    return Section(blocks=(Tables((shown,)), Notes(lines)))
 
 
 def _effects_table(metric: MetricEffects, effects: Effects, table: FactorTable) -> Table:
     told = [effect for effect in effects.effects if is_listed(effect, effects)]
     told.sort(key=lambda effect: -(effect.share.seen if effect.share else 0.0))
-    rows = [_row(effect, metric.scale, table) for effect in told]
+    rows = [row for effect in told for row in _rows(effect, metric.scale, table)]
     if effects.block_share is not None:
         rows.append(_part(f"{counted(effects.blocks, 'seed')} (block)", effects.block_share))
     if effects.untold_share is not None and effects.untold_share > _VISIBLE:
@@ -108,7 +118,7 @@ def _effects_table(metric: MetricEffects, effects: Effects, table: FactorTable) 
         columns=(
             Column("effect", is_fixed=True),
             Column("changes by" if metric.scale == "identity" else "times"),
-            Column("of the variance"),
+            Column("variance"),
             Column("p (Holm)", is_number=True),
             Column("seen"),
         ),
@@ -118,20 +128,24 @@ def _effects_table(metric: MetricEffects, effects: Effects, table: FactorTable) 
     )
 
 
-def _row(effect: Effect, scale: Scale, table: FactorTable) -> tuple[Cell, ...]:
+def _rows(effect: Effect, scale: Scale, table: FactorTable) -> list[tuple[Cell, ...]]:
+    """Return a line for an effect, and one for each level where there are more than two."""
     tone = _TONES.get(effect.standing, "plain")
     value = change_text(effect.value, effect.ci_low, effect.ci_high, scale)
-    lines = [
-        f"{level.level} {change_text(level.deviation, level.ci_low, level.ci_high, scale)}"
-        for level in effect.levels
-    ]
-    return (
+    head = (
         Cell(shown_name(effect, table), tone=tone),
-        Cell("; ".join(lines) or value, effect.value, lines=tuple(lines)),
+        Cell("" if effect.levels else value, effect.value),
         Cell(share_text(effect.share), effect.share.seen if effect.share else None),
         Cell(number(effect.p_holm, 2), effect.p_holm),
         Cell(_WORDS.get(effect.standing or "", "-"), tone=tone),
     )
+    return [head, *(_level_row(effect.name, level, scale) for level in effect.levels)]
+
+
+def _level_row(name: str, level: LevelEffect, scale: Scale) -> tuple[Cell, ...]:
+    value = change_text(level.deviation, level.ci_low, level.ci_high, scale)
+    label = Cell(f"{name}={level.level}", tone="muted")
+    return (label, Cell(value, level.deviation, tone="muted"), Cell(""), Cell(""), Cell(""))
 
 
 def _part(name: str, share: float) -> tuple[Cell, ...]:
