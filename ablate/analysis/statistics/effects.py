@@ -136,6 +136,8 @@ class Effects:
     """Combinations of all levels."""
     missing: tuple[tuple[str, ...], ...]
     """Some of the combinations without a run; empty where there are all."""
+    seeds: int
+    """How many there are."""
     blocks: int
     """Seeds that are taken out as blocks; 0 where they are not."""
     block_share: float | None
@@ -195,6 +197,7 @@ def _effects(
         cells=len(table.cells),
         whole=math.prod(map(len, table.levels.values())),
         missing=table.missing(tuple(table.levels)),
+        seeds=len(set(table.seeds)),
         blocks=len(table.blocks),
         block_share=block_share,
         noise_share=noise_share,

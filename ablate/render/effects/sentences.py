@@ -161,6 +161,8 @@ def metric_notes(metric: MetricEffects, table: FactorTable) -> list[str]:
         f"{name} is not estimable: only {level} has a value" for name, level in metric.held.items()
     ]
     notes += _missing_note(found)
+    if found.seeds > 1 and not found.blocks:
+        notes.append("the seeds are no block: not each of them was run in several combinations")
     mains = sum(len(effect.factors) == 1 for effect in found.effects)
     if mains > 1 and not any(len(effect.factors) > 1 for effect in found.effects):
         notes.append("too many runs and levels to tell each interaction; all are taken together")
