@@ -23,10 +23,10 @@ from ablate.domain import (
 )
 from ablate.errors import NotFoundError, UsageError, did_you_mean
 from ablate.importers.base import SourceRun
-from ablate.importers.configs import differing, trained_with
 from ablate.importers.joining import by_time, merged
 from ablate.importers.placing import Member, member_of
 from ablate.importers.points import Points
+from ablate.planning.configs import differing, trained_with
 from ablate.settings import Settings
 from ablate.store import open_store
 

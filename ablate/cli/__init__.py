@@ -20,6 +20,7 @@ from ablate.cli.commands import (
     compare,
     data,
     db,
+    effects,
     imports,
     inspect,
     mlflow,
@@ -66,7 +67,7 @@ app = typer.Typer(
 app.add_typer(study.app, name="study")
 app.add_typer(db.app, name="db")
 app.add_typer(mlflow.app, name="mlflow")
-for module in (project, run, runs, compare, data, imports, inspect, artifacts, clean):
+for module in (project, run, runs, compare, effects, data, imports, inspect, artifacts, clean):
     module.register(app)
 
 

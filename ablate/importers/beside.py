@@ -16,7 +16,7 @@ from ablate.domain import Json
 from ablate.errors import NotFoundError, UsageError
 from ablate.files import read_bounded
 from ablate.importers.base import SourceRun, plain_config
-from ablate.importers.configs import seed_of
+from ablate.planning.configs import seed_of
 from ablate.planning.study_file.bounded import MAX_BYTES, plain_json, plain_yaml
 
 _STEMS = ("hparams", "config", "args", "params", "opt", "hyperparameters", "cfg", "options")

@@ -17,11 +17,11 @@ from pathlib import PurePosixPath
 
 from ablate.errors import UsageError
 from ablate.importers.base import SourceRun
-from ablate.importers.configs import differing, trained_with
 from ablate.importers.names import in_split, is_generic
 from ablate.importers.points import Extent, Points
 from ablate.importers.seeds import split_seed
 from ablate.keys import SPLITS
+from ablate.planning.configs import differing, trained_with
 from ablate.text import few, listed
 
 _TOKEN = re.compile(r"\d+\.\d+|\d+|[a-z]+|[^a-z\d]+")

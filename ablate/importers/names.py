@@ -14,7 +14,9 @@ from ablate.errors import UsageError
 from ablate.keys import SPLITS, TOTAL, default_key
 from ablate.planning.study_file.names import cleaned_name
 
-ROLES = frozenset({"step", "time", "run", "variant", "seed", "key", "value", "kind"})
+CONFIG = "config"
+"""The role of columns that are parts of the config of a run; any number may have it."""
+ROLES = frozenset({"step", "time", "run", "variant", "seed", "key", "value", "kind", CONFIG})
 """What a column can be beside a metric."""
 LEFT_OUT = "-"
 

@@ -15,9 +15,9 @@ from ablate.domain import Json
 from ablate.errors import UsageError
 from ablate.identity import canonical_json
 from ablate.importers.base import SourceRun
-from ablate.importers.configs import differing, trained_with
 from ablate.importers.names import kept_name
 from ablate.importers.seeds import are_seeds, is_automatic, says_seed, split_number, split_seed
+from ablate.planning.configs import differing, trained_with
 from ablate.planning.study_file.names import cleaned_name
 from ablate.text import few
 

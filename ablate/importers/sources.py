@@ -14,8 +14,8 @@ from urllib.parse import unquote, urlparse
 
 from ablate.errors import AblateError, NotFoundError, UsageError, closest
 from ablate.importers.base import Importer, ImportRequest, Reading
-from ablate.importers.configs import seed_of
 from ablate.importers.formats import mlflow
+from ablate.planning.configs import seed_of
 from ablate.planning.plugins import PluginGroup
 from ablate.planning.study_file.bounded import plain_json
 

@@ -47,7 +47,7 @@ def import_runs(
         help="auto: on evidence; names: any number at a name's end; none: no seeds.",
     ),
     maps: list[str] = typer.Option(
-        [], "--map", help="NAME=split/group/name, NAME=step|time|run|..., NAME=- (repeatable)."
+        [], "--map", help="NAME=split/group/name, NAME=step|run|config|..., NAME=- (repeatable)."
     ),
     map_file: str | None = typer.Option(
         None, "--map-file", help="A YAML file with a line NAME: KEY for each --map."

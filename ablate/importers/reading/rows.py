@@ -1,7 +1,8 @@
 """Rows with named columns (CSV, JSONL, an export of ``scan_history``) as runs.
 
 Wide rows have a column for each metric; long ones have a column with the metric's name and one with
-its value. Columns that are not metrics are known by name, or by ``--map COLUMN=ROLE``.
+its value. Columns that are not metrics are known by name, or by ``--map COLUMN=ROLE``. Columns of
+the role ``config`` tell runs apart where no name does; where there are no steps each row is a run.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ablate.domain import POINT_COLUMNS, AttemptState, Kind, RunState
+from ablate.domain import POINT_COLUMNS, AttemptState, Json, Kind, RunState
 from ablate.errors import UsageError
 from ablate.importers.base import (
     ImportRequest,
@@ -25,8 +26,9 @@ from ablate.importers.base import (
     storable,
     unfinished,
 )
-from ablate.importers.configs import whole_seed
+from ablate.importers.names import CONFIG
 from ablate.importers.points import Points
+from ablate.planning.configs import whole_seed
 from ablate.text import from_csv_text
 
 _ALIASES: dict[str, tuple[str, ...]] = {
@@ -51,6 +53,8 @@ _NO_ROW = "no row"
 _FIRST_MOMENT = 1e8
 """Unix seconds of 1973: what is smaller is no time at which anything was logged."""
 _LISTED = 3
+_ONLY_STEP = 1
+"""Of a table without steps; step 0 is that of an untrained model."""
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf|infinity)", re.I)
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+([eE][-+]?\d+)?")
 
@@ -74,6 +78,8 @@ class RowReader:
         self._time = path.stat().st_mtime
         self._points: dict[str, Points] = {}
         self._cells: dict[str, dict[str, str]] = {}
+        self._configs: dict[str, dict[str, Json]] = {}
+        self._rows: Counter[tuple[str, str]] = Counter()
         self._states: dict[str, str] = {}
         self.reading = Reading()
         self.take_header(columns)
@@ -88,17 +94,18 @@ class RowReader:
         self._is_own = set(columns) >= _OWN
         self._roles = _roles(columns, self._request.roles, str(self._path))
         self._of_role = {role: column for column, role in self._roles.items()}
+        self._in_config = [column for column in columns if self._roles.get(column) == CONFIG]
 
     def is_header(self, cells: Sequence[str]) -> bool:
         """Whether a row names columns, as where a writer that was started again wrote its own."""
         names = [cell.strip() for cell in cells if cell.strip()]
-        steps = {self._of_role["step"].lower(), *_ALIASES["step"]}
+        steps = {self._of_role.get("step", "").lower(), *_ALIASES["step"]}
         has_step = any(name.lower() in steps for name in names)
         return has_step and not any(_NUMBER.fullmatch(name) for name in names)
 
     def take(self, row: Mapping[str, Any]) -> None:
         """Take a row: one value if it is long, one for each metric if it is wide."""
-        step = whole_step(self._cell(row, "step"))
+        step = whole_step(self._cell(row, "step")) if "step" in self._of_role else _ONLY_STEP
         points = self._points_of(row)
         moment = self._cell(row, "time")
         is_duration = self._is_duration(moment)
@@ -151,13 +158,31 @@ class RowReader:
     def _points_of(self, row: Mapping[str, Any]) -> Points:
         """Return where a row's values go: by run, variant and seed, as far as it has them."""
         cells = {r: storable(self._name(row, r)) for r in ("run", "variant", "seed")}
+        config = {column: _setting(row.get(column)) for column in self._in_config}
+        if config and not (cells["run"] or cells["variant"]):
+            cells["variant"] = ",".join(f"{column}={_text(row.get(column))}" for column in config)
+        if "step" not in self._of_role and not cells["seed"]:  # rows of one name are repeats
+            self._rows[cells["run"], cells["variant"]] += 1
+            cells["seed"] = str(self._rows[cells["run"], cells["variant"]] - 1)
         part = "#".join(text.replace("#", "##") for text in cells.values() if text)
         if part not in self._points:
             self._points[part] = Points(time=self._time)
-            self._cells[part] = cells
+            self._cells[part], self._configs[part] = cells, config
+        self._refuse_change(part, config)
         if self._is_own:
             self._states[part] = _text(row.get("state"))
         return self._points[part]
+
+    def _refuse_change(self, part: str, config: Mapping[str, Json]) -> None:
+        """Refuse a row whose config is not that of the rows of its run before it."""
+        for column, value in config.items():
+            if value != self._configs[part][column]:
+                raise UsageError(
+                    f"{self._path}: {column} is {self._configs[part][column]} and {value} in one "
+                    f"run, {part}",
+                    hint=f"a config does not change; leave out --map {column}={CONFIG}, or give "
+                    "each run a name of its own",
+                )
 
     def finish(self) -> Reading:
         """Return the runs."""
@@ -176,6 +201,7 @@ class RowReader:
                     title=cells["variant"] or cells["run"],
                     said_seed=whole_seed(cells["seed"]),
                     says_variant=bool(cells["variant"]),
+                    config=self._configs[part],
                     points=points,
                     state=state,
                     reason=reason,
@@ -274,12 +300,23 @@ def _roles(columns: list[str], typed: Mapping[str, str], where: str) -> dict[str
     has_key = {"key", "value"} <= set(roles.values())
     if not has_key:  # a column `value` alone is a metric, as in TensorBoard's own CSV files
         roles = {c: r for c, r in roles.items() if r not in ("key", "value", "kind")}
-    if "step" not in roles.values():
+    if "step" not in roles.values() and CONFIG not in roles.values():
         raise UsageError(
             f"{where}: there is no column of steps",
             hint="name it with --map COLUMN=step; columns: " + ", ".join(columns[:20]),
         )
     return roles
+
+
+def _setting(value: Any) -> Json:
+    """Return a cell as a config holds it: a number, a truth value or a text."""
+    text = storable(_text(value))
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    number = number_of(text)
+    if number is None or not math.isfinite(number):
+        return text or None
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
 def _text(value: Any) -> str:

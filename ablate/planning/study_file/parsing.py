@@ -57,6 +57,8 @@ def check_study(document: Document) -> StudySpec:
             hint="remove it; seeds, steps and gates bound what a study costs",
         )
     said = spec.model_fields_set
+    if said & {"factors"} and all(each.levels is None for each in spec.factors.values()):
+        said = said - {"factors"} | {"metrics"}  # which imported runs can have as well
     is_for_training = said & {"trainer", *_TRAINING} or not said & {"metrics", "targets", "guards"}
     if spec.trainer == IMPORTED or not is_for_training:
         return _imported(document, spec)
@@ -66,6 +68,13 @@ def check_study(document: Document) -> StudySpec:
             ("baseline",),
             hint="write 'baseline: true' into the phase",
         )
+    for name, factor in spec.factors.items():
+        if factor.levels is None:
+            raise document.error(
+                "a factor that is trained needs 'levels'",
+                ("factors", name),
+                hint="without levels a factor is one of imported runs: trainer: imported",
+            )
     if not spec.phases and not spec.factors:
         raise document.error(
             "the study has neither phases nor factors, so there is nothing to compare",
@@ -77,12 +86,20 @@ def check_study(document: Document) -> StudySpec:
 
 def _imported(document: Document, spec: StudySpec) -> StudySpec:
     """Return the spec of a study whose runs other tools trained."""
-    if extra := next((part for part in _TRAINING if part in spec.model_fields_set), None):
+    said = spec.model_fields_set - {"factors"}
+    if extra := next((part for part in _TRAINING if part in said), None):
         raise document.error(
             f"'{extra}' is for training, and the runs of this study are imported",
             (extra,),
             hint="remove it, or name the trainer that trains them",
         )
+    for name, factor in spec.factors.items():
+        if isinstance(factor.levels, dict):
+            raise document.error(
+                "named levels are for training, and the runs of this study are imported",
+                ("factors", name, "levels"),
+                hint="write 'key', the config key that has the level, or 'phases: {PHASE: LEVEL}'",
+            )
     return spec.model_copy(update={"trainer": IMPORTED})
 
 

@@ -114,14 +114,19 @@ class PhaseSpec(BaseModel):
 
 
 class FactorSpec(BaseModel):
-    """What is varied: one key and its levels, or named levels that each set several keys."""
+    """What is varied: one key and its levels, or named levels that each set several keys.
+
+    Of imported runs nothing is set: ``key`` is read from their configs, or ``phases`` says it.
+    """
 
     model_config = _STRICT
 
     key: ConfigKey | None = None
     """The dotted config key whose values are the levels."""
-    levels: list[ConfigValue] | dict[str, Settings]
+    levels: list[ConfigValue] | dict[str, Settings] | None = None
     """Values of ``key``, or level name -> dotted keys and values."""
+    phases: dict[Name, ConfigValue] | None = None
+    """Of imported runs: phase -> its level, where no config says it."""
 
     @model_validator(mode="after")
     def _key_fits_levels(self) -> Self:
@@ -131,6 +136,10 @@ class FactorSpec(BaseModel):
             )
         if isinstance(self.levels, list) and self.key is None:
             raise ValueError("a list of levels needs 'key', the config key that takes the values")
+        if self.phases is not None and (self.key is not None or self.levels is not None):
+            raise ValueError("'phases' says the levels by itself; remove 'key' and 'levels'")
+        if self.levels is None and (self.key is not None or self.phases):
+            return self
         if not self.levels:
             raise ValueError("a factor needs at least one level")
         labels = list(self.settings())
@@ -142,7 +151,8 @@ class FactorSpec(BaseModel):
         """Return level label -> dotted keys and values."""
         if isinstance(self.levels, dict):
             return dict(self.levels)
-        assert self.key is not None
+        if self.levels is None or self.key is None:
+            return {}
         return {level_label(value): {self.key: value} for value in self.levels}
 
 
@@ -274,6 +284,10 @@ def _expand_metric(value: Any) -> Any:
     return {"goal": value} if isinstance(value, str) else value
 
 
+def _expand_factor(value: Any) -> Any:
+    return {"key": value} if isinstance(value, str) else value
+
+
 def _expand_design(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
@@ -298,7 +312,10 @@ class StudySpec(BaseModel):
     phases: Annotated[dict[Name, Annotated[PhaseSpec, _Section]], _Section] = Field(
         default_factory=dict
     )
-    factors: Annotated[dict[Name, FactorSpec], _Section] = Field(default_factory=dict)
+    factors: Annotated[
+        dict[Name, Annotated[FactorSpec, BeforeValidator(_expand_factor)]], _Section
+    ] = Field(default_factory=dict)
+    """What is varied; of imported runs ``NAME: KEY`` is short for its key."""
     design: Annotated[DesignSpec, BeforeValidator(_expand_design)] = Field(
         default_factory=DesignSpec
     )

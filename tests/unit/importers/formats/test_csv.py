@@ -242,3 +242,35 @@ def test_other_encodings_are_refused_with_the_way_out(tmp_path: Path, encoding: 
         read(path)
 
     assert caught.value.hint == "save it as UTF-8"
+
+
+def test_columns_of_a_config_name_the_runs_of_a_table_without_steps(tmp_path) -> None:
+    path = write(tmp_path, "lr,aug,loss\n0.1,true,5\n0.1,true,6\n2,none,7\n")
+
+    runs = read(path, "lr=config", "aug=config").runs
+
+    assert [(run.title, run.said_seed, dict(run.config)) for run in runs] == [
+        ("lr=0.1,aug=true", 0, {"lr": 0.1, "aug": True}),
+        ("lr=0.1,aug=true", 1, {"lr": 0.1, "aug": True}),
+        ("lr=2,aug=none", 0, {"lr": 2, "aug": "none"}),
+    ]
+    assert [run.points.names for run in runs] == [runs[0].points.names] * 3
+
+
+def test_columns_of_a_config_belong_to_the_run_that_a_row_names(tmp_path) -> None:
+    path = write(tmp_path, "run,step,lr,loss\na,1,0.1,5\na,2,0.1,4\nb,1,0.2,7\n")
+
+    runs = read(path, "lr=config").runs
+
+    assert [(run.title, dict(run.config)) for run in runs] == [
+        ("a", {"lr": 0.1}),
+        ("b", {"lr": 0.2}),
+    ]
+    assert [run.points.counts.kept for run in runs] == [2, 1]
+
+
+def test_a_config_that_changes_within_a_run_is_refused(tmp_path) -> None:
+    path = write(tmp_path, "run,step,lr,loss\na,1,0.1,5\na,2,0.05,4\n")
+
+    with pytest.raises(UsageError, match=r"lr is 0\.1 and 0\.05 in one run, a"):
+        read(path, "lr=config")

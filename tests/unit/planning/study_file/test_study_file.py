@@ -104,6 +104,32 @@ def test_broken_file_is_reported_with_its_place(text: str) -> None:
     assert error.exit_code == 2
 
 
+def test_a_factor_of_imported_runs_is_a_key_or_levels_of_phases() -> None:
+    text = "study: a\nfactors: {rate: optim.lr, data: {phases: {p: old, q: new}}}\n"
+
+    spec = check_study(parse_document(text, name="f.yaml"))
+
+    assert spec.trainer == "imported"
+    assert spec.to_json()["factors"] == {
+        "rate": {"key": "optim.lr"},
+        "data": {"phases": {"p": "old", "q": "new"}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("trainer: t:train\nfactors: {rate: lr}\n", "needs 'levels'"),
+        ("trainer: imported\nfactors: {a: {levels: {x: {k: 1}}}}\n", "named levels are for train"),
+        ("factors: {a: {key: k, phases: {p: 1}}}\n", "remove 'key' and 'levels'"),
+        ("factors: {a: {}}\n", "a factor needs at least one level"),
+    ],
+)
+def test_a_factor_that_says_too_much_or_too_little_is_refused(text: str, told: str) -> None:
+    with pytest.raises(StudyFileError, match=told):
+        check_study(parse_document(f"study: a\n{text}", name="f.yaml"))
+
+
 def test_yaml_is_read_as_version_1_2() -> None:
     text = GOOD + "base: {a: 1e-3, b: no, c: 010, d: on, e: 1_000}\n"
 
