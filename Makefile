@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 WORKERS ?= 2
-BENCHES = startup log ingest query growth concurrency training contrasts mirror
+BENCHES = startup log ingest query growth concurrency training contrasts verdicts mirror
 
 .PHONY: help demo test thorough cover raise check lint types format sizes docs bench clean
 

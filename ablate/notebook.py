@@ -237,11 +237,15 @@ class StudyFrames:
             baseline: As in `compare`.
         """
         from ablate.analysis.comparison import compare
+        from ablate.analysis.factors import declared_factors
         from ablate.analysis.loading import load as load_data
 
         with closing(self._store()) as store:
             data = load_data(store, self.name, variants, keys=metrics, baseline=baseline)
-            return compare(data, at_step=at, baseline=baseline, metrics=metrics or None)
+            factors = declared_factors(store.study(self.name).plan, data.variants)
+            return compare(
+                data, at_step=at, baseline=baseline, metrics=metrics or None, factors=factors
+            )
 
 
 _PLACE = ["variant", "seed", "run"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from ablate.analysis.comparison import ComparedVariant, Comparison, Metric
+from ablate.analysis.effects import MetricEffects
 from ablate.analysis.judging.contrast_text import ends_text, seeds_text
 from ablate.analysis.judging.verdicts import Verdict
 from ablate.analysis.statistics.contrasts import Contrast
@@ -29,6 +30,7 @@ def answer_of(comparison: Comparison) -> tuple[str, ...]:
         *_targets(seen, metrics),
         *_decided(decided),
         *_causes(seen),
+        *_factors(comparison.effects),
         *_open(decided),
     )
 
@@ -143,6 +145,24 @@ def _because(cause: str, rows: Sequence[ComparedVariant]) -> str:
     if not cause:
         return f"{names} failed, and what was logged tells no cause"
     return f"{names} failed, most likely because {rows[0].causes[0].short}"
+
+
+def _factors(metrics: Sequence[MetricEffects]) -> Iterator[str]:
+    """Return which factors are seen to do something, and which are not."""
+    parts: list[str] = []
+    for metric in metrics:
+        found = metric.effects
+        if found is None or found.noise.kind == "none":
+            continue
+        seen = [e for e in found.effects if e.standing == "seen" and e.share]
+        seen.sort(key=lambda e: -e.share.seen if e.share else 0.0)
+        shares = [f"{e.name} explains {e.share.seen:.0%}" for e in seen[:2] if e.share]
+        silent = [e.name for e in found.effects if len(e.factors) == 1 and e.standing != "seen"]
+        text = f"{listed(shares)} of {metric.key}" if shares else f"none is seen in {metric.key}"
+        rest = f" (no effect seen: {few(silent)})" if shares and silent else ""
+        parts.append(text + rest)
+    if parts:
+        yield f"Factors: {'; '.join(parts)}."
 
 
 def _open(told: Sequence[_Told]) -> Iterator[str]:

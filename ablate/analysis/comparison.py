@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ablate.analysis.curves.study_data import StudyData, is_under_way
+from ablate.analysis.curves.steps import check_step, common_step
+from ablate.analysis.curves.study_data import StudyData
 from ablate.analysis.diagnosis.causes import Cause, causes_of
+from ablate.analysis.effects import MetricEffects, metric_effects
+from ablate.analysis.factors import FactorTable
 from ablate.analysis.judging.verdicts import VariantVerdict, Verdict, judge
 from ablate.analysis.notes import (
     held_back,
@@ -23,7 +26,6 @@ from ablate.analysis.repeats import repeats_of
 from ablate.analysis.statistics.contrasts import Contrast
 from ablate.analysis.statistics.summaries import MetricSummary, best_variants, summarise
 from ablate.domain import Json, RunState
-from ablate.errors import NotFoundError
 from ablate.planning.lookup import named_metrics
 from ablate.rules import Goal, Status
 
@@ -97,6 +99,8 @@ class Comparison:
     """That runs are under way, and where; None when nothing will change any more."""
     held_back: str | None = None
     """Which variants ended so early that the others are not compared at their ends."""
+    effects: tuple[MetricEffects, ...] = ()
+    """What each factor of the study does to the primary metrics; empty without factors."""
 
     def row(self, variant: str) -> ComparedVariant:
         """Return a variant's row."""
@@ -109,6 +113,7 @@ def compare(
     at_step: int | None = None,
     baseline: str | None = None,
     metrics: Sequence[str] | None = None,
+    factors: FactorTable | None = None,
 ) -> Comparison:
     """Return the study's variants side by side.
 
@@ -118,12 +123,13 @@ def compare(
         baseline: With what; None for ``data.baseline``.
         metrics: Keys or patterns such as ``valid/*``; None for the declared metrics and targets,
             or, where nothing is declared, every validation metric or training loss.
+        factors: Of the study, to say what each of them does; None for not to.
 
     Raises:
         NotFoundError: For a baseline or metric that does not exist, with the closest name; for a
             step that no run has reached.
     """
-    _check_step(data, at_step)
+    check_step(data, at_step)
     base = data.variant(baseline or data.baseline).name
     if baseline is not None:  # asked for by name: all are compared with it
         data = replace(data, baseline=base, references={})
@@ -157,16 +163,20 @@ def compare(
         ),
         preview=preview_of(data, step),
         held_back=held_back(data, step) if at_step is None else None,
+        effects=_effects(data, step, factors),
     )
 
 
-def _check_step(data: StudyData, at_step: int | None) -> None:
-    reached = max((run.step for run in data.runs if run.step is not None), default=None)
-    if at_step is not None and reached is not None and at_step > reached:
-        raise NotFoundError(
-            f"no run of '{data.study}' has come to step {at_step}: the furthest is at {reached}",
-            hint=f"compare with --at {reached}, or without --at",
-        )
+_MOST_RUNS = 500
+"""Of more, `ablate effects` is asked for what factors do: it may take seconds."""
+
+
+def _effects(
+    data: StudyData, step: int | None, factors: FactorTable | None
+) -> tuple[MetricEffects, ...]:
+    if factors is None or step is None or not factors.levels or len(data.runs) > _MOST_RUNS:
+        return ()
+    return metric_effects(data, factors, data.primary_keys(), step)
 
 
 def _repeats(data: StudyData, step: int | None) -> Mapping[str, int]:
@@ -175,30 +185,6 @@ def _repeats(data: StudyData, step: int | None) -> Mapping[str, int]:
     for name in data.names if step is not None else ():
         found |= repeats_of(data, name, step or 0)
     return found
-
-
-def common_step(data: StudyData) -> int | None:
-    """Return the step to compare at, None when no run has a point.
-
-    It is the largest that all finished runs have reached: one that is under way holds none of them
-    back, and is read where it stands. Where no run is finished it is the largest that all under way
-    have reached, those aside that have barely begun. A run that diverged, failed, was stopped or
-    cancelled holds nobody back; where nothing else is left, stopped runs are read where they were
-    stopped, so the last of them says where to compare, and without those it is the step that all
-    have reached.
-    """
-    logged = [(r.state, r.step) for r in data.runs if r.step is not None]
-    if whole := [step for state, step in logged if state is RunState.SUCCEEDED]:
-        return min(whole)
-    if going := [r.step or 0 for r in data.runs if is_under_way(r)]:
-        return min(step for step in going if step >= BARELY_BEGUN * max(going))
-    if stopped := [step for state, step in logged if state is RunState.STOPPED]:
-        return max(stopped)
-    return min((step for _, step in logged), default=None)
-
-
-BARELY_BEGUN = 0.1
-"""A run under way that came less far than this fraction of the furthest says little yet."""
 
 
 def _shown_keys(data: StudyData, wanted: Sequence[str] | None) -> tuple[str, ...]:

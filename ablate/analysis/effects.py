@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ablate.analysis.comparison import common_step
+from ablate.analysis.curves.steps import check_step, common_step
 from ablate.analysis.curves.study_data import StudyData, read_step
 from ablate.analysis.curves.windows import value_at
 from ablate.analysis.factorial.fit import Effects, Observation, effects_of
@@ -16,7 +16,7 @@ from ablate.analysis.notes import preview_of
 from ablate.analysis.repeats import repeats_of
 from ablate.analysis.statistics.scales import natural_scale, on_scale
 from ablate.domain import Plan, Run, RunState
-from ablate.errors import NotFoundError, UsageError
+from ablate.errors import UsageError
 from ablate.planning.lookup import named_metrics
 from ablate.rules import DeclaredMetric, Goal, Scale
 
@@ -73,7 +73,7 @@ def study_effects(
         NotFoundError: For a metric that no run has logged, or a step that none has reached.
         UsageError: If nothing varies.
     """
-    _check_step(data, at_step)
+    check_step(data, at_step)
     table = factors_of(plan, data.variants)
     if not table.levels:
         raise UsageError(
@@ -86,27 +86,22 @@ def study_effects(
     primary = data.primary_keys()
     declared = sorted(data.metrics, key=lambda key: key not in primary)
     wanted = named_metrics(data.study, known, metrics) if metrics else declared
-    repeats = {run for name in table.of if step is not None for run in repeats_of(data, name, step)}
     return StudyEffects(
         study=data.study,
         question=data.question,
         at_step=step,
         factors=table,
-        metrics=tuple(
-            _metric(data, data.spec(key), table, step, repeats)
-            for key in wanted or data.compared_keys()
-        ),
+        metrics=metric_effects(data, table, wanted or data.compared_keys(), step),
         preview=_preview(data, step),
     )
 
 
-def _check_step(data: StudyData, at_step: int | None) -> None:
-    reached = max((run.step for run in data.runs if run.step is not None), default=None)
-    if at_step is not None and reached is not None and at_step > reached:
-        raise NotFoundError(
-            f"no run of '{data.study}' has come to step {at_step}: the furthest is at {reached}",
-            hint=f"ask with --at {reached}, or without --at",
-        )
+def metric_effects(
+    data: StudyData, table: FactorTable, keys: Sequence[str], step: int | None
+) -> tuple[MetricEffects, ...]:
+    """Return what the factors do to each of some metrics at a step; there is a factor."""
+    repeats = {run for name in table.of if step is not None for run in repeats_of(data, name, step)}
+    return tuple(_metric(data, data.spec(key), table, step, repeats) for key in keys)
 
 
 def _preview(data: StudyData, step: int | None) -> str | None:

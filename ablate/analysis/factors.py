@@ -62,6 +62,18 @@ def factors_of(plan: Plan, variants: Sequence[Variant]) -> FactorTable:
     return _of_configs(variants)
 
 
+def declared_factors(plan: Plan, variants: Sequence[Variant]) -> FactorTable | None:
+    """Return the factors that a study declares, None where it declares none that can be read.
+
+    What its file says wrong is told by `factors_of`: a comparison needs no factors.
+    """
+    try:
+        table = factors_of(plan, variants)
+    except UsageError:
+        return None
+    return None if table.source == "configs" else table
+
+
 def _of_design(plan: Plan, variants: Sequence[Variant], declared: Mapping[str, Any]) -> FactorTable:
     """Return the levels that a design set; the others are as in the phase it starts from."""
     names = list(declared) or list(dict.fromkeys(n for v in variants for n in v.factors))

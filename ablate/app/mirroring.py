@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from ablate.analysis.comparison import ComparedVariant, Comparison, compare
+from ablate.analysis.factors import declared_factors
 from ablate.analysis.loading import load
 from ablate.domain import Run
 from ablate.mirrors.parked import ParkedItems
@@ -26,9 +27,10 @@ def summariser(note: Callable[[Comparison], str]) -> Summarise:
 
 def _summarise(note: Callable[[Comparison], str], store: Store, study: str) -> StudySummary | None:
     """Return the summary of a study, None before the first point."""
-    spec = store.study(study).plan.spec
-    is_declared = bool(spec.get("metrics") or spec.get("targets"))
-    comparison = compare(load(store, study, keys=() if is_declared else None))
+    plan = store.study(study).plan
+    is_declared = bool(plan.spec.get("metrics") or plan.spec.get("targets"))
+    data = load(store, study, keys=() if is_declared else None)
+    comparison = compare(data, factors=declared_factors(plan, data.variants))
     if comparison.at_step is None:
         return None
     return StudySummary(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
+from ablate.analysis.curves.study_data import ENDED_BADLY, StudyData
 from ablate.analysis.judging.contrast_text import difference_text, seeds_text
 from ablate.analysis.judging.judged import JudgedRun, most
 from ablate.analysis.judging.silence_reasons import NOTE, WARN, Reason, so_far
 from ablate.analysis.statistics.contrasts import Contrast
-from ablate.analysis.wording import of_runs, span
+from ablate.analysis.statistics.fisher import fisher_p
+from ablate.analysis.statistics.intervals import CONFIDENCE
+from ablate.analysis.wording import number, of_runs, span
 
 Told = tuple[str, Contrast]
 """A metric's key, and a contrast in it."""
@@ -34,6 +37,25 @@ def contrast_reasons(
         reasons += _open(reference, deciding)
         reasons += _exploratory(reference, [(key, c) for key, c in own if not c.is_primary])
     return reasons
+
+
+def loss_reasons(
+    data: StudyData, runs: Sequence[JudgedRun], references: Sequence[str]
+) -> Iterator[Reason]:
+    """Yield the references of which surely a smaller share of runs ended badly."""
+    lost = sum(r.run.state in ENDED_BADLY for r in runs)
+    for reference in references:
+        others = data.runs_of(reference)
+        other_lost = sum(run.state in ENDED_BADLY for run in others)
+        if not others or lost * len(others) <= other_lost * len(runs):
+            continue
+        p = fisher_p(lost, len(runs), other_lost, len(others))
+        if p < 1 - CONFIDENCE:
+            text = (
+                f"{of_runs(lost, len(runs))} ended badly, against {other_lost} of {len(others)} of "
+                f"{reference}: more than chance makes (Fisher's exact p {number(p, 2)})"
+            )
+            yield (WARN, 0.0, 210), text
 
 
 def _resolved(

@@ -8,7 +8,7 @@ from ablate.analysis.curves.jumps import stops
 from ablate.analysis.curves.onset import Miss, misses_of
 from ablate.analysis.curves.study_data import StudyData
 from ablate.analysis.curves.windows import initial_value, relative_change
-from ablate.analysis.judging.contrast_reasons import Told, contrast_reasons
+from ablate.analysis.judging.contrast_reasons import Told, contrast_reasons, loss_reasons
 from ablate.analysis.judging.judged import JudgedRun
 from ablate.analysis.judging.silence_reasons import (
     FAIL,
@@ -44,6 +44,7 @@ def reasons_for(
         *_endings(runs),
         *_guard_reasons(data, runs),
         *_gate_reasons(data, runs, at_step),
+        *loss_reasons(data, runs, data.references_of(runs[0].run.variant) if runs else ()),
         *contrast_reasons(runs, contrasts, failed),
         *_repeated(runs, repeats),
         *_unfinished(runs),

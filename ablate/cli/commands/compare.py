@@ -74,6 +74,7 @@ def show_comparison(
 ) -> None:
     """Compare, print, and draw if asked to."""
     from ablate.analysis.comparison import compare as compare_variants
+    from ablate.analysis.factors import declared_factors
     from ablate.analysis.loading import load
     from ablate.app.lookup import study_of
     from ablate.render.comparison.text import render
@@ -84,7 +85,13 @@ def show_comparison(
         say_changed_files(settings_of(context), [found])
         keys = metrics if plot is None else None
         data = load(store, found.name, variants, keys=keys, baseline=baseline)
-        comparison = compare_variants(data, at_step=at, baseline=baseline, metrics=metrics or None)
+        comparison = compare_variants(
+            data,
+            at_step=at,
+            baseline=baseline,
+            metrics=metrics or None,
+            factors=declared_factors(found.plan, data.variants),
+        )
         if plot is not None:
             from dashboards.compare_page import compare_page
 
@@ -119,13 +126,16 @@ def write_report(
 ) -> None:
     """Write the report of a study, or of some of its variants, in the format of the suffix."""
     from ablate.analysis.comparison import compare as compare_variants
+    from ablate.analysis.factors import declared_factors
     from ablate.analysis.loading import load
     from dashboards.report import write_report as write
 
     with opened(context) as store:
         say_changed_files(settings_of(context), [store.study(study)])
         data = load(store, study, variants)
-        write(path, data, compare_variants(data), _samples(data, settings_of(context)))
+        factors = declared_factors(store.study(study).plan, data.variants)
+        comparison = compare_variants(data, factors=factors)
+        write(path, data, comparison, _samples(data, settings_of(context)))
 
 
 def _samples(data: StudyData, settings: Settings) -> dict[str, Samples]:

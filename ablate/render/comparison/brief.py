@@ -8,6 +8,8 @@ from dataclasses import replace
 from ablate.analysis.comparison import ComparedVariant, Comparison, Metric
 from ablate.analysis.judging.contrast_text import difference_text
 from ablate.analysis.judging.verdicts import Verdict
+from ablate.analysis.statistics.contrasts import Contrast
+from ablate.analysis.statistics.summaries import MetricSummary
 from ablate.analysis.wording import number
 from ablate.render.comparison.tables import (
     contrast_cell,
@@ -129,32 +131,49 @@ def _primary_cells(row: ComparedVariant, metric: Metric) -> list[Cell]:
     if contrast is None:
         return [value, Cell("")]
     cell = contrast_cell(row, contrast)
+    return [value, replace(cell, text=_beside(contrast), lines=())]
+
+
+def _beside(contrast: Contrast) -> str:
+    """Return ``-12% better than phase_a``: the size, what follows, and beside what."""
     size = difference_text(contrast).partition(" [")[0]
-    return [
-        value,
-        replace(cell, text=_beside(contrast.verdict, size, contrast.reference), lines=()),
-    ]
-
-
-def _beside(verdict: str | None, size: str, reference: str) -> str:
-    match verdict:
-        case "better" | "worse":
-            return f"{size} {verdict} than {reference}"
-        case "equal":
-            return f"{size} equal to {reference}"
-        case _:
-            return f"{size} {verdict or 'beside'}, {reference}"
+    words = {"better": "better than", "worse": "worse than", "equal": "equal to"}
+    if contrast.verdict in words:
+        return f"{size} {words[contrast.verdict]} {contrast.reference}"
+    return f"{size} {contrast.verdict or ''} ({contrast.reference})"
 
 
 def _reasons(rows: Sequence[ComparedVariant]) -> list[str]:
     """Return the one reason for each that did not pass, those together that have the same."""
     groups: dict[str, list[str]] = {}
     for row in rows:
-        # Why one failed, where a cause is known, is in the answer.
-        is_told = row.verdict is Verdict.PASSED or (row.verdict is Verdict.FAILED and row.causes)
-        if row.symptoms and not is_told:
+        if row.symptoms and not _is_told(row):
             groups.setdefault(f"{row.verdict}: {row.symptoms[0]}", []).append(row.variant)
     return [f"{few(names)} {reason}" for reason, names in groups.items()]
+
+
+def _is_told(row: ComparedVariant) -> bool:
+    """Whether the answer and the table say all there is to say of a variant in one line."""
+    match row.verdict:
+        case Verdict.PASSED:
+            return True
+        case Verdict.FAILED:
+            return bool(row.causes)  # the answer names the cause
+        case Verdict.UNRESOLVED:
+            is_whole = not (row.diverged or row.failed or row.stopped or row.unfinished)
+            return (
+                is_whole
+                and row.targets_met == row.targets
+                and any(map(_is_open, row.values.values()))
+            )
+        case Verdict.NOT_JUDGED:
+            return row.is_baseline
+        case _:
+            return False
+
+
+def _is_open(summary: MetricSummary) -> bool:
+    return any(c.is_primary and c.p_t is not None and not c.is_decided for c in summary.contrasts)
 
 
 def _how(comparison: Comparison) -> str:

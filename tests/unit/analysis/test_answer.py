@@ -9,6 +9,7 @@ import pytest
 
 from ablate.analysis.answer import answer_of
 from ablate.analysis.comparison import compare
+from ablate.analysis.factors import FactorTable
 from ablate.domain import RunState
 from tests.support.factories import make_data, make_scale_fix
 
@@ -115,3 +116,27 @@ def test_names_are_never_changed(goal: str) -> None:
 
     assert "éa b" in text
     assert "x,y=1" in text
+
+
+def test_what_the_factors_do_is_told_where_a_study_declares_them() -> None:
+    levels = {"base": ("off", "low"), "gan=on": ("on", "low"), "reg=high": ("off", "high")}
+    levels["gan=on,reg=high"] = ("on", "high")
+    loss = {"base": 2.0, "gan=on": 2.01, "reg=high": 1.0, "gan=on,reg=high": 1.005}
+    data = make_data(
+        {name: arm(value, seeds=4) for name, value in loss.items()},
+        every=10,
+        spec={"metrics": {KEY: "min"}},
+    )
+    table = FactorTable(
+        source="design",
+        levels={"gan": ("off", "on"), "reg": ("low", "high")},
+        of={name: {"gan": gan, "reg": reg} for name, (gan, reg) in levels.items()},
+    )
+
+    sentences = answer_of(compare(data, factors=table))
+
+    assert re.fullmatch(
+        r"Factors: reg explains \d+% of valid/loss/l1 \(no effect seen: gan\)\.",
+        said(sentences, "Factors"),
+    )
+    assert said(answer_of(compare(data)), "Factors") == ""

@@ -3,7 +3,8 @@ import math
 
 import pytest
 
-from ablate.analysis.comparison import common_step, compare
+from ablate.analysis.comparison import compare
+from ablate.analysis.curves.steps import common_step
 from ablate.analysis.judging.verdicts import Verdict
 from ablate.domain import IMPORTED, Event, Kind, RunState
 from ablate.errors import NotFoundError

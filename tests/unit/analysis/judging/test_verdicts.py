@@ -149,6 +149,19 @@ def test_survivors_are_not_better_where_more_of_them_were_lost(state):
     )
 
 
+def test_that_more_runs_are_lost_than_chance_makes_is_said_where_counts_can_tell():
+    values = {"ctl": seeds_of(2.0, range(8)), "odd": seeds_of(1.0, range(2))}
+    values["odd"] |= {s: {KEY: [1.0] * 4} for s in range(2, 8)}
+    few = {"ctl": seeds_of(2.0), "odd": {s: {KEY: [1.0] * 4} for s in range(3)}}
+
+    many = compared(values, states=states("odd", RunState.DIVERGED, range(2, 8))).row("odd")
+    three = compared(few, states=states("odd", RunState.DIVERGED, range(3))).row("odd")
+
+    told = "6 of 8 runs ended badly, against 0 of 8 of ctl: more than chance makes"
+    assert [reason for reason in many.reasons if reason.startswith(told)]
+    assert "Fisher" not in " ".join(three.reasons)
+
+
 def test_survivors_of_the_baseline_do_not_make_others_worse():
     values = {
         "ctl": seeds_of(1.0, range(3)) | {3: {KEY: [1.0] * 4}},
