@@ -77,6 +77,7 @@ COMMANDS: dict[str, list[str]] = {
     "mlflow status": ["mlflow", "status"],
     "inspect": ["inspect", "odd.ckpt"],
     "artifacts": ["artifacts", "calm-s0"],
+    "effects": ["effects", "odd🎛️"],
     "export": ["export", "odd🎛️"],
     "import": ["import", "odd.csv", "--study", "foreign", "--dry-run"],
     "sql": ["sql", "select key, step, value, kind, 9e999, x'00ff' from run_metrics"],

@@ -120,7 +120,9 @@ def test_parent_that_fails_keeps_its_branch_waiting_until_it_is_retried(tmp_path
         assert "late-s0 waits for slow-s0, which failed before step 40" in shown
     assert "next: ablate status, ablate logs RUN, ablate retry RUN" in again
     assert "which failed before step 40" in family.ablate("status", "--format", "json")
-    assert "2 of 2 runs wait for a checkpoint of slow at step 40" in family.ablate("compare")
+    assert "2 of 2 runs wait for a checkpoint of slow at step 40" in family.ablate(
+        "compare", "--full"
+    )
     assert family.rows("select state, count(*) from runs group by state order by state") == [
         ("failed", 2),
         ("queued", 2),

@@ -29,7 +29,8 @@ def test_three_sentences_work_with_a_trainer_of_the_users(project: Project) -> N
     project.ablate("run", "--workers", "8")
     table = project.ablate("compare", "slow", "fast")
 
-    assert "Compared at step 200 with slow as the baseline" in table
+    assert "At step 200, 4 runs" in table
+    assert "fast is better than slow" in table
     states = project.rows("select distinct state from runs")
     assert states == [("succeeded",)]
 

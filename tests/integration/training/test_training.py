@@ -32,17 +32,19 @@ TRAINED = few_or_many("steps: 700\n  data.segment_s: 0.15", "steps: 700")
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """Return a folder in which `ablate demo` was typed: four phases, seeds 0 and 1."""
+    """Return a folder in which `ablate demo` was typed: four phases, two seeds or three."""
     project = Project(tmp_path_factory.mktemp("demo"))
     write_study(project, DEMO)
     project.write("first.txt", project.ablate("demo", timeout_s=3 * PATIENCE_S))
     return project
 
 
-def write_study(project: Project, steps: str) -> None:
-    """Write the shipped study with something else for its steps."""
+def write_study(project: Project, steps: str, seeds: str = "2") -> None:
+    """Write the shipped study with something else for its steps and seeds."""
     template = templates()["scale-fix"].read_text(encoding="utf-8")
     study, changed = re.subn("steps: 700", steps, template)
+    assert changed == 1
+    study, changed = re.subn("seeds: 2", f"seeds: {seeds}", study)
     assert changed == 1
     project.write("studies/scale-fix.yaml", study)
 
@@ -51,7 +53,7 @@ def write_study(project: Project, steps: str) -> None:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Return a folder with phases of the shipped study, trained to their end."""
     project = Project(tmp_path_factory.mktemp("trained"))
-    write_study(project, TRAINED)
+    write_study(project, TRAINED, seeds="[0, 1]")
     project.ablate("study", "create", "scale-fix")
     runs = [f"{phase}-s{seed}" for phase, seeds in SEEDS.items() for seed in seeds]
     only = [part for run in runs for part in ("--only", run)]
@@ -61,7 +63,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def test_demo_is_on_the_disk_a_second_time(demo: Project) -> None:
     told = demo.ablate("db", "check")
-    assert "8 of 8 runs were compared with their spools, nothing differs" in told
+    assert "10 of 10 runs were compared with their spools, nothing differs" in told
 
 
 def test_demo_again_trains_nothing_and_prints_the_same(demo: Project) -> None:
@@ -69,7 +71,7 @@ def test_demo_again_trains_nothing_and_prints_the_same(demo: Project) -> None:
 
     again = demo.ablate("demo")
 
-    assert attempts == [(8,)]
+    assert attempts == [(10,)]
     assert demo.rows("select count(*) from attempts") == attempts
     assert again == (demo.folder / "first.txt").read_text()
     assert (demo.folder / ".ablate" / "demo.html").stat().st_size > 100_000
