@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import chdir
 from dataclasses import dataclass
 
-from ablate.app.imported import Imported, seeds_by_name
+from ablate.app.imports.imported import Imported, seeds_by_name
 from ablate.domain import IMPORTED, Config, Run, Study
 from ablate.errors import AblateError
 from ablate.identity import canonical_json, flatten

@@ -8,7 +8,7 @@ from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.app.imported import keep_imported
+from ablate.app.imports.imported import keep_imported
 from ablate.domain import IMPORTED, Plan, Study
 from ablate.errors import AblateError, NotFoundError, TrainerError, UsageError
 from ablate.files import replacing

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablate.app.folders import read_folders
+from ablate.app.imports.folders import read_folders
 from ablate.attempt.runners import Life, life_of
 from ablate.errors import AblateError, HeldError, NotFoundError, StoreError, UsageError
 from ablate.settings import Settings

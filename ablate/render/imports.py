@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ablate.app.importing import Import
+from ablate.app.imports.importing import Import
 from ablate.render.tables import Cell, Column, Table
 
 

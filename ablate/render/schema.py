@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ablate.app.auditing import Audit
-from ablate.app.imported import Imported
+from ablate.app.imports.imported import Imported
 from ablate.app.recovery import Recovered
 from ablate.store.upkeep.migrate import SchemaStatus
 from ablate.store.upkeep.verify import Verification

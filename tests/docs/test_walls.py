@@ -43,7 +43,7 @@ PLANTED = {
         ("ablate/spool/frames.py", "ablate.planning.plan"),
     ],
     "sqlalchemy": [
-        ("ablate/app/importing.py", "sqlalchemy"),
+        ("ablate/app/imports/importing.py", "sqlalchemy"),
         ("ablate/cli/commands/db.py", "alembic"),
     ],
     "terminal": [("ablate/app/cleaning.py", "rich"), ("dashboards/report.py", "typer")],

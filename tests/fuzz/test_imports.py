@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ablate.app.importing import ImportOptions, apply_import, plan_import
+from ablate.app.imports.importing import ImportOptions, apply_import, plan_import
 from ablate.settings import load_settings
 from ablate.store import open_store
 from tests.support.damage import outcome

@@ -1,4 +1,4 @@
-"""``ablate compare | report``: read which change helps."""
+"""``ablate compare | diff | report``: read which change helps."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from ablate.cli.shared import (
+    LIST_FORMATS,
     check_format,
     echo,
     opened,
     put,
     say_changed_files,
     settings_of,
+    show,
     terminal_width,
 )
 from ablate.errors import UsageError
@@ -30,6 +32,7 @@ _FORMATS = ("table", "md", "csv", "json", "ndjson", "html", "latex")
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(compare)
+    app.command()(diff)
     app.command()(report)
 
 
@@ -106,6 +109,23 @@ def show_comparison(
         is_full=is_full,
     )
     put(text, is_safe=form == "table")
+
+
+def diff(
+    context: typer.Context,
+    first: str = typer.Argument(help="A phase, a label such as base-s0, or a run id."),
+    second: str = typer.Argument(help="Another; STUDY/PHASE where several studies have it."),
+    form: str = typer.Option("table", "--format", help=LIST_FORMATS),
+) -> None:
+    """Show in what two phases or runs differ: config, code, and where their curves part."""
+    from ablate.app.differing import difference
+    from ablate.render.comparison.difference import difference_object, difference_table
+    from ablate.render.listing import FORMATS
+
+    check_format(form, FORMATS)
+    with opened(context) as store:
+        found = difference(store, first, second)
+    show(difference_table(found), form, "diff", difference_object(found))
 
 
 def report(

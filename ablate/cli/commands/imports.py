@@ -11,7 +11,7 @@ from ablate.cli.shared import LIST_FORMATS, check_format, echo, settings_of, sho
 from ablate.errors import UsageError
 
 if TYPE_CHECKING:
-    from ablate.app.importing import ImportOptions
+    from ablate.app.imports.importing import ImportOptions
     from ablate.importers.placing import SeedRule
     from ablate.settings import Settings
 
@@ -76,7 +76,7 @@ def import_runs(
     form: str = typer.Option("table", "--format", help=LIST_FORMATS),
 ) -> None:
     """Import runs of other tools into a study; again, change nothing."""
-    from ablate.app.importing import ImportOptions
+    from ablate.app.imports.importing import ImportOptions
 
     kind, sources = _split_kind(sources)
     wanted = ImportOptions(
@@ -99,7 +99,7 @@ def import_runs(
 
 
 def _import(settings: Settings, wanted: ImportOptions, *, dry_run: bool, form: str) -> None:
-    from ablate.app.importing import apply_import, counts_text, plan_import
+    from ablate.app.imports.importing import apply_import, counts_text, plan_import
     from ablate.render.imports import arrivals_table
 
     planned = plan_import(settings, wanted)

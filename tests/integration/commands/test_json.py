@@ -77,6 +77,7 @@ COMMANDS: dict[str, list[str]] = {
     "mlflow status": ["mlflow", "status"],
     "inspect": ["inspect", "odd.ckpt"],
     "artifacts": ["artifacts", "calm-s0"],
+    "diff": ["diff", "calm", "nan"],
     "effects": ["effects", "odd🎛️"],
     "export": ["export", "odd🎛️"],
     "import": ["import", "odd.csv", "--study", "foreign", "--dry-run"],

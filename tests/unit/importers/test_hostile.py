@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ablate.app.exporting import point_blocks
-from ablate.app.importing import ImportOptions, apply_import, plan_import
+from ablate.app.imports.importing import ImportOptions, apply_import, plan_import
 from ablate.domain import IMPORTED
 from ablate.errors import AblateError, UsageError
 from ablate.importers.reading.patience import time_limit

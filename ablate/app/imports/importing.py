@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ablate.app.imported import (
+from ablate.app.imports.imported import (
     Imported,
     Meeting,
     config_alone,
