@@ -13,6 +13,7 @@ from ablate.analysis.effects import MetricEffects
 from ablate.analysis.judging.contrast_text import ends_text, seeds_text
 from ablate.analysis.judging.verdicts import Verdict
 from ablate.analysis.statistics.contrasts import Contrast
+from ablate.analysis.statistics.summaries import MetricSummary
 from ablate.analysis.wording import number
 from ablate.text import counted, few, listed
 
@@ -79,13 +80,18 @@ def _best(rows: Sequence[ComparedVariant], metrics: Sequence[Metric]) -> str:
     values = {
         row.variant: summary.mean
         for row in rows
-        if (summary := row.values.get(metric.key)) and summary.n
+        if (summary := row.values.get(metric.key)) and summary.n and _is_at_step(summary)
     }
     if len(values) < 2:
         return ""
     pick = max if metric.goal == "max" else min
     name = pick(values, key=values.__getitem__)
     return f"best mean of {metric.key}: {name} ({number(values[name])})"
+
+
+def _is_at_step(summary: MetricSummary) -> bool:
+    """Whether it is read where the others are: what is under way may still change."""
+    return summary.stands_at is None and summary.stopped_at is None
 
 
 def _decided(told: Sequence[_Told]) -> Iterator[str]:

@@ -109,6 +109,18 @@ def test_nothing_is_said_of_variants_without_data() -> None:
     assert answered({"base": {0: {}}}) == ()
 
 
+def test_what_is_under_way_is_not_called_the_best() -> None:
+    late = {s: {KEY: [0.1] * 4} for s in range(3)}
+    values = {"base": arm(2.0), "low": arm(1.0), "late": late}
+    sentences = answered(
+        values,
+        {"metrics": {KEY: "min"}},
+        states={("late", s): RunState.RUNNING for s in range(3)},
+    )
+
+    assert sentences[0] == "Best mean of valid/loss/l1: low (1)."
+
+
 @pytest.mark.parametrize("goal", ["min", "max"])
 def test_names_are_never_changed(goal: str) -> None:
     values = {"base": arm(2.0), "éa b": arm(1.0), "x,y=1": arm(0.5)}
