@@ -292,7 +292,7 @@ def has_begun(attempt: AttemptFolder) -> bool:
     if not attempt.spool.exists():
         return False
     with SpoolReader(attempt.spool) as reader:
-        return bool(reader.read().points)
+        return next(iter(reader.read().points), None) is not None
 
 
 def ended(executor: Executor, number: int) -> list[int]:

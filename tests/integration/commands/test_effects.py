@@ -153,7 +153,7 @@ def test_rows_of_one_combination_are_repeats(project: Project) -> None:
     [
         (("nowhere",), 3, "there is no study 'nowhere'"),
         (("pilot", "--metric", "import/scalar/rat"), 3, "did you mean 'import/scalar/rate'?"),
-        (("pilot", "--at", "7"), 3, "ask with --at 1, or without --at"),
+        (("pilot", "--at", "7"), 3, "use --at 1, or no --at"),
         (("pilot", "--format", "xml"), 2, "known: table, md, csv, json, ndjson, html, latex"),
     ],
 )
