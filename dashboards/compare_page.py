@@ -142,7 +142,7 @@ def effect_drawings(comparison: Comparison, numbers: Iterable[int]) -> tuple[Dra
         drawing(
             number,
             effects_figure(info, found),
-            f"Differences to {info.baseline} in {info.key}; the table above holds the numbers",
+            f"Differences in {info.key}; the table above holds the numbers",
         )
         for info, number in zip(infos, numbers, strict=False)
     )

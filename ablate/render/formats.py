@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from decimal import Decimal
+from typing import Any, cast
 
 from ablate.analysis.wording import number, percent
 from ablate.rules import Status
@@ -16,6 +18,7 @@ __all__ = [
     "number",
     "percent",
     "signed",
+    "strict_json",
 ]
 
 STATUS_MARKS = {
@@ -97,3 +100,16 @@ def _decimals(half: float) -> int:
 def _fixed(value: float, decimals: int) -> str:
     text = f"{value:.{decimals}f}"
     return text.removeprefix("-") if Decimal(text) == 0 else text
+
+
+def strict_json(value: Any, indent: int | None = None) -> str:
+    """Return an object as JSON of RFC 8259: a number that is not finite is null."""
+    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=indent)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [_finite(part) for part in cast("list[Any]", value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

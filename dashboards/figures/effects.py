@@ -1,4 +1,4 @@
-"""The difference of every variant to the baseline in one metric, with its interval."""
+"""The difference of every variant to its references in one metric, with its interval."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablate.analysis.comparison import Comparison, Metric
 from ablate.analysis.statistics.contrasts import Contrast
-from ablate.render.comparison.tables import contrast_text
+from ablate.render.comparison.tables import GOALS, contrast_text, wanted_of
 from dashboards.theme import INK, Look, axis, label, layout
 
 if TYPE_CHECKING:
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One variant's difference to the baseline."""
+    """One variant's difference to a reference."""
 
     variant: str
+    reference: str
     difference: float
     low: float | None
     high: float | None
@@ -33,29 +34,39 @@ class EffectsInfo:
     """What a figure of effects shows."""
 
     key: str
-    baseline: str
     wanted: str
     effects: tuple[Effect, ...]
 
+    @property
+    def reference(self) -> str | None:
+        """The one with which all are compared; None where there are several."""
+        names = {effect.reference for effect in self.effects}
+        return names.pop() if len(names) == 1 else None
+
+    def label(self, effect: Effect) -> str:
+        """Return how a row is named."""
+        own = label(effect.variant)
+        return own if self.reference else f"{own} - {label(effect.reference)}"
+
 
 def effects_info(comparison: Comparison, metric: Metric) -> EffectsInfo | None:
-    """Return what is to be drawn of a metric, None when nothing differs from the baseline."""
-    effects: list[Effect] = []
-    for row in comparison.rows:
-        summary = row.values.get(metric.key)
-        contrast = summary.contrast_to(comparison.baseline) if summary else None
-        if contrast and contrast.difference is not None:
-            effects.append(_effect(row.variant, contrast.difference, contrast))
-    if not effects:
+    """Return what is to be drawn of a metric, None when it differs from no reference."""
+    contrasts = [
+        (row.variant, contrast)
+        for row in comparison.rows
+        if (summary := row.values.get(metric.key))
+        for contrast in summary.contrasts
+        if contrast.reference in row.references and contrast.difference is not None
+    ]
+    if not contrasts:
         return None
-    wanted = {
-        "min": "left is better",
-        "max": "right is better",
-        "target": "in distance to target; left is better",
-        None: "",
-    }[metric.goal]
+    is_distance = any(contrast.measure != "value" for _, contrast in contrasts)
+    better = "right" if wanted_of(metric) == GOALS["max"] else "left"
+    wanted = f"{better} is better" if metric.goal else ""
     return EffectsInfo(
-        key=metric.key, baseline=comparison.baseline, wanted=wanted, effects=tuple(effects)
+        key=metric.key,
+        wanted="in distance to target; left is better" if is_distance else wanted,
+        effects=tuple(_effect(name, contrast) for name, contrast in contrasts),
     )
 
 
@@ -64,9 +75,9 @@ def effects_figure(info: EffectsInfo, looks: Mapping[str, Look]) -> Figure:
     from plotly.graph_objects import Figure
 
     zero = {"type": "line", "x0": 0, "x1": 0, "yref": "paper", "y0": 0, "y1": 1}
-    title = f"difference to {info.baseline}"
+    title = f"difference to {info.reference or 'what each is compared with'}"
     return Figure(
-        data=[_trace(effect, looks[effect.variant]) for effect in info.effects],
+        data=[_trace(e, info.label(e), looks[e.variant]) for e in info.effects],
         layout=layout(
             info.key,
             xaxis=axis(f"{title}, {info.wanted}" if info.wanted else title),
@@ -74,7 +85,7 @@ def effects_figure(info: EffectsInfo, looks: Mapping[str, Look]) -> Figure:
                 type="category",
                 autorange="reversed",
                 categoryorder="array",
-                categoryarray=[label(effect.variant) for effect in info.effects],
+                categoryarray=[info.label(effect) for effect in info.effects],
             ),
             shapes=[zero | {"line": {"color": INK, "width": 1}}],
             showlegend=False,
@@ -84,10 +95,12 @@ def effects_figure(info: EffectsInfo, looks: Mapping[str, Look]) -> Figure:
     )
 
 
-def _effect(variant: str, difference: float, contrast: Contrast) -> Effect:
+def _effect(variant: str, contrast: Contrast) -> Effect:
+    assert contrast.difference is not None
     return Effect(
         variant,
-        difference,
+        contrast.reference,
+        contrast.difference,
         contrast.ci_low,
         contrast.ci_high,
         contrast_text(contrast),
@@ -95,7 +108,7 @@ def _effect(variant: str, difference: float, contrast: Contrast) -> Effect:
     )
 
 
-def _trace(effect: Effect, look: Look) -> dict[str, Any]:
+def _trace(effect: Effect, name: str, look: Look) -> dict[str, Any]:
     low, high = effect.low, effect.high
     errors: dict[str, Any] = {"visible": False}
     if low is not None and high is not None:
@@ -108,7 +121,6 @@ def _trace(effect: Effect, look: Look) -> dict[str, Any]:
             "thickness": 2,
             "width": 6,
         }
-    name = label(effect.variant)
     return {
         "type": "scatter",
         "mode": "markers",

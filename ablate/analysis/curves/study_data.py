@@ -86,6 +86,7 @@ class StudyData:
     keys: tuple[str, ...] = field(init=False)
     """Keys of the curves, sorted."""
     _by_variant: Mapping[str, tuple[Run, ...]] = field(init=False, repr=False, compare=False)
+    _variants: Mapping[str, Variant] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Index what every analysis asks for again and again."""
@@ -95,6 +96,7 @@ class StudyData:
         by_variant = {name: tuple(runs) for name, runs in grouped.items()}
         object.__setattr__(self, "keys", tuple(sorted({key for _, key in self.curves})))
         object.__setattr__(self, "_by_variant", by_variant)
+        object.__setattr__(self, "_variants", {v.name: v for v in self.variants})
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -107,7 +109,9 @@ class StudyData:
         Raises:
             NotFoundError: With the closest name.
         """
-        return named_variants(self.study, self.variants, [name])[0]
+        if name in self._variants:
+            return self._variants[name]
+        return named_variants(self.study, self.variants, [name])[0]  # says what was meant
 
     def runs_of(self, variant: str) -> tuple[Run, ...]:
         """Return the runs of a variant, by seed."""

@@ -130,11 +130,11 @@ def contrasts_of(
         seen = metric.differences([*pairs, *beside], pairing)
         own = list(zip(pairs, seen, strict=False))
         others = list(zip(beside, seen[len(pairs) :], strict=True))
-        found[key] = _made(metric, others, is_primary=False)
+        found[key] = _exploratory(metric, others)
         if metric.is_primary:
             family += [(key, pair, difference) for pair, difference in own]
         else:
-            found[key] |= _made(metric, own, is_primary=False)
+            found[key] |= _exploratory(metric, own)
     decided = _corrected([(metrics[key], difference) for key, _, difference in family])
     count = sum(difference.p is not None for _, _, difference in family)
     for (key, pair, difference), ps in zip(family, decided, strict=True):
@@ -145,7 +145,7 @@ def contrasts_of(
 def best_of(metric: Measured, among: Collection[str], pairing: Pairing) -> frozenset[str]:
     """Return the variant with the best mean, and those that cannot be told from it.
 
-    None where nothing says which direction is good. The tests are corrected over all that are
+    Empty where nothing says which direction is good. The tests are corrected over all that are
     compared with the best.
     """
     sign = {"max": 1.0, "min": -1.0}.get(metric.goal or "")
@@ -165,13 +165,12 @@ def best_of(metric: Measured, among: Collection[str], pairing: Pairing) -> froze
     )
 
 
-def _made(
-    metric: Measured, seen: Sequence[tuple[Pair, Difference]], *, is_primary: bool
-) -> dict[Pair, Contrast]:
+def _exploratory(metric: Measured, seen: Sequence[tuple[Pair, Difference]]) -> dict[Pair, Contrast]:
+    """Return contrasts of one metric, corrected over themselves alone."""
     decided = _corrected([(metric, difference) for _, difference in seen])
     count = sum(difference.p is not None for _, difference in seen)
     return {
-        pair: _contrast(metric, pair, difference, ps, count, is_primary=is_primary)
+        pair: _contrast(metric, pair, difference, ps, count, is_primary=False)
         for (pair, difference), ps in zip(seen, decided, strict=True)
     }
 

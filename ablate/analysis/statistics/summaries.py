@@ -126,11 +126,10 @@ def summarise(
         measured, data.contrasts(), beside=data.contrasts_beside(), pairing=data.pairing
     )
     mixed = {name for name in data.names if _is_mixed(data, name, step)}
+    sound = {key: _sound(data, own, found[key], mixed) for key, own in contrasts.items()}
     return {
         key: {
-            name: _summary(
-                key, values, _sound(data, contrasts[key], name, found[key], mixed), data.targets
-            )
+            name: _summary(key, values, tuple(sound[key].get(name, ())), data.targets)
             for name, values in by_name.items()
             if values
         }
@@ -230,23 +229,26 @@ def _is_mixed(data: StudyData, variant: str, step: int) -> bool:
 def _sound(
     data: StudyData,
     contrasts: Mapping[Pair, Contrast],
-    variant: str,
     values: Mapping[str, Sequence[SeedValue]],
     mixed: Collection[str],
-) -> tuple[Contrast, ...]:
-    """Return a variant's contrasts, without what survivors say for the side that lost more runs,
-    and without those that have no value on a side.
+) -> dict[str, list[Contrast]]:
+    """Return variant -> its contrasts, without what survivors say for the side that lost more
+    runs, and without those that have no value on a side.
     """
-    found: list[Contrast] = []
+    found: dict[str, list[Contrast]] = {}
+    lost = {name: _lost(data, name, own) for name, own in values.items()}
+    known = {name for name, own in values.items() if any(v.is_at_step for v in own)}
     for (name, reference), contrast in contrasts.items():
-        sides = values[name], values[reference]
-        if name == variant and all(any(v.is_at_step for v in side) for side in sides):
-            lost = [_lost(data, *side) for side in zip((name, reference), sides, strict=True)]
-            spared = {"better", "equal"} if lost[0] > lost[1] or name in mixed else set[str]()
-            spared |= {"worse"} if lost[0] < lost[1] or reference in mixed else set[str]()
+        if name in known and reference in known:
+            spared = set[str]()
+            if lost[name] > lost[reference] or name in mixed:
+                spared |= {"better", "equal"}
+            if lost[name] < lost[reference] or reference in mixed:
+                spared |= {"worse"}
             is_spared = contrast.verdict in spared
-            found.append(replace(contrast, verdict="withheld") if is_spared else contrast)
-    return tuple(found)
+            told = replace(contrast, verdict="withheld") if is_spared else contrast
+            found.setdefault(name, []).append(told)
+    return found
 
 
 def _lost(data: StudyData, variant: str, values: Sequence[SeedValue]) -> float:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import math
-from typing import Any, cast
+from typing import Any
 
 from ablate.analysis.answer import answer_of
 from ablate.analysis.comparison import ComparedVariant, Comparison
@@ -12,6 +10,7 @@ from ablate.analysis.diagnosis.causes import Cause
 from ablate.analysis.statistics.contrasts import Contrast
 from ablate.analysis.statistics.summaries import MetricSummary
 from ablate.domain import Kind
+from ablate.render.formats import strict_json
 from ablate.render.tables import Raw, csv_of
 
 SCHEMA = "ablate.compare/1"
@@ -19,7 +18,7 @@ SCHEMA = "ablate.compare/1"
 
 def to_json(comparison: Comparison) -> str:
     """Return one RFC 8259 object; a number that is not finite is null beside its ``kind``."""
-    return _dump(comparison_object(comparison), indent=2)
+    return strict_json(comparison_object(comparison), indent=2)
 
 
 def to_ndjson(comparison: Comparison) -> str:
@@ -32,7 +31,9 @@ def to_ndjson(comparison: Comparison) -> str:
         "held_back": comparison.held_back,
         "baseline": comparison.baseline,
     }
-    return "\n".join(_dump(head | row_object(row, comparison.baseline)) for row in comparison.rows)
+    return "\n".join(
+        strict_json(head | row_object(row, comparison.baseline)) for row in comparison.rows
+    )
 
 
 def comparison_object(comparison: Comparison) -> dict[str, Any]:
@@ -291,16 +292,3 @@ def _contrast_object(c: Contrast) -> dict[str, Any]:
         "seeds_low": c.seeds.low if c.seeds else None,
         "seeds_high": c.seeds.high if c.seeds else None,
     }
-
-
-def _dump(value: Any, indent: int | None = None) -> str:
-    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=indent)
-
-
-def _finite(value: Any) -> Any:
-    """Return an object of JSON with null for each number that is not finite."""
-    if isinstance(value, dict):
-        return {name: _finite(part) for name, part in cast("dict[str, Any]", value).items()}
-    if isinstance(value, list):
-        return [_finite(part) for part in cast("list[Any]", value)]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

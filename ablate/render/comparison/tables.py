@@ -81,7 +81,7 @@ def contrasts_table(comparison: Comparison) -> Table | None:
     rows = [
         (
             Cell(metric.key),
-            Cell("nearer target" if _is_distance(metric, pairs) else _wanted(metric)),
+            Cell("nearer target" if _is_distance(metric, pairs) else wanted_of(metric)),
             *(contrast_cell(row, _contrast(row, metric, ref)) for row, ref in pairs),
         )
         for metric in metrics
@@ -112,7 +112,7 @@ def _is_distance(metric: Metric, pairs: _Pairs) -> bool:
     return any(c.measure != "value" for c in found)
 
 
-def _wanted(metric: Metric) -> str:
+def wanted_of(metric: Metric) -> str:
     """Return which way is better; of a floor or ceiling, as of any other."""
     if metric.goal != "target" or metric.target is None:
         return GOALS[metric.goal]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
-from typing import Any, cast
+from typing import Any
 
 from ablate.analysis.effects import MetricEffects, StudyEffects
 from ablate.analysis.factorial.fit import Effect, Effects, LevelEffect, Noise
 from ablate.render.effects.sentences import answer, metric_notes, ratio, study_notes
+from ablate.render.formats import strict_json
 from ablate.render.tables import Raw, csv_of
 
 SCHEMA = "ablate.effects/1"
@@ -16,13 +15,13 @@ SCHEMA = "ablate.effects/1"
 
 def to_json(found: StudyEffects) -> str:
     """Return one RFC 8259 object; a number that is not finite is null."""
-    return _dump(effects_object(found), indent=2)
+    return strict_json(effects_object(found), indent=2)
 
 
 def to_ndjson(found: StudyEffects) -> str:
     """Return one object for each metric and line."""
     head = {"schema": SCHEMA, "study": found.study, "at_step": found.at_step}
-    return "\n".join(_dump(head | _metric_object(metric, found)) for metric in found.metrics)
+    return "\n".join(strict_json(head | _metric_object(metric, found)) for metric in found.metrics)
 
 
 def effects_object(found: StudyEffects) -> dict[str, Any]:
@@ -191,16 +190,3 @@ def _csv_row(
         metric.effects.runs if metric.effects else None,
         metric.effects.noise.kind if metric.effects else None,
     ]
-
-
-def _dump(value: Any, indent: int | None = None) -> str:
-    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=indent)
-
-
-def _finite(value: Any) -> Any:
-    """Return an object of JSON with null for each number that is not finite."""
-    if isinstance(value, dict):
-        return {name: _finite(part) for name, part in cast("dict[str, Any]", value).items()}
-    if isinstance(value, list):
-        return [_finite(part) for part in cast("list[Any]", value)]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
