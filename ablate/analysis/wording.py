@@ -67,8 +67,14 @@ def ratios_text(ratios: Sequence[float]) -> list[str]:
     """
     if all(0.5 < ratio < 2 for ratio in ratios):
         return [_short_percent(ratio - 1) for ratio in ratios]
-    first, *others = (number(ratio, 2) for ratio in ratios)
+    first, *others = map(_ratio, ratios)
     return [f"x{first}", *others]
+
+
+def _ratio(ratio: float) -> str:
+    """Return a ratio with two digits; more where it would read as 1 and is not."""
+    text = number(ratio, 2)
+    return number(ratio, 4) if text == "1" != f"{ratio:g}" else text
 
 
 def _short_percent(fraction: float) -> str:

@@ -22,6 +22,7 @@ class Effect:
     variant: str
     reference: str
     difference: float
+    """Or ratio."""
     low: float | None
     high: float | None
     text: str
@@ -36,6 +37,8 @@ class EffectsInfo:
     key: str
     wanted: str
     effects: tuple[Effect, ...]
+    is_ratio: bool = False
+    """Whether these are ratios, of which 1 is no difference."""
 
     @property
     def reference(self) -> str | None:
@@ -60,13 +63,15 @@ def effects_info(comparison: Comparison, metric: Metric) -> EffectsInfo | None:
     ]
     if not contrasts:
         return None
+    is_ratio = all(contrast.ratio for _, contrast in contrasts)
     is_distance = any(contrast.measure != "value" for _, contrast in contrasts)
     better = "right" if wanted_of(metric) == GOALS["max"] else "left"
     wanted = f"{better} is better" if metric.goal else ""
     return EffectsInfo(
         key=metric.key,
         wanted="in distance to target; left is better" if is_distance else wanted,
-        effects=tuple(_effect(name, contrast) for name, contrast in contrasts),
+        effects=tuple(_effect(name, c, is_ratio=is_ratio) for name, c in contrasts),
+        is_ratio=is_ratio,
     )
 
 
@@ -74,20 +79,25 @@ def effects_figure(info: EffectsInfo, looks: Mapping[str, Look]) -> Figure:
     """Return the figure: a point and interval for each variant, hollow where unresolved."""
     from plotly.graph_objects import Figure
 
-    zero = {"type": "line", "x0": 0, "x1": 0, "yref": "paper", "y0": 0, "y1": 1}
-    title = f"difference to {info.reference or 'what each is compared with'}"
+    null = 1 if info.is_ratio else 0
+    line = {"type": "line", "x0": null, "x1": null, "yref": "paper", "y0": 0, "y1": 1}
+    what = "ratio" if info.is_ratio else "difference"
+    title = f"{what} to {info.reference or 'what each is compared with'}"
     return Figure(
         data=[_trace(e, info.label(e), looks[e.variant]) for e in info.effects],
         layout=layout(
             info.key,
-            xaxis=axis(f"{title}, {info.wanted}" if info.wanted else title),
+            xaxis=axis(
+                f"{title}, {info.wanted}" if info.wanted else title,
+                **({"type": "log"} if info.is_ratio else {}),
+            ),
             yaxis=axis(
                 type="category",
                 autorange="reversed",
                 categoryorder="array",
                 categoryarray=[info.label(effect) for effect in info.effects],
             ),
-            shapes=[zero | {"line": {"color": INK, "width": 1}}],
+            shapes=[line | {"line": {"color": INK, "width": 1}}],
             showlegend=False,
             height=130 + 34 * len(info.effects),
         ),
@@ -95,14 +105,17 @@ def effects_figure(info: EffectsInfo, looks: Mapping[str, Look]) -> Figure:
     )
 
 
-def _effect(variant: str, contrast: Contrast) -> Effect:
-    assert contrast.difference is not None
+def _effect(variant: str, contrast: Contrast, *, is_ratio: bool) -> Effect:
+    size, low, high = contrast.difference, contrast.ci_low, contrast.ci_high
+    if is_ratio:
+        size, low, high = contrast.ratio, contrast.ratio_low, contrast.ratio_high
+    assert size is not None
     return Effect(
         variant,
         contrast.reference,
-        contrast.difference,
-        contrast.ci_low,
-        contrast.ci_high,
+        size,
+        low,
+        high,
         contrast_text(contrast),
         contrast.verdict not in ("unresolved", "withheld"),
     )

@@ -10,7 +10,7 @@ from ablate.analysis.factorial.fit import Effect, Effects, LevelEffect
 from ablate.analysis.factors import FactorTable
 from ablate.analysis.statistics.scales import Scale
 from ablate.render import document
-from ablate.render.document import Document, Items, Notes, Paragraph, Section, Tables
+from ablate.render.document import Document, Notes, Paragraph, Section, Tables
 from ablate.render.effects import machine
 from ablate.render.effects.sentences import (
     answer,
@@ -62,11 +62,10 @@ def render(
 def effects_document(found: StudyEffects) -> Document:
     """Return the answer, then for each metric its effects with what must be known of them."""
     answers = [answer(metric) for metric in found.metrics]
-    sections = [Section(blocks=(Items(tuple(answers[1:])),))] if answers[1:] else []
     shown = [m for m in found.metrics if m.effects and not m.effects.is_flat]
     own = {metric.key: metric_notes(metric, found.factors) for metric in shown}
     common = [] if len(shown) < 2 else [n for n in own[shown[0].key] if _is_in_all(n, own)]
-    sections += [
+    sections = [
         _section(metric, metric.effects, [n for n in own[metric.key] if n not in common], found)
         for metric in shown
         if metric.effects
@@ -74,8 +73,9 @@ def effects_document(found: StudyEffects) -> Document:
     notes = (*common, *study_notes(found))
     sections.append(Section(blocks=(Notes(notes), Paragraph(method(found)))))
     return Document(
-        title=answers[0] if answers else "nothing was logged that effects could be of",
+        title=found.study,
         question=found.question,
+        answer=tuple(answers) or ("nothing was logged that effects could be of",),
         headline=_headline(found),
         warning=(found.preview or "")[:1].upper() + (found.preview or "")[1:],
         sections=tuple(sections),
@@ -85,7 +85,7 @@ def effects_document(found: StudyEffects) -> Document:
 def _headline(found: StudyEffects) -> str:
     factors = few([f"{name} ({len(levels)})" for name, levels in found.factors.levels.items()])
     where = "before any point" if found.at_step is None else f"at step {found.at_step}"
-    return f"Effects in {found.study} {where}; factors and their levels: {factors}"
+    return f"Effects {where}; factors and their levels: {factors}"
 
 
 def _is_in_all(note: str, notes: Mapping[str, Sequence[str]]) -> bool:

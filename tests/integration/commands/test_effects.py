@@ -81,8 +81,8 @@ def test_a_table_of_single_runs_has_the_effects_of_the_textbook(pilot: Project) 
     assert margins["margin"] == pytest.approx(6.748, abs=5e-4)
     assert margins["simultaneous_margin"] == pytest.approx(13.699, abs=5e-4)
     text = pilot.ablate("effects", "pilot")
-    assert text.splitlines()[0] == (
-        "A does most to import/scalar/rate: it explains 33% of the variance; seen too: A:C 23%, "
+    assert text.splitlines()[1] == (
+        "- A does most to import/scalar/rate: it explains 33% of the variance; seen too: A:C 23%, "
         "A:D 19% and D 15%; perhaps: C; no effect seen: B"
     )
     assert "+21.625" in text

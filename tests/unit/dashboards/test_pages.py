@@ -162,8 +162,21 @@ def test_effects_are_the_contrasts_of_the_comparison(study):
 
     for effect in info.effects:
         contrast = present(comparison.row(effect.variant).values[metric.key].contrast_to("phase1"))
-        assert (effect.difference, effect.low) == (contrast.difference, contrast.ci_low)
+        assert info.is_ratio
+        assert (effect.difference, effect.low) == (contrast.ratio, contrast.ratio_low)
     assert [e.variant for e in info.effects] == ["phase2a", "phase_a", "phase_fixed"]
+
+
+def test_effects_that_are_no_ratios_are_differences(study):
+    _, comparison = study
+    metric = next(m for m in comparison.metrics if m.key == "valid/audio/si_sdr_db")
+
+    info = present(effects_info(comparison, metric))
+
+    assert not info.is_ratio
+    for effect in info.effects:
+        contrast = present(comparison.row(effect.variant).values[metric.key].contrast_to("phase1"))
+        assert (effect.difference, effect.high) == (contrast.difference, contrast.ci_high)
 
 
 def test_effects_of_the_baseline_alone_have_no_figure():

@@ -69,10 +69,11 @@ def found() -> StudyEffects:
     return found_in(LEVELS, score)
 
 
-def test_the_first_line_is_the_answer(found: StudyEffects) -> None:
-    first = render(found).splitlines()[0]
+def test_below_name_and_question_comes_the_answer(found: StudyEffects) -> None:
+    name, question, first, *_ = render(found).splitlines()
 
-    assert first.startswith(f"codebook dominates {KEY}: it explains 100% [")
+    assert (name, question) == (found.study, found.question)
+    assert first.startswith(f"- codebook dominates {KEY}: it explains 100% [")
     assert first.endswith("of the variance; no effect seen: gan")
 
 
@@ -118,7 +119,7 @@ def test_json_is_strict_and_named(found: StudyEffects) -> None:
     assert shown["schema"] == "ablate.effects/1"
     assert shown["factors"][1] == {"name": "gan", "levels": ["false", "true"], "keys": []}
     assert shown["metrics"][0]["noise"]["kind"] == "repeats"
-    assert shown["metrics"][0]["sentence"] == render(found).splitlines()[0]
+    assert shown["metrics"][0]["sentence"] == render(found).splitlines()[2].removeprefix("- ")
 
 
 def test_an_infinite_f_is_null_in_json() -> None:
