@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ablate.analysis.curves.parting import Parting, parting_of
 from ablate.analysis.curves.stored_curves import StoredCurves
 from ablate.app.lookup import find_runs
-from ablate.domain import Json, Run
+from ablate.domain import IMPORT_NOTE, Json, Run
 from ablate.errors import UsageError
 from ablate.identity import canonical_json, flatten
 from ablate.keys import PERF, SYSTEM
@@ -91,7 +91,11 @@ def _pairs(one: Sequence[Run], other: Sequence[Run]) -> list[tuple[Run, Run]]:
 
 
 def _config(one: Run, other: Run) -> tuple[tuple[str, Json, Json], ...]:
-    own, theirs = flatten(one.config), flatten(other.config)
+    # Where an import came from is in no config that trained anything.
+    own, theirs = (
+        {k: v for k, v in flatten(run.config).items() if k.partition(".")[0] != IMPORT_NOTE}
+        for run in (one, other)
+    )
     return tuple(
         (key, own.get(key), theirs.get(key))
         for key in dict.fromkeys([*own, *theirs])

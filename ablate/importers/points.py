@@ -75,6 +75,10 @@ def _chained(old: _Column, new: _Column) -> _Column:
     return both
 
 
+REPLACED = "replaced by a later value"
+"""Why a value was dropped: another of the same metric came later for the same step."""
+
+
 class Points:
     """The points of one run under the names of its source: 24 bytes each.
 
@@ -124,7 +128,7 @@ class Points:
         for name in sorted(self._columns):
             steps = self._columns[name].steps
             newest = {step: i for i, step in enumerate(steps)}
-            self._keep(name, [newest[step] for step in sorted(newest)], "replaced by a later value")
+            self._keep(name, [newest[step] for step in sorted(newest)], REPLACED)
         self._columns = {k: c for k, c in sorted(self._columns.items()) if c.steps}
         self.counts.kept = sum(len(c.steps) for c in self._columns.values())
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from ablate.importers.base import (
     unfinished,
 )
 from ablate.importers.names import CONFIG
-from ablate.importers.points import Points
+from ablate.importers.points import REPLACED, Points
 from ablate.planning.configs import whole_seed
 from ablate.text import from_csv_text
 
@@ -59,6 +59,10 @@ _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+([eE][-+]?\d+)?")
 
 
+_MOST_LEVELS = 50
+"""Different texts of a column that may be levels of something; more are names or remarks."""
+
+
 class RowReader:
     """Turns rows into runs.
 
@@ -81,6 +85,7 @@ class RowReader:
         self._configs: dict[str, dict[str, Json]] = {}
         self._rows: Counter[tuple[str, str]] = Counter()
         self._states: dict[str, str] = {}
+        self._texts: dict[str, set[str]] = {}
         self.reading = Reading()
         self.take_header(columns)
 
@@ -121,11 +126,29 @@ class RowReader:
                 points.counts.skip("empty")
             elif number is None:
                 has_comma = _DECIMAL_COMMA.fullmatch(str(value).strip())
+                self._note_text(name, str(value).strip())
                 points.counts.skip("with a decimal comma" if has_comma else "not a number")
             elif step is None:
                 points.counts.skip("without a step that is a whole number")
             else:
                 points.add(name, step, number, time)
+
+    def _note_text(self, column: str, value: str) -> None:
+        seen = self._texts.setdefault(column, set())
+        if len(seen) <= _MOST_LEVELS:
+            seen.add(value)
+
+    def _merged(self) -> Iterator[str]:
+        """Yield which columns of text may tell rows apart that were taken for one run."""
+        if not any(points.counts.skipped[REPLACED] for points in self._points.values()):
+            return
+        for column, seen in self._texts.items():
+            if 1 < len(seen) <= _MOST_LEVELS:
+                yield (
+                    f"{self._path.name}: several rows of one run have the same step, and the "
+                    f"column '{column}' holds {len(seen)} different texts; if it says what was "
+                    f"varied, import with --map {column}=config"
+                )
 
     def _cell(self, row: Mapping[str, Any], role: str) -> Any:
         column = self._of_role.get(role)
@@ -211,6 +234,7 @@ class RowReader:
                     part=part,
                 )
             )
+        self.reading.notes += self._merged()
         return self.reading
 
     def _ending(self, part: str, points: Points) -> tuple[AttemptState, str | None]:

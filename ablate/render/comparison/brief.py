@@ -185,4 +185,4 @@ def _how(comparison: Comparison) -> str:
         if c.is_primary and c.p_holm is not None
     ]
     error = "Decisions err in at most 5% of studies. " if contrasts else ""
-    return f"{error}All values, differences, reasons and the method: --full."
+    return f"{error}With --full: all values, differences, reasons and the method."
