@@ -143,6 +143,7 @@ def compare(
     verdicts = _verdicts(data, step, summaries, repeats)
     sound = [name for name in data.names if verdicts[name].verdict is not Verdict.FAILED]
     code = code_findings(data)
+    causes = causes_of(data, step) if step is not None else {}
     return Comparison(
         study=data.study,
         question=data.question,
@@ -150,7 +151,14 @@ def compare(
         baseline=base,
         metrics=tuple(_metric(data, key, summaries[key], sound) for key in shown),
         rows=tuple(
-            _row(data, verdicts[name], step, shown=shown, summaries=summaries, code=code)
+            _row(
+                data,
+                verdicts[name],
+                causes.get(name, ()),
+                shown=shown,
+                summaries=summaries,
+                code=code,
+            )
             for name in data.names
         ),
         notes=(
@@ -247,7 +255,7 @@ def _contrasts_of(
 def _row(
     data: StudyData,
     verdict: VariantVerdict,
-    step: int | None,
+    causes: tuple[Cause, ...],
     *,
     shown: Sequence[str],
     summaries: Mapping[str, Mapping[str, MetricSummary]],
@@ -256,7 +264,6 @@ def _row(
     name = verdict.variant
     statuses = [s.status for key in data.targets if (s := summaries[key].get(name)) and s.status]
     states = [run.state for run in data.runs_of(name)]
-    causes = causes_of(data, name, step) if step is not None else ()
     likeliest = tuple(f"likely cause: {cause.sentence}" for cause in causes[:1])
     return ComparedVariant(
         variant=name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from ablate.analysis.curves.replay import replayed
 from ablate.analysis.curves.stored_curves import StoredCurves
@@ -46,7 +46,8 @@ def load(
     names = {v.name for v in chosen}
     runs = tuple(run for run in store.runs(study) if run.variant in names)
     ids = tuple(dict.fromkeys(run.id for run in runs))
-    logged = store.metric_keys(ids)
+    by_run = store.keys_by_run(ids)
+    logged = sorted(set().union(*by_run.values()))
     spec = declarations(plan.spec)
     declared = [*spec.metrics, *spec.targets]
     guards = spec.guard_rules
@@ -55,7 +56,7 @@ def load(
     guarded = [key for guard in guards for key in guard.keys]
     needed = logged if keys is None else _needed(logged, declared, [*keys, *guarded])
     read = _bounded(needed, [*declared, *guarded, *(keys or ())])
-    curves = StoredCurves(store, ids, read)
+    curves = StoredCurves(store, runs, _only(by_run, read))
     base, notes = _baseline(plan, chosen, variants, baseline)
     if len(read) < len(needed):
         notes = (*notes, _left_out(len(read), len(needed)))
@@ -74,8 +75,17 @@ def load(
         events=_events(store, ids) | replayed(runs, curves, guards, gates),
         codes=_codes(store, runs),
         notes=notes,
-        logged=logged,
+        logged=tuple(logged),
     )
+
+
+def _only(
+    by_run: Mapping[str, tuple[str, ...]], keys: Collection[str]
+) -> dict[str, tuple[str, ...]]:
+    wanted = set(keys)
+    # Most runs log the same keys: look at them once.
+    alike = {logged: tuple(k for k in logged if k in wanted) for logged in set(by_run.values())}
+    return {run_id: alike[logged] for run_id, logged in by_run.items()}
 
 
 _READ = tuple(dict.fromkeys([*silence.SILENCE_READS, *trivial.TRIVIAL_READS, *causes.READS]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ablate.analysis.curves.parting import Parting, parting_of
@@ -71,15 +71,16 @@ def difference(store: Store, first: str, second: str) -> Difference:
             f"'{first}' and '{second}' are the same runs", hint="name two variants or two runs"
         )
     pairs = _pairs(one, other)
-    keys = {run.id: set(store.metric_keys([run.id])) for pair in pairs for run in pair}
+    logged = store.keys_by_run([run.id for pair in pairs for run in pair])
+    only = {key for a, b in pairs for key in set(logged.get(a.id, ())) ^ set(logged.get(b.id, ()))}
     return Difference(
         first=first,
         second=second,
         seeds=tuple(run.seed for run, _ in pairs),
         config=_config(one[0], other[0]),
         code=_code(store, one, other),
-        curves=_curves(store, pairs),
-        only=tuple(sorted({key for a, b in pairs for key in keys[a.id] ^ keys[b.id]})),
+        curves=_curves(store, pairs, logged),
+        only=tuple(sorted(only)),
     )
 
 
@@ -113,10 +114,11 @@ def _code(store: Store, one: Sequence[Run], other: Sequence[Run]) -> tuple[str, 
     return tuple(sorted({what for a in own for b in theirs for what in changes(a, b)}))
 
 
-def _curves(store: Store, pairs: Sequence[tuple[Run, Run]]) -> tuple[CurveDifference, ...]:
-    ids = list(dict.fromkeys(run.id for pair in pairs for run in pair))
-    keys = [key for key in store.metric_keys(ids) if not key.startswith(_BESIDE)]
-    curves = StoredCurves(store, ids, keys)
+def _curves(
+    store: Store, pairs: Sequence[tuple[Run, Run]], logged: Mapping[str, tuple[str, ...]]
+) -> tuple[CurveDifference, ...]:
+    keys = sorted({k for of_run in logged.values() for k in of_run if not k.startswith(_BESIDE)})
+    curves = StoredCurves(store, [run for pair in pairs for run in pair], logged)
     found: list[CurveDifference] = []
     for key in keys:
         seen = [

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from ablate.render import tables
@@ -240,17 +240,24 @@ def to_markdown(document: Document, *, level: int = 1) -> str:
 
 
 def to_latex(document: Document) -> str:
-    """Return the tables, each with a caption that says what it is of and how it was made."""
-    first = ". ".join(filter(None, (document.title, document.warning, document.headline)))
-    made = " ".join(
-        line for block in document.blocks if isinstance(block, Paragraph) for line in block.lines
-    )
-    shown = [t for block in document.blocks if isinstance(block, Tables) for t in block.tables]
-    heads = [f"{first}: {table.topic}" if table.topic else first for table in shown]
-    return "\n\n".join(
-        tables.to_latex(table, caption=f"{head}. {made}")
-        for table, head in zip(shown, heads, strict=True)
-    )
+    """Return the tables, each by itself: a short caption, and below it what must be known."""
+    common = [
+        " ".join(block.lines) for block in document.blocks if isinstance(block, Paragraph)
+    ]
+    found: list[str] = []
+    for section in document.sections:
+        own = [line for b in section.blocks if isinstance(b, Notes) for line in b.lines]
+        shown = [table for b in section.blocks if isinstance(b, Tables) for table in b.tables]
+        for table in shown:
+            notes = (document.sentence, *table.notes, *own, *common)
+            caption = _caption(document, table)
+            found.append(tables.to_latex(replace(table, notes=notes), caption=caption))
+    return "\n\n".join(found)
+
+
+def _caption(document: Document, table: Table) -> str:
+    warning = f"{document.warning}. " if document.warning else ""
+    return f"{warning}{document.title}{f': {table.title}' if table.title else ''}."
 
 
 _STYLE = (
@@ -258,7 +265,8 @@ _STYLE = (
     "table{border-collapse:collapse}caption{text-align:left;font-weight:600}"
     "th,td{text-align:left;padding:3px 12px 3px 0;border-bottom:1px solid #d1d9e0}"
     ".number{text-align:right}.bad{color:#c21f2c}.warn{color:#8a5a00}.good{color:#1a7f37}"
-    ".scroll{overflow-x:auto;margin:16px 0 4px}.note,dd{color:#59636e}dt{font-weight:600}"
+    ".scroll{overflow-x:auto;margin:16px 0 4px}.note,dd,.muted{color:#59636e}dt{font-weight:600}"
+    "th.muted{font-weight:400;padding-left:12px}"
 )
 
 

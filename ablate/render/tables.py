@@ -214,8 +214,13 @@ _LATEX = {
 
 
 def latex_text(text: str) -> str:
-    """Return text in which nothing is a command."""
-    return "".join(_LATEX.get(c, c) for c in printable(text))
+    """Return text in which nothing is a command, with minus signs that are no hyphens."""
+    shown = "".join(_LATEX.get(c, c) for c in printable(text))
+    return _MINUS.sub("$-$", shown)
+
+
+_MINUS = re.compile(r"(?<![^\s\[(])-(?=\.?\d)")
+"""Before a number; in a name there is something before it."""
 
 
 _GAP = 3

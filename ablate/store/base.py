@@ -323,6 +323,10 @@ class Store(Protocol):
         """Return the keys that any of the runs has logged, sorted."""
         ...
 
+    def keys_by_run(self, run_ids: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        """Return by run the keys that it has logged, sorted; a run without a point is absent."""
+        ...
+
     def curves(
         self,
         run_ids: Sequence[str],

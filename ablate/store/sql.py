@@ -182,6 +182,10 @@ class SqlStore:
         with reading(self._database) as connection:
             return metrics.metric_keys(connection, run_ids)
 
+    def keys_by_run(self, run_ids: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+        with reading(self._database) as connection:
+            return metrics.keys_by_run(connection, run_ids)
+
     def curves(
         self,
         run_ids: Sequence[str],

@@ -327,8 +327,12 @@ class FakeStore:
     def runs(self, study: str | None = None) -> tuple[Run, ...]:
         return self._data.runs
 
-    def metric_keys(self, run_ids: Sequence[str]) -> tuple[str, ...]:
-        return tuple(sorted({key for run, key in self._data.curves if run in run_ids}))
+    def keys_by_run(self, run_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        found: dict[str, list[str]] = {}
+        for run, key in sorted(self._data.curves):
+            if run in run_ids:
+                found.setdefault(run, []).append(key)
+        return {run: tuple(keys) for run, keys in found.items()}
 
     def curves(
         self,

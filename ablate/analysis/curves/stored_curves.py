@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
+from ablate.domain import Run
 from ablate.store.base import Store
 from ablate.store.curves import Curve
 
 MAX_POINTS = 400_000
 """Of whole curves that are kept in memory: forty megabytes."""
+_RUNS_AT_ONCE = 64
+"""Whose ranges are read together: who asks for a run's last steps asks for the next run's too."""
+_POINTS_AT_ONCE = 2_000
+"""Of whole curves that are read together: so many short ones cost as much as one long one."""
 
 
 class StoredCurves(Mapping[tuple[str, str], "StoredCurve"]):
-    """(run id, key) -> curve, for the keys that the run has logged.
+    """(run id, key) -> curve.
 
     Args:
         store: It has to stay open.
-        run_ids: Of which runs.
-        keys: Of which metrics.
+        runs: Whose curves.
+        keys: Run id -> keys to read, of those that it has logged.
     """
 
-    def __init__(self, store: Store, run_ids: Sequence[str], keys: Collection[str]) -> None:
-        whole = _WholeCurves(store)
+    def __init__(
+        self, store: Store, runs: Sequence[Run], keys: Mapping[str, Sequence[str]]
+    ) -> None:
+        reader = _Reader(store, runs, keys)
         self._curves = {
-            (run_id, key): StoredCurve(run, key)
-            for run_id in run_ids
-            for run in [_StoredRun(store, run_id, keys, whole)]
-            for key in run.keys
+            (run.id, key): StoredCurve(reader, run.id, key)
+            for run in runs
+            for key in keys.get(run.id, ())
         }
 
     def __getitem__(self, place: tuple[str, str]) -> StoredCurve:
@@ -40,90 +47,93 @@ class StoredCurves(Mapping[tuple[str, str], "StoredCurve"]):
         return len(self._curves)
 
 
-class _WholeCurves:
-    """Whole curves, of which those that were asked for last are kept."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._kept: dict[tuple[str, str], Curve] = {}
-        self._n_points = 0
-        self._steps: tuple[int, ...] = ()
-
-    def find(self, run_id: str, key: str) -> Curve | None:
-        """Return a curve if it is kept."""
-        return self._kept.get((run_id, key))
-
-    def get(self, run_id: str, key: str) -> Curve:
-        """Return a curve, read if it is not kept."""
-        curve = self._kept.pop((run_id, key), None)
-        if curve is None:
-            (curve,) = self._store.curves([run_id], [key], with_times=False)
-            if curve.steps == self._steps:  # most are logged at the same steps: keep them once
-                curve = replace(curve, steps=self._steps)
-            self._steps = curve.steps
-            self._n_points += len(curve.steps)
-        self._kept[run_id, key] = curve  # the last one again
-        while self._n_points > MAX_POINTS and len(self._kept) > 1:
-            self._n_points -= len(self._kept.pop(next(iter(self._kept))).steps)
-        return curve
-
-
-class _StoredRun:
-    """A run: its keys, and ranges of steps of all of them."""
+class _Reader:
+    """Ranges of steps, which are kept, and whole curves, of which the last ones are."""
 
     def __init__(
-        self, store: Store, run_id: str, keys: Collection[str], whole: _WholeCurves
+        self, store: Store, runs: Sequence[Run], keys: Mapping[str, Sequence[str]]
     ) -> None:
         self._store = store
-        self._whole = whole
-        self.run_id = run_id
-        wanted = set(keys)
-        self.keys = [key for key in store.metric_keys([run_id]) if key in wanted]
-        self._ranges: dict[tuple[int, int], dict[str, Curve]] = {}
+        self._ids = list(dict.fromkeys(run.id for run in runs))
+        self._places = {run_id: place for place, run_id in enumerate(self._ids)}
+        self._most_points = {run.id: 1 + (run.step or 0) for run in runs}
+        self._keys = keys
+        self._ranges: dict[tuple[int, int], dict[str, dict[str, Curve]]] = {}
+        self._whole: dict[tuple[str, str], Curve] = {}
+        self._n_points = 0
 
-    def whole(self, key: str) -> Curve:
-        return self._whole.get(self.run_id, key)
+    def between(self, run_id: str, key: str, first_step: int, last_step: int) -> Curve:
+        """Return a part of a curve; it may have no point."""
+        if whole := self._whole.get((run_id, key)):
+            return whole.between(first_step, last_step)
+        of_range = self._ranges.setdefault((first_step, last_step), {})
+        if run_id not in of_range:
+            self._read_range(run_id, first_step, last_step)
+        empty = Curve(run_id=run_id, key=key, steps=(), values=())
+        return of_range[run_id].get(key, empty)
 
-    def between(self, key: str, first_step: int, last_step: int) -> Curve:
-        if curve := self._whole.find(self.run_id, key):
-            return curve.between(first_step, last_step)
-        steps = first_step, last_step
-        if steps not in self._ranges:
-            # Who asks for one key's last steps asks for those of the others next.
-            found = self._store.curves(
-                [self.run_id],
-                self.keys,
-                first_step=first_step,
-                last_step=last_step,
-                with_times=False,
-            )
-            self._ranges[steps] = {curve.key: curve for curve in found}
-        empty = Curve(run_id=self.run_id, key=key, steps=(), values=())
-        return self._ranges[steps].get(key, empty)
+    def _read_range(self, run_id: str, first_step: int, last_step: int) -> None:
+        of_range = self._ranges[first_step, last_step]
+        place = self._places[run_id]
+        ids = [i for i in self._ids[place : place + _RUNS_AT_ONCE] if i not in of_range]
+        # Who asks for one key's last steps asks for those of the others next.
+        keys = dict.fromkeys(key for i in ids for key in self._keys.get(i, ()))
+        found = self._store.curves(
+            ids, list(keys), first_step=first_step, last_step=last_step, with_times=False
+        )
+        of_range.update((i, {}) for i in ids)
+        for curve in found:
+            of_range[curve.run_id][curve.key] = curve
+
+    def whole(self, run_id: str, key: str) -> Curve:
+        """Return a curve, read if it is not kept."""
+        if (run_id, key) not in self._whole:
+            self._read_whole(run_id, key)
+        curve = self._whole.pop((run_id, key))
+        self._whole[run_id, key] = curve  # the last one again
+        return curve
+
+    def _read_whole(self, run_id: str, key: str) -> None:
+        ids = [i for i in self._short_from(run_id) if (i, key) not in self._whole]
+        steps: tuple[int, ...] = ()
+        for curve in self._store.curves(ids, [key], with_times=False):
+            if curve.steps == steps:  # most are logged at the same steps: keep them once
+                curve = replace(curve, steps=steps)
+            steps = curve.steps
+            self._n_points += len(steps)
+            self._whole[curve.run_id, key] = curve
+        while self._n_points > MAX_POINTS and (oldest := next(iter(self._whole))) != (run_id, key):
+            self._n_points -= len(self._whole.pop(oldest).steps)
+
+    def _short_from(self, run_id: str) -> list[str]:
+        """Return a run, and those after it as long as all have few points together."""
+        place = self._places[run_id]
+        nearby = self._ids[place : place + _POINTS_AT_ONCE]
+        totals = accumulate(self._most_points[i] for i in nearby)
+        short = [i for i, total in zip(nearby, totals, strict=True) if total <= _POINTS_AT_ONCE]
+        return short or [run_id]
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCurve:
     """Implements `ablate.analysis.curves.study_data.RunCurve`."""
 
-    run: _StoredRun
+    reader: _Reader
+    run_id: str
+    """See `RunCurve`."""
     key: str
-
-    @property
-    def run_id(self) -> str:
-        """See `RunCurve`."""
-        return self.run.run_id
+    """See `RunCurve`."""
 
     @property
     def steps(self) -> tuple[int, ...]:
         """See `RunCurve`."""
-        return self.run.whole(self.key).steps
+        return self.reader.whole(self.run_id, self.key).steps
 
     @property
     def values(self) -> tuple[float, ...]:
         """See `RunCurve`."""
-        return self.run.whole(self.key).values
+        return self.reader.whole(self.run_id, self.key).values
 
     def between(self, first_step: int, last_step: int) -> Curve:
         """See `RunCurve`."""
-        return self.run.between(self.key, first_step, last_step)
+        return self.reader.between(self.run_id, self.key, first_step, last_step)

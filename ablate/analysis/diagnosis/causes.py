@@ -32,8 +32,10 @@ from ablate.analysis.diagnosis.level import (
 )
 from ablate.analysis.diagnosis.run_view import LEVEL_READS, median, views_of
 from ablate.analysis.diagnosis.signs import Sighting, Sign
-from ablate.analysis.diagnosis.twins import TWIN_READS, Twin, changes_between, twin_of
+from ablate.analysis.diagnosis.twins import TWIN_READS, Twin, changes_between, twins_of
 from ablate.analysis.wording import of_runs
+from ablate.domain import Variant
+from ablate.identity import canonical_json, flatten
 from ablate.text import counted, listed, written
 
 HELD = 0.5
@@ -78,12 +80,21 @@ READS = tuple(
 """Metric keys and patterns that the search for causes reads."""
 
 
-def causes_of(data: StudyData, variant: str, at_step: int) -> tuple[Cause, ...]:
-    """Return the likely causes of what is wrong with a variant; none where nothing is."""
-    twin = twin_of(data, variant)
+def causes_of(data: StudyData, at_step: int) -> dict[str, tuple[Cause, ...]]:
+    """Return by variant the likely causes of what is wrong with it; none where nothing is."""
+    twins, siblings = twins_of(data), _Siblings(data)
+    return {
+        name: _causes_of(data, name, at_step, twin=twins.get(name), siblings=siblings)
+        for name in data.names
+    }
+
+
+def _causes_of(
+    data: StudyData, variant: str, at_step: int, *, twin: Twin | None, siblings: _Siblings
+) -> tuple[Cause, ...]:
     views = views_of(data, variant, at_step)
     signs = [seen for sign in SIGNS if (seen := sign.seen_in(views))]
-    proofs = [_counterproof(data, variant, sign, at_step) for sign in signs]
+    proofs = [_counterproof(data, variant, sign, at_step, siblings) for sign in signs]
     total = len(data.runs_of(variant))
     causes = [_of_sign(sign, total, proof) for sign, proof in zip(signs, proofs, strict=True)]
     # What an experiment of the same study has shown is more certain than what is weighed.
@@ -92,14 +103,37 @@ def causes_of(data: StudyData, variant: str, at_step: int) -> tuple[Cause, ...]:
     return (*([_of_twin(twin)] if twin else []), *proven, *open_)
 
 
-def _counterproof(data: StudyData, variant: str, sign: Sighting, at_step: int) -> str:
+class _Siblings:
+    """Variants whose configs differ in nothing but what a sign speaks of."""
+
+    def __init__(self, data: StudyData) -> None:
+        self._data = data
+        self._rests: dict[str, dict[str, str]] = {}
+
+    def of(self, variant: str, subject: str) -> list[str]:
+        if subject not in self._rests:
+            self._rests[subject] = {v.name: _rest(v, subject) for v in self._data.variants}
+        rests = self._rests[subject]
+        return [name for name, rest in rests.items() if rest == rests[variant]]
+
+
+def _rest(variant: Variant, subject: str) -> str:
+    """Return a config without the keys that name a subject, as a text."""
+    flat = flatten(variant.config).items()
+    # A key that is absent is as one without a value, as in `changes_between`.
+    rest = {k: v for k, v in flat if v is not None and subject not in k.split(".")}
+    return canonical_json(rest)
+
+
+def _counterproof(
+    data: StudyData, variant: str, sign: Sighting, at_step: int, siblings: _Siblings
+) -> str:
     """Return which variant holds its level and differs in nothing but what the sign speaks of."""
     if not sign.subject:
         return ""
-    for other in data.names:
+    for other in siblings.of(variant, sign.subject):
         changes = changes_between(data, variant, other)
-        is_alone = all(sign.subject in key.split(".") for key, _, _ in changes)
-        if changes and is_alone and _holds_level(data, other, variant, at_step):
+        if changes and _holds_level(data, other, variant, at_step):
             listing = listed([f"{key} {_shown(old)} -> {_shown(new)}" for key, old, new in changes])
             return f"; {other}, which has {listing} and is the same otherwise, holds its level"
     return ""

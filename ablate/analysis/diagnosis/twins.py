@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ablate import keys
@@ -40,29 +40,88 @@ class Twin:
     """At how many."""
 
 
-def twin_of(data: StudyData, variant: str) -> Twin | None:
-    """Return the first variant before this one, the baseline before all, that it equals.
+def twins_of(data: StudyData) -> dict[str, Twin]:
+    """Return by variant the first variant before it, the baseline before all, that it equals.
 
     Every curve that both have is compared to the last bit, up to the last step that both reached,
     wherever the study is compared: what differs later has an effect. Runs that ended at different
-    steps are no twins.
+    steps are no twins. A variant that equals none is absent.
     """
-    order = sorted(data.names, key=lambda name: name != data.baseline)
-    for other in order[: order.index(variant)]:
-        if found := _compare(data, other, variant):
-            return found
-    return None
+    found: dict[str, Twin] = {}
+    known = _Known(data)
+    for name in sorted(data.names, key=lambda name: name != data.baseline):
+        twins = (_compare(data, other, name) for other in known.like(name))
+        if twin := next(filter(None, twins), None):
+            found[name] = twin
+        known.add(name)
+    return found
+
+
+class _Known:
+    """Variants that were looked at, by how the curves of their runs end.
+
+    Of thousands of variants nearly all end apart, and need not be compared pair by pair.
+    """
+
+    def __init__(self, data: StudyData) -> None:
+        self._data = data
+        self._telling = _telling(data)
+        self._names: list[str] = []
+        self._going: dict[str, None] = {}
+        # Keys of the run -> seed, step, key and last values -> variants. Two runs may have
+        # logged different keys, and are compared by those that both have.
+        self._ends: dict[tuple[str, ...], dict[_End, dict[str, None]]] = {}
+
+    def add(self, variant: str) -> None:
+        self._names.append(variant)
+        for run in _begun(self._data, variant):
+            if not run.state.is_finished:
+                self._going[variant] = None
+            ends = self._ends.setdefault(self._keys(run), {})
+            for end in self._ends_of(run, self._keys(run)):
+                ends.setdefault(end, {})[variant] = None
+
+    def like(self, variant: str) -> list[str]:
+        """Return the variants of which one may be a twin, in the order in which they were added."""
+        runs = _begun(self._data, variant)
+        if not all(run.state.is_finished for run in runs):
+            return self._names  # it may equal one that has come further
+        found = set(self._going)
+        for run in runs:
+            own = self._keys(run)
+            for keys, ends in self._ends.items():
+                shared = [key for key in own if key in keys]
+                alike = [ends.get(end, {}) for end in self._ends_of(run, shared)]
+                found.update(min(alike, key=len, default={}))
+        return [name for name in self._names if name in found] if found else []
+
+    def _keys(self, run: Run) -> tuple[str, ...]:
+        return tuple(key for key in self._telling if self._data.curve(run.id, key))
+
+    def _ends_of(self, run: Run, keys: Iterable[str]) -> Iterator[_End]:
+        step = run.step or 0
+        for key in keys:
+            if curve := self._data.curve(run.id, key):
+                yield run.seed, step, key, _bits(curve.between(*DEFAULT_RULE.window(step)))
+
+
+_End = tuple[int, int, str, tuple[tuple[int, ...], bytes]]
+
+
+def _begun(data: StudyData, variant: str) -> list[Run]:
+    """Return the runs of a variant that say something already."""
+    return [run for run in data.runs_of(variant) if run.step]
 
 
 def _compare(data: StudyData, other: str, variant: str) -> Twin | None:
     changes = changes_between(data, other, variant)
-    # A run that has not begun says nothing yet. Runs that were trained with one config, as those of
-    # early databases, say nothing of what the change does.
-    theirs = {run.seed: run for run in data.runs_of(other) if run.step}
+    # Runs that were trained with one config, as those of early databases, say nothing of what the
+    # change does.
+    theirs = {run.seed: run for run in _begun(data, other)}
     pairs = [
         (theirs[run.seed], run)
-        for run in data.runs_of(variant)
-        if run.step and run.seed in theirs and run.config != theirs[run.seed].config
+        for run in _begun(data, variant)
+        if run.seed in theirs and run.config != theirs[run.seed].config
     ]
     if not changes or not pairs or any(map(end_apart, pairs)):
         return None

@@ -12,6 +12,7 @@ Statistical Association 81 (logically related hypotheses).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,13 +41,15 @@ def corrected(ps: Sequence[tuple[float | None, float | None]]) -> tuple[Correcte
         for kind, p in enumerate(pair)
         if p is not None
     ]
-    left = [sum(contrast == i for _, contrast, _ in tests) for i in range(len(ps))]
+    left = Counter(contrast for _, contrast, _ in tests)
+    open_ = len(left)
     found: list[list[float | None]] = [[None, None] for _ in ps]
     largest = 0.0
     for p, contrast, kind in sorted(tests):
-        largest = max(largest, min(1.0, p * sum(number > 0 for number in left)))
+        largest = max(largest, min(1.0, p * open_))
         found[contrast][kind] = largest
         left[contrast] -= 1
+        open_ -= left[contrast] == 0
     return tuple(Corrected(*pair) for pair in found)
 
 

@@ -44,14 +44,18 @@ def t_quantile(p: float, df: float) -> float:
         p: From 0.75 to below 1; intervals ask for no less.
         df: Degrees of freedom, at least 1; Welch's test has fractions of one.
     """
-    # Newton's method from the left of a convex function: it never oversteps.
+    # Newton's method on logarithms of t and of the tail: far out one is nearly linear in the other.
     t = NormalDist().inv_cdf(p)
     while True:
         # T squared has the F distribution, whose tail is had at a fiftieth of the time.
-        step = (f_tail(t * t, 1, df) / 2 - (1.0 - p)) / _density(t, df)
-        if step <= 1e-13 * t:
-            return t
-        t += step
+        tail = f_tail(t * t, 1, df) / 2
+        step = math.log(tail / (1.0 - p)) * tail / (_density(t, df) * t)
+        t *= math.exp(step)
+        if abs(step) < _HALF_OF_THE_DIGITS:
+            return t  # what is left is the square of the step
+
+
+_HALF_OF_THE_DIGITS = 1e-8
 
 
 def _density(t: float, df: float) -> float:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, groupby
+from operator import itemgetter
+from typing import NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, or_, select
 
@@ -13,6 +14,7 @@ from ablate.domain import Event
 from ablate.storable import from_json
 from ablate.store.curves import Curve
 from ablate.store.reading.queries import counts, counts_from, counts_to
+from ablate.store.reading.spans import Span, key_names, read_points
 from ablate.store.schema.models import (
     AttemptRow,
     EventRow,
@@ -71,6 +73,25 @@ def metric_keys(connection: Connection, run_ids: Sequence[str]) -> tuple[str, ..
     return tuple(sorted(found))
 
 
+def keys_by_run(connection: Connection, run_ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return by run the keys that it has logged, sorted; a run without a point is absent."""
+    found: dict[str, set[str]] = defaultdict(set)
+    points = select(PointRow.step).where(PointRow.series_id == SeriesRow.id)
+    for part in chunks(dict.fromkeys(run_ids)):
+        query = (
+            select(AttemptRow.run_id, MetricKeyRow.name)
+            .join_from(AttemptRow, SeriesRow, SeriesRow.attempt_id == AttemptRow.id)
+            .join(MetricKeyRow, MetricKeyRow.id == SeriesRow.key_id)
+            .where(AttemptRow.run_id.in_(part), points.where(counts(PointRow.step)).exists())
+        )
+        for run_id, key in connection.execute(query):
+            found[run_id].add(key)
+    # Most runs log the same keys: keep them once.
+    alike: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for_run = {run_id: tuple(sorted(keys)) for run_id, keys in found.items()}
+    return {run_id: alike.setdefault(keys, keys) for run_id, keys in for_run.items()}
+
+
 def curves(
     connection: Connection,
     run_ids: Sequence[str],
@@ -81,13 +102,13 @@ def curves(
 ) -> tuple[Curve, ...]:
     """Return the curves of the runs, ordered by run, then by key; ``steps`` is first and last."""
     windows = counting_steps(connection, run_ids, *steps)
-    found: list[Curve] = []
-    for run_id in run_ids:
-        columns = _columns(connection, windows.get(run_id, []), keys, with_times=with_times)
-        for key in keys:
-            if key in columns:
-                found.append(_curve(run_id, key, columns[key]))
-    return tuple(found)
+    columns = _columns(connection, windows, keys, with_times=with_times)
+    return tuple(
+        _curve(run_id, key, columns[run_id, key])
+        for run_id in run_ids
+        for key in keys
+        if (run_id, key) in columns
+    )
 
 
 _Columns: TypeAlias = tuple[tuple[int, ...], tuple[float, ...], tuple[float, ...]]
@@ -95,27 +116,28 @@ _Columns: TypeAlias = tuple[tuple[int, ...], tuple[float, ...], tuple[float, ...
 
 def _columns(
     connection: Connection,
-    windows: Iterable[CountingSteps],
+    windows: Mapping[str, Iterable[CountingSteps]],
     keys: Sequence[str],
     *,
     with_times: bool,
-) -> dict[str, list[_Columns]]:
-    """Return by key the steps, values and times of each attempt that counts, ascending."""
-    found: dict[str, list[_Columns]] = defaultdict(list)
+) -> dict[tuple[str, str], list[_Columns]]:
+    """Return by run and key the steps, values and times of each attempt that counts, ascending."""
+    found: dict[tuple[str, str], list[_Columns]] = defaultdict(list)
+    names = key_names(connection, keys)
+    flat = [window for of_run in windows.values() for window in of_run]
+    spans = [Span(place, w.attempt_id, w.first_step, w.last_step) for place, w in enumerate(flat)]
+    times = [_step_times(connection, w) for w in flat] if with_times else []
+    rows = sorted(read_points(connection, spans, names, with_times=with_times))
     before: tuple[int, ...] = ()
-    for window in windows:
-        step_times = _step_times(connection, window) if with_times else {}
-        for key, series_id in _series(connection, window.attempt_id, keys):
-            rows = _points(connection, window, series_id)
-            if rows:
-                steps, values, kinds, late = zip(*rows, strict=True)
-                if steps == before:
-                    steps = before  # most keys are logged at the same steps: keep them once
-                before = steps
-                if any(kinds):
-                    values = tuple(map(decode, values, kinds))
-                times = _times(steps, late, step_times) if with_times else ()
-                found[key].append((steps, values, times))
+    for (place, key_id), series in groupby(rows, key=itemgetter(0, 1)):
+        _, _, steps, values, kinds, *own = zip(*series, strict=True)
+        if steps == before:
+            steps = before  # most keys are logged at the same steps: keep them once
+        before = steps
+        if any(kinds):
+            values = tuple(map(decode, values, kinds))
+        logged = _times(steps, own[0], times[place]) if with_times else ()
+        found[flat[place].run_id, names[key_id]].append((steps, values, logged))
     return found
 
 
@@ -135,34 +157,6 @@ def _curve(run_id: str, key: str, parts: Sequence[_Columns]) -> Curve:
         steps, values, times = (tuple(chain.from_iterable(p)) for p in zip(*parts, strict=True))
         whole = steps, values, times
     return Curve(run_id=run_id, key=key, steps=whole[0], values=whole[1], times=whole[2])
-
-
-def _series(
-    connection: Connection, attempt_id: int, keys: Sequence[str]
-) -> Iterator[tuple[str, int]]:
-    for part in chunks(dict.fromkeys(keys)):
-        query = (
-            select(MetricKeyRow.name, SeriesRow.id)
-            .join(SeriesRow, SeriesRow.key_id == MetricKeyRow.id)
-            .where(SeriesRow.attempt_id == attempt_id, MetricKeyRow.name.in_(part))
-        )
-        for row in connection.execute(query):
-            yield row[0], row[1]
-
-
-_POINTS = """
-    SELECT step, value, kind, time FROM points
-    WHERE series_id = {} AND step BETWEEN {} AND {} ORDER BY step
-"""
-
-
-def _points(connection: Connection, window: CountingSteps, series_id: int) -> Sequence[Any]:
-    """Return the rows of a series, by the driver alone: SQLAlchemy's take three times as long."""
-    cursor: Any = connection.connection.cursor()
-    cursor.execute(_POINTS.format(series_id, window.first_step, window.last_step))
-    rows = cursor.fetchall()
-    cursor.close()
-    return rows
 
 
 def _step_times(connection: Connection, window: CountingSteps) -> dict[int, float]:

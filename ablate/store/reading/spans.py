@@ -139,10 +139,18 @@ _SUMS = {
 
 
 def read_points(
-    connection: Connection, spans: Iterable[Span], key_ids: Iterable[int]
+    connection: Connection,
+    spans: Iterable[Span],
+    key_ids: Iterable[int],
+    *,
+    with_times: bool = False,
 ) -> Iterable[Any]:
-    """Return (place, key_id, step, value, kind) of the points in spans of steps."""
-    return _read(connection, ("points", "step"), _POINTS, spans, key_ids)
+    """Return (place, key_id, step, value, kind) of the points in spans of steps, in any order.
+
+    With times there is one more, the point's own; None where it is that of its step.
+    """
+    columns = (*_POINTS, "points.time") if with_times else _POINTS
+    return _read(connection, ("points", "step"), columns, spans, key_ids)
 
 
 def read_rollups(

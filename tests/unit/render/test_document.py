@@ -153,10 +153,12 @@ def test_terminal_has_colours_only_where_asked():
 
 
 def test_latex_has_a_caption_for_each_table():
-    captions = re.findall(r"\\caption\{(.*)\}", to_latex(ALL))
+    latex = to_latex(ALL)
 
-    first = "scale-fix. At step 10 of 20. Compared at step 20"
-    assert captions == [f"{first}. By seed. By step.", f"{first}: changes. By seed. By step."]
+    first = "At step 10 of 20. scale-fix"
+    assert re.findall(r"\\caption\{(.*)\}", latex) == [f"{first}: Losses.", f"{first}: Changes."]
+    assert latex.count("\n\\par\\small Compared at step 20.\n") == 2
+    assert latex.count("\n\\par\\small By seed. By step.\n\\end{table}") == 2
 
 
 def test_page_shows_figures_sounds_and_folds_what_asks_for_it():

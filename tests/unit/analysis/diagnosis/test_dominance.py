@@ -24,7 +24,7 @@ DROWNED = {
 
 def found(keys: dict[str, Any], **changes):
     data = make_data({"base": dict.fromkeys(range(2), keys)}, every=10, **changes)
-    return causes_of(data, "base", 100)
+    return causes_of(data, 100)["base"]
 
 
 def names(keys, **changes):

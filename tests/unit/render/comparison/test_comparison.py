@@ -17,6 +17,7 @@ from ablate.domain import RunState
 from ablate.errors import NotFoundError
 from ablate.render.comparison.tables import CONTRAST_TONES, VERDICT_TONES, summary_text
 from ablate.render.comparison.text import render
+from ablate.render.tables import latex_text
 from ablate.text import from_csv_text, printable
 from tests.support.factories import (
     HEALTHY,
@@ -117,7 +118,7 @@ def test_same_numbers_in_json_csv_markdown_latex_html_and_plain(comparison):
             shown = summary_text(summary)
             assert all(shown in text for text in texts)
             is_ranked = next(m for m in comparison.metrics if m.key == key).goal != "target"
-            assert not is_ranked or shown.replace("±", r"$\pm$") in latex
+            assert not is_ranked or latex_text(shown) in latex
             if contrast := summary.contrast_to("base"):
                 assert value["contrast"]["p"] == float(cell["p"]) == contrast.p
                 assert value["contrast"]["difference"] == float(cell["difference"])
