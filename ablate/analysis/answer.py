@@ -6,6 +6,7 @@ open. A sentence that has nothing to say is left out.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
 from ablate.analysis.comparison import ComparedVariant, Comparison, Metric
@@ -13,6 +14,7 @@ from ablate.analysis.effects import MetricEffects
 from ablate.analysis.judging.contrast_text import ends_text, seeds_text
 from ablate.analysis.judging.verdicts import Verdict
 from ablate.analysis.statistics.contrasts import Contrast
+from ablate.analysis.statistics.seeds import SeedsNeeded
 from ablate.analysis.statistics.summaries import MetricSummary
 from ablate.analysis.wording import number
 from ablate.text import counted, few, listed
@@ -181,7 +183,21 @@ def _open(told: Sequence[_Told]) -> Iterator[str]:
         return
     names = [f"{name} against {c.reference}" for name, _, c in open_]
     text = f"Open: {few(list(dict.fromkeys(names)), 4)}"
-    needed = [c.seeds for _, _, c in open_ if c.seeds]
-    if len(open_) == 1 and needed:
-        text += f"; {seeds_text(needed[0])}"
-    yield f"{text}."
+    yield f"{text}{_missing([c.seeds for _, _, c in open_ if c.p_holm is not None])}."
+
+
+def _missing(needed: Sequence[SeedsNeeded | None]) -> str:
+    """Return how many seeds would decide what is open, and of how much nothing can be said."""
+    known = [seeds for seeds in needed if seeds is not None]
+    if len(needed) == len(known) == 1:
+        return f"; {seeds_text(known[0])}"
+    parts: list[str] = []
+    if known:
+        many = statistics.median_high(seeds.usual for seeds in known)
+        count = sum(seeds.usual <= many for seeds in known)
+        of = "all" if count == len(needed) else f"{count} of these {len(needed)} contrasts"
+        parts.append(f"{many} seeds of each variant would likely decide {of}")
+    if unseen := len(needed) - len(known):
+        where = f" in {unseen}" if known else ""
+        parts.append(f"nothing is seen{where} beyond noise")
+    return f"; {', '.join(parts)}"

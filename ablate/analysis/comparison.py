@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ablate.analysis.curves.steps import check_step, common_step
@@ -141,7 +141,7 @@ def compare(
         data, [data.spec(key) for key in (*shown, *declared)], step, repeats=repeats
     )
     verdicts = _verdicts(data, step, summaries, repeats)
-    sound = [name for name in data.names if verdicts[name].verdict is not Verdict.FAILED]
+    sound = {name for name in data.names if verdicts[name].verdict is not Verdict.FAILED}
     code = code_findings(data)
     causes = causes_of(data, step) if step is not None else {}
     return Comparison(
@@ -203,7 +203,7 @@ def _shown_keys(data: StudyData, wanted: Sequence[str] | None) -> tuple[str, ...
 
 
 def _metric(
-    data: StudyData, key: str, summaries: Mapping[str, MetricSummary], sound: Sequence[str]
+    data: StudyData, key: str, summaries: Mapping[str, MetricSummary], sound: Collection[str]
 ) -> Metric:
     spec, target = data.spec(key), data.targets.get(key)
     return Metric(

@@ -12,7 +12,7 @@ from ablate.store.curves import Curve
 
 MAX_POINTS = 400_000
 """Of whole curves that are kept in memory: forty megabytes."""
-_RUNS_AT_ONCE = 64
+_RUNS_AT_ONCE = 128
 """Whose ranges are read together: who asks for a run's last steps asks for the next run's too."""
 _POINTS_AT_ONCE = 2_000
 """Of whole curves that are read together: so many short ones cost as much as one long one."""
@@ -66,14 +66,13 @@ class _Reader:
         """Return a part of a curve; it may have no point."""
         if whole := self._whole.get((run_id, key)):
             return whole.between(first_step, last_step)
-        of_range = self._ranges.setdefault((first_step, last_step), {})
-        if run_id not in of_range:
-            self._read_range(run_id, first_step, last_step)
-        empty = Curve(run_id=run_id, key=key, steps=(), values=())
-        return of_range[run_id].get(key, empty)
+        of_run = self._ranges.get((first_step, last_step), {}).get(run_id)
+        if of_run is None:
+            of_run = self._read_range(run_id, first_step, last_step)
+        return of_run.get(key) or Curve(run_id=run_id, key=key, steps=(), values=())
 
-    def _read_range(self, run_id: str, first_step: int, last_step: int) -> None:
-        of_range = self._ranges[first_step, last_step]
+    def _read_range(self, run_id: str, first_step: int, last_step: int) -> dict[str, Curve]:
+        of_range = self._ranges.setdefault((first_step, last_step), {})
         place = self._places[run_id]
         ids = [i for i in self._ids[place : place + _RUNS_AT_ONCE] if i not in of_range]
         # Who asks for one key's last steps asks for those of the others next.
@@ -84,6 +83,7 @@ class _Reader:
         of_range.update((i, {}) for i in ids)
         for curve in found:
             of_range[curve.run_id][curve.key] = curve
+        return of_range[run_id]
 
     def whole(self, run_id: str, key: str) -> Curve:
         """Return a curve, read if it is not kept."""

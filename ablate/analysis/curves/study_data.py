@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from ablate.domain import Event, Run, RunState, Variant
 from ablate.keys import AUDIO, LOSS, SYSTEM, TRAIN, VALID, Group, rms
@@ -87,6 +87,10 @@ class StudyData:
     """Keys of the curves, sorted."""
     _by_variant: Mapping[str, tuple[Run, ...]] = field(init=False, repr=False, compare=False)
     _variants: Mapping[str, Variant] = field(init=False, repr=False, compare=False)
+    _groups: dict[tuple[Group, str], tuple[str, ...]] = field(
+        init=False, repr=False, compare=False, default_factory=dict[Any, Any]
+    )
+    """What `names_in` has found: it is asked the same of every run."""
 
     def __post_init__(self) -> None:
         """Index what every analysis asks for again and again."""
@@ -175,8 +179,10 @@ class StudyData:
 
     def names_in(self, group: Group, split: str = TRAIN) -> tuple[str, ...]:
         """Return the last parts of the keys of a group in a split, in sorted order."""
-        found = (group.name_in(key, split) for key in self.keys if group.holds(key, split))
-        return tuple(sorted(found))
+        if (group, split) not in self._groups:
+            found = (group.name_in(key, split) for key in self.keys if group.holds(key, split))
+            self._groups[group, split] = tuple(sorted(found))
+        return self._groups[group, split]
 
 
 ENDED_BADLY = frozenset({RunState.DIVERGED, RunState.FAILED, RunState.STOPPED})

@@ -70,9 +70,19 @@ def value_at(curve: RunCurve | None, rule: MetricRule, at_step: int) -> RunValue
 
 def initial_value(curve: RunCurve | None) -> float | None:
     """Return the first value, which is that of the untrained model where step 0 was logged."""
-    if curve is None:
-        return None
-    return (curve.between(0, 0).values or curve.values)[0]
+    return None if curve is None else _first_point(curve)[1]
+
+
+_BEGINNINGS = (0, 100)
+"""Most runs log a first point by then, which costs little to read."""
+
+
+def _first_point(curve: RunCurve) -> tuple[int, float]:
+    for last in _BEGINNINGS:
+        beginning = curve.between(0, last)
+        if beginning.steps:
+            return beginning.steps[0], beginning.values[0]
+    return curve.steps[0], curve.values[0]
 
 
 def value_before(curve: RunCurve | None, found: RunValue) -> float | None:
@@ -82,8 +92,8 @@ def value_before(curve: RunCurve | None, found: RunValue) -> float | None:
     """
     if curve is None:
         return None
-    first = curve.between(0, 0).steps or curve.between(0, found.step).steps
-    return initial_value(curve) if first and first[0] < found.step else None
+    step, value = _first_point(curve)
+    return value if step < found.step else None
 
 
 def trend_windows(at_step: int) -> tuple[Window, ...]:

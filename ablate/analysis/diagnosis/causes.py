@@ -10,7 +10,7 @@ from it. Nothing here knows names of variants or of terms.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,24 +83,25 @@ READS = tuple(
 def causes_of(data: StudyData, at_step: int) -> dict[str, tuple[Cause, ...]]:
     """Return by variant the likely causes of what is wrong with it; none where nothing is."""
     twins, siblings = twins_of(data), _Siblings(data)
-    return {
-        name: _causes_of(data, name, at_step, twin=twins.get(name), siblings=siblings)
-        for name in data.names
-    }
+    signs = [sign for sign in SIGNS if any(map(sign.may_read, data.keys))]
+    found: dict[str, tuple[Cause, ...]] = {}
+    for name in data.names:
+        views = views_of(data, name, at_step)
+        seen = [sighting for sign in signs if (sighting := sign.seen_in(views))]
+        twin = [_of_twin(twins[name])] if name in twins else []
+        found[name] = (*twin, *_of_signs(data, name, seen, at_step, siblings))
+    return found
 
 
-def _causes_of(
-    data: StudyData, variant: str, at_step: int, *, twin: Twin | None, siblings: _Siblings
-) -> tuple[Cause, ...]:
-    views = views_of(data, variant, at_step)
-    signs = [seen for sign in SIGNS if (seen := sign.seen_in(views))]
-    proofs = [_counterproof(data, variant, sign, at_step, siblings) for sign in signs]
+def _of_signs(
+    data: StudyData, variant: str, seen: Sequence[Sighting], at_step: int, siblings: _Siblings
+) -> Iterator[Cause]:
+    proofs = [_counterproof(data, variant, sign, at_step, siblings) for sign in seen]
     total = len(data.runs_of(variant))
-    causes = [_of_sign(sign, total, proof) for sign, proof in zip(signs, proofs, strict=True)]
+    causes = [_of_sign(sign, total, proof) for sign, proof in zip(seen, proofs, strict=True)]
     # What an experiment of the same study has shown is more certain than what is weighed.
-    proven = [cause for cause, proof in zip(causes, proofs, strict=True) if proof]
-    open_ = [cause for cause, proof in zip(causes, proofs, strict=True) if not proof]
-    return (*([_of_twin(twin)] if twin else []), *proven, *open_)
+    yield from (cause for cause, proof in zip(causes, proofs, strict=True) if proof)
+    yield from (cause for cause, proof in zip(causes, proofs, strict=True) if not proof)
 
 
 class _Siblings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from fnmatch import fnmatchcase
 from typing import Any, Generic, TypeVar
 
 from ablate.analysis.diagnosis.run_view import RunView, median, typical
@@ -56,6 +57,10 @@ class Sign(Generic[E]):
     tell: Callable[[E, Sequence[RunView]], str]
     """Returns in plain words what is wrong, from the medians of those that show it and all runs."""
     subject: Callable[[E], str] = _no_subject
+
+    def may_read(self, key: str) -> bool:
+        """Whether a metric is among those that it reads."""
+        return any(fnmatchcase(key, pattern) for pattern in self.reads)
 
     def seen_in(self, views: Sequence[RunView]) -> Sighting | None:
         """Return what the runs show, if at least half of them do."""

@@ -102,10 +102,12 @@ class _Known:
         step = run.step or 0
         for key in keys:
             if curve := self._data.curve(run.id, key):
-                yield run.seed, step, key, _bits(curve.between(*DEFAULT_RULE.window(step)))
+                yield run.seed, step, key, bits(curve.between(*DEFAULT_RULE.window(step)))
 
 
-_End = tuple[int, int, str, tuple[tuple[int, ...], bytes]]
+Bits = tuple[tuple[int, ...], bytes]
+_End = tuple[int, int, str, Bits]
+"""Seed, step, key and last values."""
 
 
 def _begun(data: StudyData, variant: str) -> list[Run]:
@@ -174,9 +176,9 @@ def equal_curves(
     ]
     # Most differ in the last steps already, which cost little to read.
     recent = DEFAULT_RULE.window(last)
-    if any(_bits(one.between(*recent)) != _bits(two.between(*recent)) for one, two in shared):
+    if any(bits(one.between(*recent)) != bits(two.between(*recent)) for one, two in shared):
         return 0
-    if any(_bits(one, last) != _bits(two, last) for one, two in shared):
+    if any(bits(one, last) != bits(two, last) for one, two in shared):
         return 0
     return len(shared) if any(len(set(one.values)) > 1 for one, _ in shared) else 0
 
@@ -194,7 +196,7 @@ def total_differs(data: StudyData, variant: str) -> bool:
     """Whether the logged total of a run is another than that of the baseline's run at its seed."""
     pairs = filter(None, _with_baseline(data, variant))
     totals = [[data.curve(run.id, keys.TOTAL) for run in pair] for pair in pairs]
-    return any(one and two and _bits(one) != _bits(two) for one, two in totals)
+    return any(one and two and bits(one) != bits(two) for one, two in totals)
 
 
 def has_other_length(data: StudyData, variant: str) -> bool:
@@ -215,7 +217,7 @@ def _telling(data: StudyData) -> Sequence[str]:
     return telling or [key for key in data.keys if not key.startswith(_BESIDE)]
 
 
-def _bits(curve: RunCurve, last: int | None = None) -> tuple[tuple[int, ...], bytes]:
+def bits(curve: RunCurve, last: int | None = None) -> Bits:
     """Return steps and values as bits, in which NaN equals itself; none after ``last``."""
     steps, values = curve.steps, curve.values
     stop = len(steps) if last is None else bisect_right(steps, last)

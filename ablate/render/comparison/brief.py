@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,10 +19,13 @@ from ablate.render.comparison.tables import (
 )
 from ablate.render.document import Block, Items, Notes, Paragraph, Tables
 from ablate.render.tables import Cell, Column, Table
-from ablate.text import few
+from ablate.text import counted, few
 
 FEW = 4
 """Up to so many variants stand side by side, with all metrics; more of them have a line each."""
+MOST_LINES = 40
+"""Of more variants than this, the first have a line."""
+_MOST_REASONS = 10
 _ORDER = (
     Verdict.PASSED,
     Verdict.DEGRADING,
@@ -38,20 +42,32 @@ def brief_blocks(comparison: Comparison) -> tuple[Block, ...]:
     shown = sorted_rows(comparison)
     table = _side_by_side if len(shown) <= FEW else standings_table
     tables = Tables((table(comparison, shown),)) if shown else None
-    reasons = tuple(_reasons(shown))
+    reasons = _reasons(shown[:MOST_LINES])
     last = without_data(comparison)
     return (
         *([tables] if tables else []),
-        *([Items(reasons)] if reasons else []),
+        *([Items(_cut(reasons))] if reasons else []),
         *([Notes((*last, *comparison.notes))] if last or comparison.notes else []),
         Paragraph((_how(comparison),)),
     )
 
 
 def sorted_rows(comparison: Comparison) -> list[ComparedVariant]:
-    """Return the variants with data: by verdict, then by targets met, then in their order."""
+    """Return the variants with data: by verdict, by targets met, by the first primary metric."""
     rows = [row for row in comparison.rows if row.verdict is not Verdict.NO_DATA]
-    return sorted(rows, key=lambda row: (_ORDER.index(row.verdict), -row.targets_met))
+    metric = next((m for m in comparison.metrics if m.is_primary), None)
+    return sorted(
+        rows, key=lambda row: (_ORDER.index(row.verdict), -row.targets_met, _place(row, metric))
+    )
+
+
+def _place(row: ComparedVariant, metric: Metric | None) -> float:
+    """Return what is less the better a variant's mean is; infinite where nothing says it."""
+    summary = row.values.get(metric.key) if metric else None
+    sign = {"min": 1.0, "max": -1.0}.get(metric.goal or "") if metric else None
+    if summary is None or sign is None or not math.isfinite(summary.mean):
+        return math.inf
+    return sign * summary.mean
 
 
 def _side_by_side(comparison: Comparison, rows: Sequence[ComparedVariant]) -> Table:
@@ -112,9 +128,22 @@ def standings_table(comparison: Comparison, rows: Sequence[ComparedVariant]) -> 
                 *([_targets_cell(row)] if has_targets else []),
                 *(_primary_cells(row, metric) if metric else []),
             )
-            for row in rows
+            for row in rows[:MOST_LINES]
         ),
+        _left_out(len(rows)),
     )
+
+
+def _left_out(variants: int) -> tuple[str, ...]:
+    if variants <= MOST_LINES:
+        return ()
+    return (f"the first {MOST_LINES} of {variants} variants; `ablate compare --full` shows all",)
+
+
+def _cut(reasons: Sequence[str]) -> tuple[str, ...]:
+    left = len(reasons) - _MOST_REASONS
+    more = (f"{counted(left, 'more reason')} with --full",) if left > 0 else ()
+    return (*reasons[:_MOST_REASONS], *more)
 
 
 def _targets_cell(row: ComparedVariant) -> Cell:

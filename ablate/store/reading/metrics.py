@@ -48,7 +48,7 @@ def counting_steps(
         query = select(AttemptRow.run_id, AttemptRow.id, counts_from(), counts_to())
         query = query.add_columns(AttemptRow.last_step)
         query = query.where(AttemptRow.run_id.in_(part)).order_by(AttemptRow.number)
-        for run_id, attempt_id, first, cut, written in connection.execute(query):
+        for run_id, attempt_id, first, cut, written in connection.execute(query).all():
             window = CountingSteps(
                 run_id, attempt_id, max(first, first_step), min(cut, last), written
             )
@@ -84,7 +84,7 @@ def keys_by_run(connection: Connection, run_ids: Sequence[str]) -> dict[str, tup
             .join(MetricKeyRow, MetricKeyRow.id == SeriesRow.key_id)
             .where(AttemptRow.run_id.in_(part), points.where(counts(PointRow.step)).exists())
         )
-        for run_id, key in connection.execute(query):
+        for run_id, key in connection.execute(query).all():
             found[run_id].add(key)
     # Most runs log the same keys: keep them once.
     alike: dict[tuple[str, ...], tuple[str, ...]] = {}

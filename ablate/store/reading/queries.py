@@ -265,7 +265,7 @@ def runs(connection: Connection, name: str | None) -> tuple[Run, ...]:
     else:
         query = query.where(StudyRow.id == study_id(connection, name))
     query = query.order_by(StudyRow.id, StudyRunRow.position)
-    return tuple(map(_run, connection.execute(query).mappings()))
+    return tuple(map(_run, connection.execute(query).mappings().all()))
 
 
 def is_wanted() -> ColumnElement[bool]:

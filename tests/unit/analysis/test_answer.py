@@ -71,11 +71,30 @@ def test_what_is_decided_is_told_with_its_size_and_counted() -> None:
     )
 
 
+def test_what_is_missing_is_told_of_all_that_is_open_together() -> None:
+    values = {
+        "base": {s: {KEY: [2.0 + v] * 11} for s, v in enumerate((0.0, 0.1, 0.2))},
+        "low": {s: {KEY: [1.75 + v] * 11} for s, v in enumerate((0.22, 0.0, 0.11))},
+        "lower": {s: {KEY: [1.7 + v] * 11} for s, v in enumerate((0.1, 0.24, 0.0))},
+        "as is": {s: {KEY: [2.0 + v] * 11} for s, v in enumerate((0.12, 0.19, 0.01))},
+    }
+
+    assert re.fullmatch(
+        r"Open: low against base, lower against base and as is against base; \d seeds of each "
+        r"variant would likely decide 2 of these 3 contrasts, nothing is seen in 1 beyond noise\.",
+        said(answered(values), "Open"),
+    )
+
+
 def test_where_nothing_differs_it_is_said() -> None:
     values = {"base": arm(2.0), "same": arm(2.001), "other": arm(1.999)}
 
     assert said(answered(values), "Decided") == (
         "Decided: 0 of 2 contrasts; no difference is larger than what seeds make."
+    )
+    assert said(answered(values), "Open") == (
+        "Open: same against base and other against base; 6 seeds of each variant would likely "
+        "decide all."
     )
 
 

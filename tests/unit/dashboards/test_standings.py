@@ -52,7 +52,7 @@ def test_an_interval_leaves_the_line_of_the_reference_just_where_it_is_decided()
 def test_rows_are_sorted_by_verdict_and_hold_every_seed() -> None:
     info = info_of(KEY)
 
-    assert [s.variant for s in info.standings] == ["base", "low", "near"]
+    assert [s.variant for s in info.standings] == ["low", "base", "near"]
     assert all(len(s.seeds) == 3 for s in info.standings)
 
 
