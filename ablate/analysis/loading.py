@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from ablate.analysis.curves.replay import replayed
 from ablate.analysis.curves.stored_curves import StoredCurves
@@ -86,6 +88,83 @@ def _only(
     # Most runs log the same keys: look at them once.
     alike = {logged: tuple(k for k in logged if k in wanted) for logged in set(by_run.values())}
     return {run_id: alike[logged] for run_id, logged in by_run.items()}
+
+
+def load_across(
+    store: Store,
+    places: Sequence[tuple[str, str]],
+    *,
+    keys: Collection[str] | None = None,
+    baseline: tuple[str, str] | None = None,
+) -> StudyData:
+    """Read variants of several studies, to be compared as those of one.
+
+    They are named ``study/variant``. What the study that was named first declares of a metric
+    counts; a note says where another declares it otherwise.
+
+    Args:
+        store: As for `load`.
+        places: Study and variant, in the order in which they are shown.
+        keys: As for `load`.
+        baseline: Study and variant to compare with; None for the first.
+
+    Raises:
+        NotFoundError: As for `load`.
+    """
+    shown = list(dict.fromkeys([*places, baseline] if baseline else places))
+    studies = list(dict.fromkeys(study for study, _ in shown))
+    specs = {study: declarations(store.study(study).plan.spec) for study in studies}
+    if keys is not None:  # what one of them declares is compared in all
+        keys = [*keys, *(k for spec in specs.values() for k in [*spec.metrics, *spec.targets])]
+    parts: list[StudyData] = []
+    for study in studies:
+        own = [variant for of_study, variant in shown if of_study == study]
+        parts.append(_named_with_study(load(store, study, own, keys=keys, baseline=own[0])))
+    joined = _joined(parts)
+    order = [f"{study}/{variant}" for study, variant in shown]
+    return replace(
+        joined,
+        baseline="/".join(baseline or shown[0]),
+        variants=tuple(sorted(joined.variants, key=lambda v: order.index(v.name))),
+    )
+
+
+def _named_with_study(data: StudyData) -> StudyData:
+    return replace(
+        data,
+        variants=tuple(replace(v, name=f"{data.study}/{v.name}") for v in data.variants),
+        runs=tuple(replace(run, variant=f"{data.study}/{run.variant}") for run in data.runs),
+    )
+
+
+def _joined(parts: Sequence[StudyData]) -> StudyData:
+    first, *others = parts
+    return replace(
+        first,
+        study=", ".join(part.study for part in parts),
+        question="",
+        variants=tuple(v for part in parts for v in part.variants),
+        metrics=dict(ChainMap(*(dict(part.metrics) for part in parts))),
+        targets=dict(ChainMap(*(dict(part.targets) for part in parts))),
+        guards=tuple(dict.fromkeys(guard for part in parts for guard in part.guards)),
+        runs=tuple(run for part in parts for run in part.runs),
+        curves=ChainMap(*(dict(part.curves) for part in parts)),
+        events=dict(ChainMap(*(dict(part.events) for part in parts))),
+        codes=dict(ChainMap(*(dict(part.codes) for part in parts))),
+        notes=(
+            *dict.fromkeys(note for part in parts for note in part.notes),
+            *(note for other in others for note in _declared_otherwise(first, other)),
+        ),
+        logged=tuple(sorted({key for part in parts for key in part.logged})),
+    )
+
+
+def _declared_otherwise(first: StudyData, other: StudyData) -> Iterator[str]:
+    for key in first.declared_keys():
+        metrics = first.metrics.get(key), other.metrics.get(key)
+        targets = first.targets.get(key), other.targets.get(key)
+        if any(two is not None and one != two for one, two in (metrics, targets)):
+            yield f"{other.study} declares {key} otherwise; here it is judged as in {first.study}"
 
 
 _READ = tuple(dict.fromkeys([*silence.SILENCE_READS, *trivial.TRIVIAL_READS, *causes.READS]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ablate.domain import Run, Study
 from ablate.errors import NotFoundError, UsageError, did_you_mean
@@ -35,6 +35,42 @@ def study_of(store: Store, variants: Sequence[str], name: str | None) -> Study:
     raise NotFoundError(
         f"no study has all of: {', '.join(variants)}", hint="name one with --study NAME"
     )
+
+
+def places_of(store: Store, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Return (study, variant) for names that are written with their study, as ``rate/base``.
+
+    None where a study has all of them as they are, or none is written so.
+
+    Raises:
+        NotFoundError: For a study or a variant that does not exist, with the closest name.
+        UsageError: If some are written with their study and others are not.
+    """
+    variants = {study.name: study.plan.variants for study in store.studies()}
+    known = [{variant.name for variant in of_study} for of_study in variants.values()]
+    splits = [_split(name, variants) for name in names]
+    if any(set(names) <= of_study for of_study in known) or not any(splits):
+        return ()
+    places: list[tuple[str, str]] = []
+    for name, split in zip(names, splits, strict=True):
+        if split is None:
+            if "/" in name:
+                store.study(name.rpartition("/")[0])  # says which study was meant
+            written = next(f"{study}/{variant}" for study, variant in filter(None, splits))
+            raise UsageError(
+                f"'{name}' is written without its study, beside {written}",
+                hint="write STUDY/PHASE for each",
+            )
+        named_variants(split[0], variants[split[0]], [split[1]])
+        places.append(split)
+    return tuple(places)
+
+
+def _split(name: str, studies: Collection[str]) -> tuple[str, str] | None:
+    """Return the study and the rest of a name that begins with a study; both may have slashes."""
+    found = [study for study in studies if name.startswith(f"{study}/")]
+    study = max(found, key=len, default="")
+    return (study, name.removeprefix(f"{study}/")) if study else None
 
 
 def find_runs(store: Store, names: Sequence[str], study: str | None = None) -> tuple[Run, ...]:

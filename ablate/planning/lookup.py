@@ -17,13 +17,14 @@ def named_variants(
     Raises:
         NotFoundError: For a name that none has, with the closest.
     """
-    known = [variant.name for variant in variants]
+    known = {variant.name: variant for variant in variants}
     for name in names:
         if name not in known:
             raise NotFoundError(
                 f"the study '{study}' has no variant '{name}'", hint=did_you_mean(name, known)
             )
-    return tuple(variant for variant in variants if not names or variant.name in names)
+    wanted = set(names) or known
+    return tuple(variant for variant in variants if variant.name in wanted)
 
 
 def named_metrics(study: str, known: Sequence[str], patterns: Sequence[str]) -> tuple[str, ...]:

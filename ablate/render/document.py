@@ -241,9 +241,7 @@ def to_markdown(document: Document, *, level: int = 1) -> str:
 
 def to_latex(document: Document) -> str:
     """Return the tables, each by itself: a short caption, and below it what must be known."""
-    common = [
-        " ".join(block.lines) for block in document.blocks if isinstance(block, Paragraph)
-    ]
+    common = [" ".join(block.lines) for block in document.blocks if isinstance(block, Paragraph)]
     found: list[str] = []
     for section in document.sections:
         own = [line for b in section.blocks if isinstance(b, Notes) for line in b.lines]

@@ -97,11 +97,10 @@ class _Reader:
         ids = [i for i in self._short_from(run_id) if (i, key) not in self._whole]
         steps: tuple[int, ...] = ()
         for curve in self._store.curves(ids, [key], with_times=False):
-            if curve.steps == steps:  # most are logged at the same steps: keep them once
-                curve = replace(curve, steps=steps)
-            steps = curve.steps
+            # Most are logged at the same steps: keep them once.
+            steps = steps if curve.steps == steps else curve.steps
             self._n_points += len(steps)
-            self._whole[curve.run_id, key] = curve
+            self._whole[curve.run_id, key] = replace(curve, steps=steps)
         while self._n_points > MAX_POINTS and (oldest := next(iter(self._whole))) != (run_id, key):
             self._n_points -= len(self._whole.pop(oldest).steps)
 

@@ -89,8 +89,8 @@ class _Known:
         found = set(self._going)
         for run in runs:
             own = self._keys(run)
-            for keys, ends in self._ends.items():
-                shared = [key for key in own if key in keys]
+            for logged, ends in self._ends.items():
+                shared = [key for key in own if key in logged]
                 alike = [ends.get(end, {}) for end in self._ends_of(run, shared)]
                 found.update(min(alike, key=len, default={}))
         return [name for name in self._names if name in found] if found else []

@@ -23,7 +23,9 @@ from ablate.errors import UsageError
 
 if TYPE_CHECKING:
     from ablate.analysis.curves.study_data import StudyData
+    from ablate.domain import Study
     from ablate.settings import Settings
+    from ablate.store.base import Store
     from dashboards.samples import Samples
 
 _FORMATS = ("table", "md", "csv", "json", "ndjson", "html", "latex")
@@ -38,7 +40,9 @@ def register(app: typer.Typer) -> None:
 
 def compare(
     context: typer.Context,
-    variants: list[str] | None = typer.Argument(None, help="Phases; all of the study by default."),
+    variants: list[str] | None = typer.Argument(
+        None, help="Phases, or STUDY/PHASE; all of the study by default."
+    ),
     study: str | None = typer.Option(None, "--study", help="Default: the newest with them."),
     at: int | None = typer.Option(
         None, "--at", min=0, max=2**63 - 1, help="Step; default: the largest of all."
@@ -78,22 +82,20 @@ def show_comparison(
     """Compare, print, and draw if asked to."""
     from ablate.analysis.comparison import compare as compare_variants
     from ablate.analysis.factors import declared_factors
-    from ablate.analysis.loading import load
-    from ablate.app.lookup import study_of
     from ablate.render.comparison.text import render
 
     check_format(form, _FORMATS)
     with opened(context) as store:
-        found = study_of(store, variants, study)
-        say_changed_files(settings_of(context), [found])
         keys = metrics if plot is None else None
-        data = load(store, found.name, variants, keys=keys, baseline=baseline)
+        studies, data = _loaded(store, variants, study=study, keys=keys, baseline=baseline)
+        say_changed_files(settings_of(context), studies)
+        is_one = len(studies) == 1
         comparison = compare_variants(
             data,
             at_step=at,
-            baseline=baseline,
+            baseline=data.baseline if baseline else None,
             metrics=metrics or None,
-            factors=declared_factors(found.plan, data.variants),
+            factors=declared_factors(studies[0].plan, data.variants) if is_one else None,
         )
         if plot is not None:
             from dashboards.compare_page import compare_page
@@ -109,6 +111,32 @@ def show_comparison(
         is_full=is_full,
     )
     put(text, is_safe=form == "table")
+
+
+def _loaded(
+    store: Store,
+    variants: Sequence[str],
+    *,
+    study: str | None,
+    keys: Sequence[str] | None,
+    baseline: str | None,
+) -> tuple[list[Study], StudyData]:
+    """Return the studies that have the variants, more than one where names say so, and the data."""
+    from ablate.analysis.loading import load, load_across
+    from ablate.app.lookup import places_of, study_of
+
+    named = [*variants, baseline] if baseline else variants
+    places = places_of(store, [] if study else named)
+    studies = list(dict.fromkeys(of_study for of_study, _ in places))
+    if len(studies) > 1:
+        base = places[-1] if baseline else None
+        data = load_across(store, places[: len(variants)], keys=keys, baseline=base)
+        return [store.study(name) for name in studies], data
+    if places:
+        study, names = studies[0], [variant for _, variant in places]
+        variants, baseline = names[: len(variants)], names[-1] if baseline else None
+    found = study_of(store, variants, study)
+    return [found], load(store, found.name, variants, keys=keys, baseline=baseline)
 
 
 def diff(
