@@ -31,7 +31,8 @@ def load(
     Args:
         store: Where truth lives; nothing is written. It has to stay open.
         study: Its name.
-        variants: Names to compare; none for all of the study.
+        variants: Names to compare; none for all of the study but the copies, which take part by
+            name alone.
         keys: Metric keys, or patterns such as ``valid/*``, to read beside those that the verdicts
             need; None for all that were logged. A comparison without curves needs ``()``.
         baseline: The variant to compare with. Without it: the study's baseline when it is among
@@ -42,9 +43,14 @@ def load(
     """
     plan = store.study(study).plan
     wanted = (*variants, baseline) if variants and baseline else variants
-    chosen = named_variants(plan.study, plan.variants, wanted)
+    by_name = {*variants, baseline}
+    known = named_variants(plan.study, plan.variants, wanted)
+    chosen = tuple(v for v in known if v.copy is None or v.name in by_name)
     names = {v.name for v in chosen}
-    runs = tuple(run for run in store.runs(study) if run.variant in names)
+    copies = _copies_of(names, plan)
+    apart = {v.name for v in copies}
+    wished = names | apart
+    runs = [run for run in store.runs(study) if run.variant in wished]
     ids = tuple(dict.fromkeys(run.id for run in runs))
     by_run = store.keys_by_run(ids)
     logged = sorted(set().union(*by_run.values()))
@@ -70,7 +76,9 @@ def load(
         references={} if baseline else references_of(plan.spec, chosen, base),
         pairing=spec.pairing,
         guards=guards,
-        runs=runs,
+        runs=tuple(run for run in runs if run.variant in names),
+        copies=copies,
+        copy_runs=tuple(run for run in runs if run.variant in apart),
         curves=curves,
         events=_events(store, ids) | replayed(runs, curves, guards, gates),
         codes=_codes(store, runs),
@@ -86,6 +94,11 @@ def _only(
     # Most runs log the same keys: look at them once.
     alike = {logged: tuple(k for k in logged if k in wanted) for logged in set(by_run.values())}
     return {run_id: alike[logged] for run_id, logged in by_run.items()}
+
+
+def _copies_of(names: Collection[str], plan: Plan) -> tuple[Variant, ...]:
+    """Return the copies of some variants that are not among them."""
+    return tuple(v for v in plan.variants if v.copy and v.copy.of in names and v.name not in names)
 
 
 _READ = tuple(dict.fromkeys([*silence.SILENCE_READS, *trivial.TRIVIAL_READS, *causes.READS]))
