@@ -36,7 +36,7 @@ def copies_of_baseline(
     while start_at := line[-1].start_at:
         line.append(by_name[start_at.variant])
     places = range(1, number + 1)
-    return tuple(_copy(v, place, seeds) for place in places for v in line)
+    return tuple(_copy(v, place, seeds) for place in places for v in reversed(line))
 
 
 def _copy(variant: Variant, place: int, seeds: Sequence[int]) -> Variant:

@@ -10,6 +10,7 @@ import typer
 from ablate.cli.shared import LIST_FORMATS, echo, opened, settings_of, show
 from ablate.domain import IMPORTED
 from ablate.errors import UsageError
+from ablate.planning.copies import MAX_COPIES
 
 if TYPE_CHECKING:
     from ablate.app.creating import Creation
@@ -32,7 +33,7 @@ def create(
     ),
     seeds: int | None = typer.Option(None, "--seeds", help="How many seeds.", min=1),
     aa: int | None = typer.Option(
-        None, "--aa", help="Copies of the baseline under other seeds.", min=0, max=100
+        None, "--aa", help="Copies of the baseline under other seeds.", min=0, max=MAX_COPIES
     ),
     setting: list[str] = typer.Option([], "--set", help="KEY=VALUE for every variant."),
     imported: bool = typer.Option(False, "--imported", help="Of imported runs only."),

@@ -122,7 +122,7 @@ def test_a_renamed_baseline_renames_its_copies() -> None:
 
 def test_a_baseline_that_begins_elsewhere_takes_copies_of_that_with_it() -> None:
     plan = planned(BRANCHED)
-    base, first = plan.variants[-2:]
+    first, base = plan.variants[-2:]
 
     assert (base.name, first.name) == ("base~aa1", "first~aa1")
     assert base.start_at is not None
