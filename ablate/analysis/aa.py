@@ -120,7 +120,7 @@ def _floor(
         arms = {**seeds, name: copies[name].seeds}
         metric = as_compared(data, data.spec(key), arms, is_primary=False)
         contrast = contrasts_of({key: metric}, [(name, of)], pairing=data.pairing)[key][name, of]
-        if contrast.difference is not None:
+        if contrast.difference is not None and contrast.ratio != 0:  # of a loss of 1e300
             contrasts[name] = contrast
     own = [contrast for summary in variants.values() for contrast in summary.contrasts]
     are_shared = any(contrast.method == "lent, paired" for contrast in own)

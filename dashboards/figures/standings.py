@@ -48,7 +48,7 @@ class StandingsInfo:
     null: float | None
     """Its level."""
     floor: tuple[float, float] | None
-    """Between which levels copies of the reference make it lie, None without copies."""
+    """As far to either side of its level as copies of it lie; None without copies."""
     band: tuple[float | None, float | None] | None
     """Where the target lies, open on one side for a floor or a ceiling."""
     is_log: bool
@@ -235,7 +235,8 @@ def _shapes(info: StandingsInfo) -> list[dict[str, Any]]:
     shapes: list[dict[str, Any]] = []
     low, high = _limits(info)
     if info.floor is not None:
-        shapes.append(_area(*info.floor, INK, 0.08))
+        start, end = info.floor
+        shapes.append(_area(max(start, low), end, INK, 0.08))
     if info.band is not None:
         first, last = info.band
         start, end = low if first is None else max(first, low), high if last is None else last

@@ -166,6 +166,8 @@ class StudyData:
 
     def with_copies(self) -> StudyData:
         """Return the study with its copies among the variants."""
+        if not self.copies:
+            return self
         return replace(
             self,
             variants=(*self.variants, *self.copies),

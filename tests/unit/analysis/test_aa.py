@@ -137,6 +137,14 @@ def test_copies_that_were_lost_are_counted() -> None:
     )
 
 
+def test_a_copy_that_is_beyond_all_ratios_is_not_compared() -> None:
+    spec = {"metrics": {LOSS: {"goal": "min", "scale": "log"}}}
+    text = told(STUDY | {"base": [9000.0, 9001.0], "base~aa1": [-9000.0, -9001.0]}, spec=spec)
+
+    assert "2 copies of base, 2 seeds each, were seen" in text
+    assert text.endswith("; 1 more cannot be compared at this step.")
+
+
 def test_one_copy_with_one_seed_decides_nothing() -> None:
     assert told({"base": [10.0], "up": [14.0], "base~aa1": [10.5]}) == (
         "Nothing but other seeds: 1 copy of base, 1 seed, was seen to differ from it by 0.5 in "
