@@ -150,6 +150,16 @@ class Origin:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Copy:
+    """A variant again, that differs in nothing but its seeds."""
+
+    of: str
+    """Name of the variant that it copies; both have one identity."""
+    seeds: tuple[int, ...]
+    """Its only seeds; no other variant of that identity has one of them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Variant:
     """One full assignment of config values, resolved by the trainer."""
 
@@ -165,6 +175,9 @@ class Variant:
     is_baseline: bool = False
     start_at: Origin | None = None
     """None for the beginning."""
+    copy: Copy | None = None
+    """What it is a copy of. A copy is no candidate: it says how large a difference nothing makes.
+    None for all that the study asks about."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,21 +223,22 @@ class Plan:
     def cells(self) -> tuple[StudyCell, ...]:
         """Every variant at every seed, seed by seed, so that a stopped study has whole seeds.
 
-        Further seeds of some come behind. Variants with imported cells have those alone, at the
-        end.
+        Further seeds of some come behind, then copies. Variants with imported cells have those
+        alone, at the end.
         """
         imported = {cell.variant for cell in self.imported}
-        trained = [v for v in self.variants if v.name not in imported]
+        trained = [v for v in self.variants if v.name not in imported and v.copy is None]
         seeds = [(s, v) for s in self.seeds for v in trained]
         seeds += [(s, v) for v in trained for s in self.more_seeds.get(v.name, ())]
+        seeds += [(s, v) for v in self.variants if v.copy for s in v.copy.seeds]
         cells = (StudyCell(variant=v.name, identity=v.identity, seed=s) for s, v in seeds)
         return (*cells, *self.imported)
 
     @property
     def all_seeds(self) -> tuple[int, ...]:
         """Every seed that any variant is trained with, each once."""
-        more = (seed for seeds in self.more_seeds.values() for seed in seeds)
-        return tuple(dict.fromkeys((*self.seeds, *more)))
+        more = [*self.more_seeds.values(), *(v.copy.seeds for v in self.variants if v.copy)]
+        return tuple(dict.fromkeys((*self.seeds, *(seed for seeds in more for seed in seeds))))
 
     @property
     def baseline(self) -> Variant:

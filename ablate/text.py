@@ -103,9 +103,9 @@ def silence(seconds: float) -> str:
     return f"no step for {seconds:.0f} s" if seconds < 600 else f"no step for {duration(seconds)}"
 
 
-def counted(number: int, noun: str) -> str:
-    """Return ``1 run``, ``3 runs``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return ``1 run``, ``3 runs``; of a noun that takes no ``s`` its plural is given."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def listed(parts: Sequence[str], conjunction: str = "and") -> str:

@@ -1,7 +1,7 @@
 """The answer to a study's question, in a few sentences made of the comparison alone.
 
-In this order: who meets the targets and is best, what is decided, why the others failed, what is
-open. A sentence that has nothing to say is left out.
+In this order: who meets the targets and is best, what is decided, how large a difference nothing
+makes, why the others failed, what is open. A sentence that has nothing to say is left out.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
+from ablate.analysis.aa import Copies, Floor
 from ablate.analysis.comparison import ComparedVariant, Comparison, Metric
 from ablate.analysis.effects import MetricEffects
 from ablate.analysis.judging.contrast_text import ends_text, seeds_text
@@ -16,7 +17,7 @@ from ablate.analysis.judging.verdicts import Verdict
 from ablate.analysis.statistics.contrasts import Contrast
 from ablate.analysis.statistics.seeds import SeedsNeeded
 from ablate.analysis.statistics.summaries import MetricSummary
-from ablate.analysis.wording import number
+from ablate.analysis.wording import number, ratios_text, span
 from ablate.text import counted, few, listed
 
 _LOST = (Verdict.FAILED, Verdict.NO_DATA)
@@ -32,6 +33,7 @@ def answer_of(comparison: Comparison) -> tuple[str, ...]:
     return (
         *_targets(seen, metrics),
         *_decided(decided),
+        *_floors(comparison.aa),
         *_causes(seen),
         *_factors(comparison.effects),
         *_open(decided),
@@ -130,6 +132,49 @@ def _against(reference: str, told: Sequence[_Told]) -> str:
         what = listed([f"{key} ({ends_text(contrasts)})" for key, contrasts in metrics])
         parts.append(f"{few(names)} {verb} {how} {reference} in {what}")
     return ", ".join(parts)
+
+
+def _floors(aa: Sequence[Copies]) -> Iterator[str]:
+    """Return what copies that differ in nothing but their seeds were seen to differ by."""
+    for copies in aa:
+        yield f"Nothing but other seeds: {_floor(copies)}."
+
+
+def _floor(copies: Copies) -> str:
+    lost = f"; {copies.lost} of {counted(copies.runs, 'run')} ended badly" if copies.lost else ""
+    floors = [floor for floor in copies.floors if floor.contrasts]
+    seen = {name for floor in floors for name in floor.contrasts}
+    others = len(copies.names) - len(seen)
+    if not seen:
+        who = f"{counted(others, 'copy', 'copies')} of {copies.of}"
+        return f"{who} cannot be compared at this step{lost}"
+    is_one = len(seen) == 1
+    seeds = span(c.n_variant for floor in floors for c in floor.contrasts.values())
+    parts = [
+        f"{counted(len(seen), 'copy', 'copies')} of {copies.of}, "
+        f"{seeds} seed{'' if seeds == '1' else 's'}{'' if is_one else ' each'}, "
+        f"{'was' if is_one else 'were'} seen to differ from it by {'' if is_one else 'up to '}"
+        f"{listed([_largest(floor) for floor in floors])}",
+        # Copies are exchangeable: each is as likely as another to be the furthest.
+        f"one more would differ by more one time in {len(seen) + 1}",
+    ]
+    if tested := sum(floor.tested for floor in floors):
+        decided = sum(floor.decided for floor in floors)
+        verb = "was" if 1 in (decided, tested) else "were"
+        parts.append(f"{decided} of {counted(tested, 'contrast')} {verb} decided")
+    if any(floor.are_seeds_shared for floor in floors):
+        parts.append("the variants are compared at the same seeds, where chance makes less")
+    if others:
+        parts.append(f"{others} more cannot be compared at this step")
+    return "; ".join(parts) + lost
+
+
+def _largest(floor: Floor) -> str:
+    """Return ``0.31 in KEY``, or ``12% in KEY`` where ratios are compared."""
+    ratio = floor.largest_ratio
+    size = number(floor.largest) if ratio is None else ratios_text([ratio])[0].removeprefix("+")
+    is_distance = any(c.measure != "value" for c in floor.contrasts.values())
+    return f"{size} in {'the distance to the target of ' * is_distance}{floor.key}"
 
 
 def _causes(rows: Sequence[ComparedVariant]) -> Iterator[str]:

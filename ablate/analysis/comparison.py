@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ablate.analysis.aa import Copies, Floor, copies_of
 from ablate.analysis.curves.steps import check_step, common_step
 from ablate.analysis.curves.study_data import StudyData
 from ablate.analysis.diagnosis.causes import Cause, causes_of
@@ -101,6 +102,14 @@ class Comparison:
     """Which variants ended so early that the others are not compared at their ends."""
     effects: tuple[MetricEffects, ...] = ()
     """What each factor of the study does to the primary metrics; empty without factors."""
+    aa: tuple[Copies, ...] = ()
+    """What copies under other seeds show in the metrics that decide, else in the first; empty
+    without copies. They are no rows."""
+
+    def floor(self, variant: str, key: str) -> Floor | None:
+        """Return what copies of a variant show in a metric, None where nothing is known."""
+        own = next((copies for copies in self.aa if copies.of == variant), None)
+        return own and next((floor for floor in own.floors if floor.key == key), None)
 
     def row(self, variant: str) -> ComparedVariant:
         """Return a variant's row."""
@@ -142,7 +151,7 @@ def compare(
     )
     verdicts = _verdicts(data, step, summaries, repeats)
     sound = {name for name in data.names if verdicts[name].verdict is not Verdict.FAILED}
-    code = code_findings(data)
+    code = code_findings(data.with_copies())
     causes = causes_of(data, step) if step is not None else {}
     return Comparison(
         study=data.study,
@@ -172,7 +181,14 @@ def compare(
         preview=preview_of(data, step),
         held_back=held_back(data, step) if at_step is None else None,
         effects=_effects(data, step, factors),
+        aa=copies_of(data, _telling_keys(data, shown), step, summaries),
     )
+
+
+def _telling_keys(data: StudyData, shown: Sequence[str]) -> tuple[str, ...]:
+    """Return the metrics that decide among those that are shown, else the first of these."""
+    primary = data.primary_keys()
+    return tuple(key for key in shown if key in primary) or tuple(shown[:1])
 
 
 _MOST_RUNS = 500

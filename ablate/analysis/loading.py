@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import fnmatch
-from collections import ChainMap
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from ablate.analysis.curves.replay import replayed
 from ablate.analysis.curves.stored_curves import StoredCurves
@@ -18,6 +18,9 @@ from ablate.planning.references import references_of
 from ablate.planning.study_file.spec import declarations
 from ablate.provenance import Code
 from ablate.store.base import Store
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 def load(
@@ -33,7 +36,8 @@ def load(
     Args:
         store: Where truth lives; nothing is written. It has to stay open.
         study: Its name.
-        variants: Names to compare; none for all of the study.
+        variants: Names to compare; none for all of the study but the copies, which take part by
+            name alone.
         keys: Metric keys, or patterns such as ``valid/*``, to read beside those that the verdicts
             need; None for all that were logged. A comparison without curves needs ``()``.
         baseline: The variant to compare with. Without it: the study's baseline when it is among
@@ -44,9 +48,14 @@ def load(
     """
     plan = store.study(study).plan
     wanted = (*variants, baseline) if variants and baseline else variants
-    chosen = named_variants(plan.study, plan.variants, wanted)
+    by_name = {*variants, baseline}
+    known = named_variants(plan.study, plan.variants, wanted)
+    chosen = tuple(v for v in known if v.copy is None or v.name in by_name)
     names = {v.name for v in chosen}
-    runs = tuple(run for run in store.runs(study) if run.variant in names)
+    copies = _copies_of(names, plan)
+    apart = {v.name for v in copies}
+    wished = names | apart
+    runs = [run for run in store.runs(study) if run.variant in wished]
     ids = tuple(dict.fromkeys(run.id for run in runs))
     by_run = store.keys_by_run(ids)
     logged = sorted(set().union(*by_run.values()))
@@ -72,7 +81,9 @@ def load(
         references={} if baseline else references_of(plan.spec, chosen, base),
         pairing=spec.pairing,
         guards=guards,
-        runs=runs,
+        runs=tuple(run for run in runs if run.variant in names),
+        copies=copies,
+        copy_runs=tuple(run for run in runs if run.variant in apart),
         curves=curves,
         events=_events(store, ids) | replayed(runs, curves, guards, gates),
         codes=_codes(store, runs),
@@ -88,6 +99,11 @@ def _only(
     # Most runs log the same keys: look at them once.
     alike = {logged: tuple(k for k in logged if k in wanted) for logged in set(by_run.values())}
     return {run_id: alike[logged] for run_id, logged in by_run.items()}
+
+
+def _copies_of(names: Collection[str], plan: Plan) -> tuple[Variant, ...]:
+    """Return the copies of some variants that are not among them."""
+    return tuple(v for v in plan.variants if v.copy and v.copy.of in names and v.name not in names)
 
 
 def load_across(
@@ -134,6 +150,8 @@ def _named_with_study(data: StudyData) -> StudyData:
         data,
         variants=tuple(replace(v, name=f"{data.study}/{v.name}") for v in data.variants),
         runs=tuple(replace(run, variant=f"{data.study}/{run.variant}") for run in data.runs),
+        copies=(),
+        copy_runs=(),
     )
 
 
@@ -144,19 +162,28 @@ def _joined(parts: Sequence[StudyData]) -> StudyData:
         study=", ".join(part.study for part in parts),
         question="",
         variants=tuple(v for part in parts for v in part.variants),
-        metrics=dict(ChainMap(*(dict(part.metrics) for part in parts))),
-        targets=dict(ChainMap(*(dict(part.targets) for part in parts))),
+        metrics=_united(part.metrics for part in parts),
+        targets=_united(part.targets for part in parts),
         guards=tuple(dict.fromkeys(guard for part in parts for guard in part.guards)),
         runs=tuple(run for part in parts for run in part.runs),
-        curves=ChainMap(*(dict(part.curves) for part in parts)),
-        events=dict(ChainMap(*(dict(part.events) for part in parts))),
-        codes=dict(ChainMap(*(dict(part.codes) for part in parts))),
+        curves=_united(part.curves for part in parts),
+        events=_united(part.events for part in parts),
+        codes=_united(part.codes for part in parts),
         notes=(
             *dict.fromkeys(note for part in parts for note in part.notes),
             *(note for other in others for note in _declared_otherwise(first, other)),
         ),
         logged=tuple(sorted({key for part in parts for key in part.logged})),
     )
+
+
+def _united(parts: Iterable[Mapping[K, V]]) -> dict[K, V]:
+    """Return what any of them holds, in their order; of one key the first counts."""
+    found: dict[K, V] = {}
+    for part in parts:
+        for key in part:
+            found.setdefault(key, part[key])
+    return found
 
 
 def _declared_otherwise(first: StudyData, other: StudyData) -> Iterator[str]:

@@ -141,9 +141,16 @@ def _new_version(old: Plan | None, new: Plan) -> str | None:
 
 
 def _renames(known: Mapping[str, Variant], new: Plan) -> dict[str, str]:
-    """Return old name -> new name of variants that are the same under another name."""
+    """Return old name -> new name of variants that are the same under another name.
+
+    A variant and its copies are the same; they are taken in their order.
+    """
     kept = {v.name for v in new.variants if v.name in known}
-    gone = {v.identity: name for name, v in known.items() if name not in kept}
-    return {
-        gone[v.identity]: v.name for v in new.variants if v.name not in known and v.identity in gone
-    }
+    gone: dict[str, list[str]] = {}
+    for name in (name for name in known if name not in kept):
+        gone.setdefault(known[name].identity, []).append(name)
+    found: dict[str, str] = {}
+    for variant in (v for v in new.variants if v.name not in known):
+        if former := gone.get(variant.identity):
+            found[former.pop(0)] = variant.name
+    return found

@@ -82,7 +82,7 @@ def _twins(variants: Sequence[Variant]) -> list[str]:
     """Name the variants whose config is that of an earlier one."""
     first: dict[str, str] = {}
     notes: list[str] = []
-    for variant in variants:
+    for variant in (v for v in variants if v.copy is None):
         earlier = first.setdefault(variant.identity, variant.name)
         if earlier != variant.name:
             notes.append(f"{variant.name} changes nothing: its config is that of {earlier}")

@@ -12,6 +12,7 @@ from ablate.domain import Config, Json, Origin, Plan, Run, Study, Variant
 from ablate.errors import NotFoundError, SettingError, StudyFileError, UsageError, did_you_mean
 from ablate.identity import identity
 from ablate.keys import STEPS, steps_of
+from ablate.planning.copies import copies_of_baseline
 from ablate.planning.designs import DESIGNS
 from ablate.planning.designs.base import Design, OptionError
 from ablate.planning.references import more_seeds, references_of
@@ -75,13 +76,15 @@ def make_plan(spec: StudySpec, trainer: Trainer, places: Places) -> Plan:
     if not spec.phases and _design_of(spec, places).sets_several:
         variants, baseline = _cells_alone(variants)
     stored, distinct = spec.to_json(), _distinct(variants, baseline)
+    copies = copies_of_baseline(distinct, spec.aa, spec.seed_list)
+    _refuse_twice([*distinct, *copies])
     return Plan(
         study=spec.study,
         question=spec.question,
         trainer=spec.trainer,
         trainer_version=trainer.version,
         spec=stored,
-        variants=distinct,
+        variants=(*distinct, *copies),
         seeds=spec.seed_list,
         more_seeds=more_seeds(spec.seeds, references_of(stored, distinct, baseline), distinct),
     )
@@ -238,7 +241,7 @@ def _draft_levels(
 
 
 def _refuse_too_many(spec: StudySpec, variants: int, places: Places) -> None:
-    count = variants * len(spec.seed_list)
+    count = (variants + spec.aa) * len(spec.seed_list)
     if count > MAX_RUNS:
         raise places.error(
             f"the study has {count:,} runs, more than {MAX_RUNS:,}",
@@ -383,9 +386,7 @@ def _nearest(draft: _Draft, key: str) -> Place:
 
 def _distinct(variants: list[Variant], baseline: str) -> tuple[Variant, ...]:
     """Let a phase stand for the levels that equal it, so that no variant is there twice."""
-    names = Counter(variant.name for variant in variants)
-    if twice := [name for name, count in names.items() if count > 1]:
-        raise UsageError(f"two variants are named '{twice[0]}'; rename the phase or the factor")
+    _refuse_twice(variants)
     phases = {v.identity for v in variants if v.is_phase}
     levels: dict[str, dict[str, Json]] = {}
     for variant in variants:
@@ -399,3 +400,9 @@ def _distinct(variants: list[Variant], baseline: str) -> tuple[Variant, ...]:
         )
         for variant in kept
     )
+
+
+def _refuse_twice(variants: Sequence[Variant]) -> None:
+    names = Counter(variant.name for variant in variants)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise UsageError(f"two variants are named '{twice[0]}'; rename the phase or the factor")

@@ -2,7 +2,7 @@
 
 A level of a design is compared with the phase on which it is set. A phase is compared with the one
 that it is made from, or with those that the study names as references. What has neither is
-compared with the baseline.
+compared with the baseline. A copy is compared with what it copies.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def references_of(
             before = declared.index(variant.name) if variant.name in declared else None
             others = tuple(declared[:before])
         else:
-            start = _start(spec, variant, parents, baseline)
+            start = variant.copy.of if variant.copy else _start(spec, variant, parents, baseline)
             others = (_nearest(start, parents, names) or baseline,)
         found[variant.name] = tuple(name for name in others if name != variant.name)
     return found

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ablate.attempt.artifacts import Artifact
-from ablate.domain import IMPORTED, Json, Plan, Run, RunState, Study, Variant
+from ablate.domain import IMPORTED, Copy, Json, Plan, Run, RunState, Study, Variant
 from ablate.identity import canonical_json, flatten
 from ablate.planning.diff import PlanDiff
 from ablate.provenance import ABSENT_MEANS
@@ -53,13 +53,15 @@ def variants_table(plan: Plan) -> Table:
             cells.append(Cell(variant.start_at.label if variant.start_at else ""))
         rows.append((*cells, Cell(changes)))
     imported = len({cell.variant for cell in plan.imported})
+    copies = [v.copy for v in plan.variants if v.copy]
     parts: list[str] = []
-    if trained := len(plan.variants) - imported:
+    if trained := len(plan.variants) - len(copies) - imported:
         seeds = ", ".join(map(str, plan.seeds))
         parts.append(
             f"{counted(trained, 'variant')} x {counted(len(plan.seeds), 'seed')} ({seeds})"
         )
         parts += _further_seeds(plan)
+        parts += _copies(copies)
     if imported:
         runs = counted(len(plan.imported), "imported run")
         parts.append(f"{runs} of {counted(imported, 'variant')}")
@@ -76,11 +78,22 @@ def _further_seeds(plan: Plan) -> list[str]:
     return [f"seed {seed} of {listed(names)}" for seed, names in by_seed.items()]
 
 
+def _copies(copies: Sequence[Copy]) -> list[str]:
+    """Return ``2 copies of base with 3 seeds each, from 1000000 on``."""
+    return [
+        f"{counted(count, 'copy', 'copies')} of {name} with "
+        f"{counted(len(copies[0].seeds), 'seed')} each, from {copies[0].seeds[0]} on"
+        for name, count in Counter(copy.of for copy in copies).items()
+    ]
+
+
 def _branches(variants: Sequence[Variant]) -> bool:
     return any(variant.start_at for variant in variants)
 
 
 def _parent_name(plan: Plan, variant: Variant) -> str | None:
+    if variant.copy:
+        return variant.copy.of
     if variant.is_phase:
         return plan.spec.get("phases", {}).get(variant.name, {}).get("from")
     return plan.spec.get("design", {}).get("from")
@@ -89,6 +102,8 @@ def _parent_name(plan: Plan, variant: Variant) -> str | None:
 def _kind(variant: Variant) -> str:
     if variant.is_baseline:
         return "baseline"
+    if variant.copy:
+        return "copy"
     return "phase" if variant.is_phase else "level"
 
 
@@ -208,7 +223,7 @@ def studies_table(studies: Sequence[Study], runs: Mapping[str, Sequence[Run]]) -
     rows = tuple(
         (
             Cell(study.name, tone="muted" if study.is_archived else "strong"),
-            _number(len(study.plan.variants)),
+            _number(sum(v.copy is None for v in study.plan.variants)),
             _number(len(runs[study.name])),
             Cell(count_states(runs[study.name])),
             Cell(study.plan.question),

@@ -47,6 +47,8 @@ class StandingsInfo:
     """With which intervals are drawn; None where nothing is compared."""
     null: float | None
     """Its level."""
+    floor: tuple[float, float] | None
+    """As far to either side of its level as copies of it lie; None without copies."""
     band: tuple[float | None, float | None] | None
     """Where the target lies, open on one side for a floor or a ceiling."""
     is_log: bool
@@ -78,6 +80,7 @@ def standings_info(
         standings=standings,
         reference=reference,
         null=null,
+        floor=_floor(comparison, metric.key, reference, null),
         band=_band(metric.target),
         is_log=min(values) > 0 and max(values) >= _LOG_FROM * min(values),
     )
@@ -92,6 +95,7 @@ def standings_figure(info: StandingsInfo, looks: Mapping[str, Look]) -> Figure:
 
     names = [label(standing.variant) for standing in info.standings]
     title = f"dashed: {info.reference}" if info.reference else ""
+    title += ", grey: as far as its copies lie" if info.floor else ""
     return Figure(
         data=[t for s in info.standings for t in _traces(s, looks[s.variant])],
         layout=layout(
@@ -137,6 +141,17 @@ def _level(summary: MetricSummary, scale: Scale) -> float:
     if scale == "identity":
         return summary.mean
     return math.exp(mean([math.log(v.value) for v in summary.seeds if v.is_at_step]))
+
+
+def _floor(
+    comparison: Comparison, key: str, reference: str | None, null: float | None
+) -> tuple[float, float] | None:
+    found = comparison.floor(reference, key) if reference else None
+    if found is None or null is None:
+        return None
+    if found.largest_ratio is not None:
+        return null / found.largest_ratio, null * found.largest_ratio
+    return None if found.largest is None else (null - found.largest, null + found.largest)
 
 
 def _band(target: str | None) -> tuple[float | None, float | None] | None:
@@ -200,7 +215,7 @@ def _limits(info: StandingsInfo) -> tuple[float, float]:
     """Return the ends of the axis: of seeds and target, not of intervals, which may be vast."""
     values = [v for standing in info.standings for v in standing.seeds]
     values += [] if info.null is None else [info.null]
-    values += [end for end in info.band or () if end is not None]
+    values += [end for end in (*(info.band or ()), *(info.floor or ())) if end is not None]
     if info.is_log:
         logs = [math.log10(v) for v in values if v > 0]
         room = _ROOM * (max(logs) - min(logs)) or 0.1
@@ -219,22 +234,13 @@ def _range(info: StandingsInfo) -> dict[str, Any]:
 def _shapes(info: StandingsInfo) -> list[dict[str, Any]]:
     shapes: list[dict[str, Any]] = []
     low, high = _limits(info)
+    if info.floor is not None:
+        start, end = info.floor
+        shapes.append(_area(max(start, low), end, INK, 0.08))
     if info.band is not None:
         first, last = info.band
-        shapes.append(
-            {
-                "type": "rect",
-                "x0": low if first is None else max(first, low),
-                "x1": high if last is None else last,
-                "yref": "paper",
-                "y0": 0,
-                "y1": 1,
-                "fillcolor": TARGET,
-                "opacity": 0.1,
-                "line": {"width": 0},
-                "layer": "below",
-            }
-        )
+        start, end = low if first is None else max(first, low), high if last is None else last
+        shapes.append(_area(start, end, TARGET, 0.1))
     if info.null is not None:
         line = {"color": INK, "width": 1, "dash": "dash"}
         shapes.append(
@@ -249,3 +255,18 @@ def _shapes(info: StandingsInfo) -> list[dict[str, Any]]:
             }
         )
     return shapes
+
+
+def _area(start: float, end: float, color: str, opacity: float) -> dict[str, Any]:
+    return {
+        "type": "rect",
+        "x0": start,
+        "x1": end,
+        "yref": "paper",
+        "y0": 0,
+        "y1": 1,
+        "fillcolor": color,
+        "opacity": opacity,
+        "line": {"width": 0},
+        "layer": "below",
+    }

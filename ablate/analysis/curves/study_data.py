@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ablate.domain import Event, Run, RunState, Variant
@@ -69,6 +69,10 @@ class StudyData:
     pairing: Pairing = "auto"
     guards: tuple[Guard, ...] = ()
     runs: tuple[Run, ...] = ()
+    """Of the variants."""
+    copies: tuple[Variant, ...] = ()
+    """Of variants under other seeds. They are no candidates: no decision knows of them."""
+    copy_runs: tuple[Run, ...] = ()
     curves: Mapping[tuple[str, str], RunCurve] = field(
         default_factory=dict[tuple[str, str], RunCurve], repr=False
     )
@@ -158,6 +162,29 @@ class StudyData:
         others = [name for name in self.names if name != self.baseline]
         return tuple(
             (n, self.baseline) for n in others if self.baseline not in self.references_of(n)
+        )
+
+    def with_copies(self) -> StudyData:
+        """Return the study with its copies among the variants."""
+        if not self.copies:
+            return self
+        return replace(
+            self,
+            variants=(*self.variants, *self.copies),
+            runs=(*self.runs, *self.copy_runs),
+            copies=(),
+            copy_runs=(),
+        )
+
+    def of_copies(self) -> StudyData:
+        """Return the copies as the variants of a study, in which nothing is compared."""
+        return replace(
+            self,
+            variants=self.copies,
+            runs=self.copy_runs,
+            references={copy.name: () for copy in self.copies},
+            copies=(),
+            copy_runs=(),
         )
 
     def compared_keys(self) -> tuple[str, ...]:

@@ -119,7 +119,7 @@ def summarise(
     }
     primary = data.primary_keys()
     measured = {
-        spec.key: _measured(data, spec, seeds[spec.key], is_primary=spec.key in primary)
+        spec.key: as_compared(data, spec, seeds[spec.key], is_primary=spec.key in primary)
         for spec in metrics
     }
     contrasts = contrasts_of(
@@ -145,14 +145,14 @@ def best_variants(
 ) -> frozenset[str]:
     """Return which of some variants are best in a metric: the best mean, and its ties."""
     seeds = {name: summary.seeds for name, summary in summaries.items()}
-    return best_of(_measured(data, spec, seeds, is_primary=False), among, data.pairing)
+    return best_of(as_compared(data, spec, seeds, is_primary=False), among, data.pairing)
 
 
 def _without(values: Sequence[SeedValue], repeats: Collection[str]) -> tuple[SeedValue, ...]:
     return tuple(v for v in values if v.run_id not in repeats)
 
 
-def _measured(
+def as_compared(
     data: StudyData,
     spec: DeclaredMetric,
     seeds: Mapping[str, Sequence[SeedValue]],
@@ -161,6 +161,12 @@ def _measured(
 ) -> Measured:
     """Return a metric as it is compared: by the value where more or less is better, else by the
     distance to the target.
+
+    Args:
+        data: Says what targets there are.
+        spec: The metric.
+        seeds: Variant -> its values.
+        is_primary: Whether it may decide verdicts.
     """
     target = data.targets.get(spec.key)
     goal, measure = _direction(spec.goal, target)

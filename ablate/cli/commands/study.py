@@ -10,6 +10,7 @@ import typer
 from ablate.cli.shared import LIST_FORMATS, echo, opened, settings_of, show
 from ablate.domain import IMPORTED
 from ablate.errors import UsageError
+from ablate.planning.copies import MAX_COPIES
 
 if TYPE_CHECKING:
     from ablate.app.creating import Creation
@@ -31,6 +32,9 @@ def create(
         None, "--design", help="one_at_a_time, grid, or another (see ablate doctor)."
     ),
     seeds: int | None = typer.Option(None, "--seeds", help="How many seeds.", min=1),
+    aa: int | None = typer.Option(
+        None, "--aa", help="Copies of the baseline under other seeds.", min=0, max=MAX_COPIES
+    ),
     setting: list[str] = typer.Option([], "--set", help="KEY=VALUE for every variant."),
     imported: bool = typer.Option(False, "--imported", help="Of imported runs only."),
     dry_run: bool = typer.Option(False, "--dry-run", help="Show what would be created."),
@@ -46,10 +50,10 @@ def create(
     from ablate.planning.study_file.flags import parse_flags
 
     settings = settings_of(context)
-    flags = parse_flags(factors=factor, settings=setting, design=design, seeds=seeds)
+    flags = parse_flags(factors=factor, settings=setting, design=design, seeds=seeds, aa=aa)
     if file is not None and (template is not None or not flags.is_empty):
         raise UsageError(
-            "-f names a whole study; --from, --factor, --design, --seeds and --set change one"
+            "-f names a whole study; --from, --factor, --design, --seeds, --aa and --set change one"
         )
     if imported and (file is not None or template is not None or not flags.is_empty):
         raise UsageError("--imported goes with a name alone: other flags say how to train")

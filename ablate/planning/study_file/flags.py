@@ -34,15 +34,22 @@ class StudyFlags:
     """Config key -> value for every variant."""
     design: str | None = None
     seeds: int | None = None
+    aa: int | None = None
+    """How many copies of the baseline."""
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was typed, so that the file can be used as it is."""
-        return not (self.factors or self.settings or self.design or self.seeds)
+        return self == StudyFlags()
 
 
 def parse_flags(
-    *, factors: Sequence[str], settings: Sequence[str], design: str | None, seeds: int | None
+    *,
+    factors: Sequence[str],
+    settings: Sequence[str],
+    design: str | None,
+    seeds: int | None,
+    aa: int | None = None,
 ) -> StudyFlags:
     """Read ``--factor key=v1,v2`` and ``--set key=value`` as YAML would.
 
@@ -52,7 +59,7 @@ def parse_flags(
     """
     levels = {k: _levels(k, v) for k, v in _pairs("--factor", factors, "losses.l1.weight=1,10")}
     values = {k: _value(k, v) for k, v in _pairs("--set", settings, "data.source=folder")}
-    return StudyFlags(factors=levels, settings=values, design=design, seeds=seeds)
+    return StudyFlags(factors=levels, settings=values, design=design, seeds=seeds, aa=aa)
 
 
 def _pairs(flag: str, texts: Sequence[str], example: str) -> list[tuple[str, str]]:
@@ -104,6 +111,8 @@ def apply_flags(document: Document, spec: StudySpec, name: str, flags: StudyFlag
         root["design"]["kind"] = flags.design
     if flags.seeds is not None:
         root["seeds"] = flags.seeds
+    if flags.aa is not None:
+        root["aa"] = flags.aa
     if flags.settings:
         _set_all(root, flags.settings)
     stream = io.StringIO()

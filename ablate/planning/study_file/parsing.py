@@ -24,7 +24,17 @@ from ablate.planning.study_file.spec import (
 )
 from ablate.text import text_fault, written
 
-_TRAINING = ("base", "phases", "factors", "design", "seeds", "code", "preload", "stall_timeout_s")
+_TRAINING = (
+    "base",
+    "phases",
+    "factors",
+    "design",
+    "seeds",
+    "aa",
+    "code",
+    "preload",
+    "stall_timeout_s",
+)
 """Parts of a file that say how to train."""
 
 

@@ -23,6 +23,7 @@ from pydantic import (
 
 from ablate.errors import RuleError
 from ablate.keys import RMS, TOTAL, metric_key
+from ablate.planning.copies import MAX_COPIES
 from ablate.planning.designs import DESIGNS
 from ablate.planning.designs.base import Design
 from ablate.planning.study_file.names import check_name
@@ -324,6 +325,8 @@ class StudySpec(BaseModel):
     """Of imported runs: the phase that the others are compared with. Other phases say it."""
     seeds: Annotated[int, Field(ge=1, le=1000)] | list[Annotated[int, Field(ge=0, lt=2**31)]] = 1
     """How many seeds, counted from 0, or the seeds themselves."""
+    aa: Annotated[int, Field(ge=0, le=MAX_COPIES)] = Field(default=0, exclude_if=operator.not_)
+    """Copies of the baseline under other seeds, which say how large a difference nothing makes."""
     metrics: Annotated[
         dict[MetricKey, Annotated[MetricSpec, BeforeValidator(_expand_metric)]], _Section
     ] = Field(default_factory=dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ablate.analysis.aa import Copies
 from ablate.analysis.answer import answer_of
 from ablate.analysis.comparison import ComparedVariant, Comparison
 from ablate.analysis.diagnosis.causes import Cause
@@ -60,6 +61,7 @@ def comparison_object(comparison: Comparison) -> dict[str, Any]:
             for m in comparison.metrics
         ],
         "rows": [row_object(row, comparison.baseline) for row in comparison.rows],
+        "aa": [_copies_object(copies) for copies in comparison.aa],
         "notes": list(comparison.notes),
     }
 
@@ -259,6 +261,28 @@ def _summary_object(summary: MetricSummary, baseline: str) -> dict[str, Any]:
                 "step": v.step,
             }
             for v in summary.seeds
+        ],
+    }
+
+
+def _copies_object(copies: Copies) -> dict[str, Any]:
+    """Return what copies show; each of their contrasts is tested by itself."""
+    return {
+        "of": copies.of,
+        "copies": list(copies.names),
+        "runs": copies.runs,
+        "lost": copies.lost,
+        "metrics": [
+            {
+                "key": floor.key,
+                "largest_difference": floor.largest,
+                "largest_ratio": floor.largest_ratio,
+                "tested": floor.tested,
+                "decided": floor.decided,
+                "seeds_shared": floor.are_seeds_shared,
+                "contrasts": {n: _contrast_object(c) for n, c in floor.contrasts.items()},
+            }
+            for floor in copies.floors
         ],
     }
 

@@ -14,6 +14,7 @@ from ablate.domain import (
     AttemptState,
     BranchPoint,
     Checkpoint,
+    Copy,
     Origin,
     Parent,
     Plan,
@@ -54,9 +55,11 @@ def plan_text(plan: Plan) -> str:
 
 def _variant_fields(variant: Variant) -> dict[str, Any]:
     fields = _fields(variant)
-    fields["start_at"] = _fields(variant.start_at) if variant.start_at else None
-    if variant.start_at is None:
-        del fields["start_at"]  # as for imported cells
+    for name, part in (("start_at", variant.start_at), ("copy", variant.copy)):
+        if part is None:
+            del fields[name]  # as for imported cells
+        else:
+            fields[name] = _fields(part)
     return fields
 
 
@@ -77,8 +80,12 @@ def plan_from_text(text: str) -> Plan:
 
 
 def _variant_from(fields: dict[str, Any]) -> Variant:
-    start_at = fields.pop("start_at", None)
-    return Variant(**fields, start_at=Origin(**start_at) if start_at else None)
+    start_at, copy = fields.pop("start_at", None), fields.pop("copy", None)
+    return Variant(
+        **fields,
+        start_at=Origin(**start_at) if start_at else None,
+        copy=Copy(of=copy["of"], seeds=tuple(copy["seeds"])) if copy else None,
+    )
 
 
 def studies(connection: Connection, *, with_archived: bool) -> tuple[Study, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ablate.analysis.comparison import Comparison, compare
+from ablate.domain import Copy
 from ablate.provenance import Code, ModuleDigest
 from ablate.render.comparison.text import render
 from tests.support.factories import make_data
@@ -106,3 +107,21 @@ def test_without_the_baselines_run_of_a_seed_all_of_its_runs_are_the_reference()
     comparison = compared({"base": (A, None), "wide": (A, B)})
 
     assert told(comparison) == ["wide-s1: trained by other code than base (helper.py)"]
+
+
+def test_copies_by_other_code_differ_in_more_than_seeds_and_that_is_told():
+    data = make_data(
+        {n: {s: {KEY: [2.0, 1.0 + s]} for s in range(2)} for n in ("base", "wide", "base~aa1")},
+        spec={"metrics": {KEY: "min"}},
+    )
+    codes = {run.id: (B,) if run.variant == "base~aa1" else (A,) for run in data.runs}
+    copied = replace(
+        data,
+        variants=data.variants[:2],
+        runs=tuple(run for run in data.runs if run.variant != "base~aa1"),
+        copies=(replace(data.variants[2], copy=Copy(of="base", seeds=(0, 1))),),
+        copy_runs=data.runs_of("base~aa1"),
+        codes=codes,
+    )
+
+    assert told(compare(copied)) == ["base~aa1: trained by other code than base (helper.py)"]

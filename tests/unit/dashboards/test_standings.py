@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
 
 from ablate.analysis.comparison import compare
+from ablate.domain import Copy
 from ablate.render.comparison.brief import sorted_rows
 from dashboards.figures.standings import StandingsInfo, standings_figure, standings_info
 from dashboards.theme import looks
@@ -79,3 +81,30 @@ def test_where_no_value_is_finite_there_is_no_figure() -> None:
     )
 
     assert standings_info(comparison, comparison.metrics[0], sorted_rows(comparison)) is None
+
+
+@pytest.mark.parametrize("scale", ["identity", "log"])
+def test_a_light_band_shows_how_far_copies_of_the_reference_lie(scale: str) -> None:
+    study = STUDY | {"copy": arm(2.1)}
+    spec = {"metrics": {KEY: {"goal": "min", "scale": scale}}}
+    data = make_data(study, every=10, spec=spec)
+    copied = dataclasses.replace(
+        data,
+        variants=data.variants[:-1],
+        runs=tuple(run for run in data.runs if run.variant != "copy"),
+        copies=(dataclasses.replace(data.variants[-1], copy=Copy(of="base", seeds=(0, 1, 2))),),
+        copy_runs=data.runs_of("copy"),
+    )
+    comparison = compare(copied)
+    info = present(standings_info(comparison, comparison.metrics[0], sorted_rows(comparison)))
+    found = looks([s.variant for s in info.standings], "base")
+    [low, high], null = present(info.floor), present(info.null)
+
+    assert low < null < high
+    far = present(comparison.floor("base", KEY)).contrasts["copy"]
+    end = null * present(far.ratio) if scale == "log" else null + present(far.difference)
+    assert end == pytest.approx(high)
+    figure = standings_figure(info, found).to_plotly_json()
+    assert [(s["x0"], s["x1"]) for s in figure["layout"]["shapes"]] == [(low, high), (null, null)]
+    assert "grey: as far as its copies lie" in figure["layout"]["xaxis"]["title"]["text"]
+    assert info_of(KEY).floor is None
