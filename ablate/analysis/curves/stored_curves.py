@@ -12,10 +12,12 @@ from ablate.store.curves import Curve
 
 MAX_POINTS = 400_000
 """Of whole curves that are kept in memory: forty megabytes."""
-_RUNS_AT_ONCE = 128
-"""Whose ranges are read together: who asks for a run's last steps asks for the next run's too."""
-_POINTS_AT_ONCE = 2_000
-"""Of whole curves that are read together: so many short ones cost as much as one long one."""
+_OF_RANGES_AT_ONCE = 100_000
+"""Points of ranges that are read together: who asks for a run's last steps asks for the next run's
+too."""
+_MOST_RUNS_AT_ONCE = 2_000
+_OF_CURVES_AT_ONCE = 2_000
+"""Points of whole curves that are read together: many short ones cost as much as one long one."""
 
 
 class StoredCurves(Mapping[tuple[str, str], "StoredCurve"]):
@@ -74,7 +76,9 @@ class _Reader:
     def _read_range(self, run_id: str, first_step: int, last_step: int) -> dict[str, Curve]:
         of_range = self._ranges.setdefault((first_step, last_step), {})
         place = self._places[run_id]
-        ids = [i for i in self._ids[place : place + _RUNS_AT_ONCE] if i not in of_range]
+        each = (last_step - first_step + 1) * max(1, len(self._keys[run_id]))
+        count = max(1, min(_OF_RANGES_AT_ONCE // each, _MOST_RUNS_AT_ONCE))
+        ids = [i for i in self._ids[place : place + count] if i not in of_range]
         # Who asks for one key's last steps asks for those of the others next.
         keys = dict.fromkeys(key for i in ids for key in self._keys.get(i, ()))
         found = self._store.curves(
@@ -107,9 +111,9 @@ class _Reader:
     def _short_from(self, run_id: str) -> list[str]:
         """Return a run, and those after it as long as all have few points together."""
         place = self._places[run_id]
-        nearby = self._ids[place : place + _POINTS_AT_ONCE]
+        nearby = self._ids[place : place + _OF_CURVES_AT_ONCE]
         totals = accumulate(self._most_points[i] for i in nearby)
-        short = [i for i, total in zip(nearby, totals, strict=True) if total <= _POINTS_AT_ONCE]
+        short = [i for i, total in zip(nearby, totals, strict=True) if total <= _OF_CURVES_AT_ONCE]
         return short or [run_id]
 
 

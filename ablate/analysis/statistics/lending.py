@@ -42,7 +42,7 @@ Arm = Mapping[int, float]
 """Seed -> value, finite, on the scale on which it is compared."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Difference:
     """A variant minus its reference."""
 
@@ -62,7 +62,7 @@ class Difference:
     loan: float = 0.0
     """Degrees of freedom that are lent at two seeds."""
 
-    @property
+    @cached_property
     def p(self) -> float | None:
         """Two-sided p of no difference; None without an error."""
         if self.difference is None or self.error is None or self.df is None:

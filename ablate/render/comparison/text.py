@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Literal
 
 from ablate.analysis.answer import answer_of
@@ -55,24 +54,31 @@ def render(
 
 def brief_document(comparison: Comparison) -> Document:
     """Return what fits a screen: the answer, one table, and a reason for each."""
-    sections = tuple(Section(blocks=(block,)) for block in brief_blocks(comparison))
-    return replace(comparison_document(comparison), sections=sections)
+    sections = [Section(blocks=(block,)) for block in brief_blocks(comparison)]
+    return _document(comparison, sections)
 
 
 def comparison_document(comparison: Comparison) -> Document:
     """Return the values, the differences, the verdicts with all their reasons, and the method."""
     entries = tuple(verdict_entry(row) for row in comparison.rows)
+    return _document(
+        comparison,
+        [
+            Section(blocks=(Tables(comparison_tables(comparison)),)),
+            Section(title="Verdicts", blocks=(Entries(entries),)),
+            Section(blocks=(Notes(comparison.notes), Paragraph(method(comparison)))),
+        ],
+    )
+
+
+def _document(comparison: Comparison, sections: Sequence[Section]) -> Document:
     return Document(
         title=comparison.study,
         question=comparison.question,
         answer=answer_of(comparison),
         headline=heading(comparison),
         warning=preview(comparison),
-        sections=(
-            Section(blocks=(Tables(comparison_tables(comparison)),)),
-            Section(title="Verdicts", blocks=(Entries(entries),)),
-            Section(blocks=(Notes(comparison.notes), Paragraph(method(comparison)))),
-        ),
+        sections=tuple(sections),
     )
 
 
