@@ -13,16 +13,16 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ablate.files import written_whole
 from ablate.render.document import Document, Drawing, Drawings
 from ablate.render.tables import Table, to_html
 from ablate.text import printable
+from dashboards.theme import FigureSpec
 
 if TYPE_CHECKING:
     from jinja2 import Template
-    from plotly.graph_objects import Figure
 
 
 def to_page(document: Document, colors: Sequence[str]) -> str:
@@ -49,18 +49,16 @@ def to_page(document: Document, colors: Sequence[str]) -> str:
     )
 
 
-def drawing(number: int, figure: Figure, alt: str) -> Drawing:
+def drawing(number: int, figure: FigureSpec, alt: str) -> Drawing:
     """Return a figure for a page.
 
     Args:
         number: Its place on the page; makes its id, which plotly would draw at random.
-        figure: Made of plain numbers and text.
+        figure: What to draw.
         alt: What a screen reader says.
     """
-    spec = json.dumps(
-        figure.to_plotly_json(), default=_plain, allow_nan=False, separators=(",", ":")
-    )
-    return Drawing(f"f{number}", alt, int(figure.layout.height or 340), script_safe(spec))
+    spec = json.dumps(figure, allow_nan=False, separators=(",", ":"))
+    return Drawing(f"f{number}", alt, figure["layout"]["height"], script_safe(spec))
 
 
 def script_safe(text: str) -> str:
@@ -79,11 +77,6 @@ def write_page(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as file:
         file.write(text.encode())
-
-
-def _plain(value: Any) -> Any:
-    """Return what JSON can hold of what plotly keeps: tuples and arrays."""
-    return value.tolist() if hasattr(value, "tolist") else list(value)
 
 
 def _policy(scripts: Sequence[str]) -> str:

@@ -70,6 +70,13 @@ def label(text: str) -> str:
     return escape(printable(text), quote=False)
 
 
+FigureSpec = dict[str, Any]
+"""A figure as plotly.js takes it, ``data`` and ``layout``, of plain numbers and text.
+
+Plotly's own objects would check each property again, which takes most of a report's time.
+"""
+
+
 def layout(title: str, **changes: Any) -> dict[str, Any]:
     """Return the layout that all figures share."""
     base: dict[str, Any] = {

@@ -7,17 +7,14 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ablate import keys
 from ablate.analysis.curves.jumps import events_of
 from ablate.analysis.curves.study_data import RunCurve, StudyData
 from ablate.rules import mean
 from ablate.text import counted
-from dashboards.theme import INK, MUTED, SILENT, TARGET, Look, axis, label, layout
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+from dashboards.theme import INK, MUTED, SILENT, TARGET, FigureSpec, Look, axis, label, layout
 
 POINTS = 400
 """Points of a line; longer curves are drawn as means over equal stretches of steps."""
@@ -110,10 +107,8 @@ def curves_info(data: StudyData, key: str, *, at_step: int | None = None) -> Cur
     )
 
 
-def curves_figure(info: CurvesInfo, looks: Mapping[str, Look]) -> Figure:
+def curves_figure(info: CurvesInfo, looks: Mapping[str, Look]) -> FigureSpec:
     """Return the figure."""
-    from plotly.graph_objects import Figure
-
     traces: list[dict[str, Any]] = []
     with_seeds = sum(len(curves.seeds) for curves in info.variants) <= LINES
     for curves in info.variants:
@@ -128,9 +123,9 @@ def curves_figure(info: CurvesInfo, looks: Mapping[str, Look]) -> Figure:
         shapes.append(_vertical(info.at_step, "solid"))
         notes.append(_mark_note(Mark(info.at_step, "compared here")))
     every = f" (means of {info.stretch} steps)" if info.stretch > 1 else ""
-    return Figure(
-        data=traces,
-        layout=layout(
+    return {
+        "data": traces,
+        "layout": layout(
             info.key,
             xaxis=axis(f"step{every}", rangemode="tozero"),
             yaxis=axis(type="log", dtick=1, exponentformat="power")
@@ -139,8 +134,7 @@ def curves_figure(info: CurvesInfo, looks: Mapping[str, Look]) -> Figure:
             shapes=shapes,
             annotations=notes,
         ),
-        skip_invalid=False,
-    )
+    }
 
 
 def _by_seed(data: StudyData, variant: str, key: str) -> dict[int, RunCurve]:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ablate.analysis.comparison import Comparison, Metric
 from ablate.analysis.statistics.contrasts import Contrast
 from ablate.render.comparison.tables import GOALS, contrast_text, wanted_of
-from dashboards.theme import INK, Look, axis, label, layout
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+from dashboards.theme import INK, FigureSpec, Look, axis, label, layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +72,15 @@ def effects_info(comparison: Comparison, metric: Metric) -> EffectsInfo | None:
     )
 
 
-def effects_figure(info: EffectsInfo, looks: Mapping[str, Look]) -> Figure:
+def effects_figure(info: EffectsInfo, looks: Mapping[str, Look]) -> FigureSpec:
     """Return the figure: a point and interval for each variant, hollow where unresolved."""
-    from plotly.graph_objects import Figure
-
     null = 1 if info.is_ratio else 0
     line = {"type": "line", "x0": null, "x1": null, "yref": "paper", "y0": 0, "y1": 1}
     what = "ratio" if info.is_ratio else "difference"
     title = f"{what} to {info.reference or 'what each is compared with'}"
-    return Figure(
-        data=[_trace(e, info.label(e), looks[e.variant]) for e in info.effects],
-        layout=layout(
+    return {
+        "data": [_trace(e, info.label(e), looks[e.variant]) for e in info.effects],
+        "layout": layout(
             info.key,
             xaxis=axis(
                 f"{title}, {info.wanted}" if info.wanted else title,
@@ -101,8 +96,7 @@ def effects_figure(info: EffectsInfo, looks: Mapping[str, Look]) -> Figure:
             showlegend=False,
             height=130 + 34 * len(info.effects),
         ),
-        skip_invalid=False,
-    )
+    }
 
 
 def _effect(variant: str, contrast: Contrast, *, is_ratio: bool) -> Effect:

@@ -6,15 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ablate.analysis.comparison import ComparedVariant, Comparison, Metric
 from ablate.analysis.statistics.summaries import MetricSummary
 from ablate.rules import Scale, Target, mean
-from dashboards.theme import INK, TARGET, Look, axis, label, layout
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+from dashboards.theme import INK, TARGET, FigureSpec, Look, axis, label, layout
 
 _LOG_FROM = 20.0
 """Where the largest positive value is so many times the smallest the axis is logarithmic."""
@@ -86,19 +83,17 @@ def standings_info(
     )
 
 
-def standings_figure(info: StandingsInfo, looks: Mapping[str, Look]) -> Figure:
+def standings_figure(info: StandingsInfo, looks: Mapping[str, Look]) -> FigureSpec:
     """Return the figure: a row for each variant, seeds as dots, its mean as a line across.
 
     A bar that does not touch the dashed line of the reference is decided.
     """
-    from plotly.graph_objects import Figure
-
     names = [label(standing.variant) for standing in info.standings]
     title = f"dashed: {info.reference}" if info.reference else ""
     title += ", grey: as far as its copies lie" if info.floor else ""
-    return Figure(
-        data=[t for s in info.standings for t in _traces(s, looks[s.variant])],
-        layout=layout(
+    return {
+        "data": [t for s in info.standings for t in _traces(s, looks[s.variant])],
+        "layout": layout(
             info.key,
             xaxis=axis(", ".join(filter(None, (title, info.wanted))), **_range(info)),
             yaxis=axis(
@@ -111,8 +106,7 @@ def standings_figure(info: StandingsInfo, looks: Mapping[str, Look]) -> Figure:
             showlegend=False,
             height=120 + 26 * len(names),
         ),
-        skip_invalid=False,
-    )
+    }
 
 
 def described(info: StandingsInfo) -> str:

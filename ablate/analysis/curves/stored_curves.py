@@ -16,8 +16,9 @@ _OF_RANGES_AT_ONCE = 100_000
 """Points of ranges that are read together: who asks for a run's last steps asks for the next run's
 too."""
 _MOST_RUNS_AT_ONCE = 2_000
-_OF_CURVES_AT_ONCE = 2_000
-"""Points of whole curves that are read together: many short ones cost as much as one long one."""
+_OF_CURVES_AT_ONCE = 4_000
+"""Points of whole curves that are read together: many short ones cost as much as one long one, and
+a hundred times as many are kept."""
 
 
 class StoredCurves(Mapping[tuple[str, str], "StoredCurve"]):
@@ -63,6 +64,7 @@ class _Reader:
         self._ranges: dict[tuple[int, int], dict[str, dict[str, Curve]]] = {}
         self._whole: dict[tuple[str, str], Curve] = {}
         self._n_points = 0
+        self._longest: dict[str, int] = {}
 
     def between(self, run_id: str, key: str, first_step: int, last_step: int) -> Curve:
         """Return a part of a curve; it may have no point."""
@@ -98,21 +100,24 @@ class _Reader:
         return curve
 
     def _read_whole(self, run_id: str, key: str) -> None:
-        ids = [i for i in self._short_from(run_id) if (i, key) not in self._whole]
+        ids = [i for i in self._short_from(run_id, key) if (i, key) not in self._whole]
         steps: tuple[int, ...] = ()
         for curve in self._store.curves(ids, [key], with_times=False):
             # Most are logged at the same steps: keep them once.
             steps = steps if curve.steps == steps else curve.steps
             self._n_points += len(steps)
+            self._longest[key] = max(len(steps), self._longest.get(key, 0))
             self._whole[curve.run_id, key] = replace(curve, steps=steps)
         while self._n_points > MAX_POINTS and (oldest := next(iter(self._whole))) != (run_id, key):
             self._n_points -= len(self._whole.pop(oldest).steps)
 
-    def _short_from(self, run_id: str) -> list[str]:
+    def _short_from(self, run_id: str, key: str) -> list[str]:
         """Return a run, and those after it as long as all have few points together."""
         place = self._places[run_id]
         nearby = self._ids[place : place + _OF_CURVES_AT_ONCE]
-        totals = accumulate(self._most_points[i] for i in nearby)
+        # Few metrics are logged at every step; how dense this one is, its first curves tell.
+        seen = self._longest.get(key, MAX_POINTS)
+        totals = accumulate(min(self._most_points[i], seen) for i in nearby)
         short = [i for i, total in zip(nearby, totals, strict=True) if total <= _OF_CURVES_AT_ONCE]
         return short or [run_id]
 

@@ -8,6 +8,7 @@ from ablate.domain import Event
 from dashboards.figures.curves import curves_figure, curves_info
 from dashboards.theme import BASELINE, looks
 from tests.support.factories import make_curve, make_data, make_scale_fix
+from tests.support.figures import checked
 from tests.support.present import present
 
 
@@ -49,7 +50,7 @@ def test_values_that_are_not_finite_leave_a_gap():
     info = drawn(data, "a/b/k")
 
     assert info.variants[0].mean.values == (1.0, None, None)
-    json.dumps(curves_figure(info, looks(["base"], "base")).to_plotly_json(), allow_nan=False)
+    json.dumps(curves_figure(info, looks(["base"], "base")), allow_nan=False)
 
 
 def test_long_curves_are_drawn_as_means_that_keep_their_extremes():
@@ -132,7 +133,7 @@ def test_figure_draws_band_seeds_mean_and_silent_line():
     data = make_scale_fix()
     info = drawn(data, "train/loss/l1", at_step=500)
 
-    figure = curves_figure(info, looks(data.names, data.baseline))
+    figure = checked(curves_figure(info, looks(data.names, data.baseline)))
 
     traces: Any = figure.data
     named = [trace.name for trace in traces if trace.name]
@@ -147,7 +148,7 @@ def test_target_label_on_a_logarithmic_axis_stands_at_the_band():
         {"base": {0: {"a/b/k": [1.0, 0.001]}}}, spec={"targets": {"a/b/k": "0.075 +-20%"}}
     )
 
-    figure = curves_figure(drawn(data, "a/b/k"), looks(["base"], "base"))
+    figure = checked(curves_figure(drawn(data, "a/b/k"), looks(["base"], "base")))
 
     assert figure.layout.annotations[0].y == pytest.approx(math.log10(0.09))
 

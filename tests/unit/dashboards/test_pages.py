@@ -18,6 +18,7 @@ from dashboards.page import script_safe
 from dashboards.report import report_html, report_markdown, write_report
 from dashboards.theme import label, looks
 from tests.support.factories import HOSTILE, hostile_data, make_data, make_scale_fix
+from tests.support.figures import checked
 from tests.support.present import present
 
 
@@ -87,7 +88,7 @@ def test_every_figure_has_its_data(report):
     assert len(figures) > 20
     assert blocks == [f"{figure}-data" for figure in figures]
     for text in data_blocks(reader):
-        assert json.loads(text).keys() >= {"data", "layout"}
+        assert checked(json.loads(text)).layout.height >= 100
 
 
 def test_report_holds_the_numbers_of_the_comparison(study, report):
@@ -147,7 +148,7 @@ def test_hostile_names_stay_text_in_a_figure():
     comparison = compare(data)
     info = present(effects_info(comparison, comparison.metrics[0]))
 
-    figure = effects_figure(info, looks(HOSTILE, HOSTILE[0]))
+    figure = checked(effects_figure(info, looks(HOSTILE, HOSTILE[0])))
 
     traces: Any = figure.data
     assert "<script>" not in "".join(trace.name for trace in traces)

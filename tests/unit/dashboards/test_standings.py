@@ -68,7 +68,7 @@ def test_a_target_is_a_band_and_values_over_decades_have_a_logarithmic_axis() ->
 
 def test_the_axis_holds_all_seeds_and_the_target_not_vast_intervals() -> None:
     info = info_of(LEVEL)
-    figure = standings_figure(info, looks(["base", "low", "near"], "base")).to_plotly_json()
+    figure = standings_figure(info, looks(["base", "low", "near"], "base"))
 
     low, high = figure["layout"]["xaxis"]["range"]
     assert 10**low < 0.001 < 0.09 < 10**high
@@ -104,7 +104,7 @@ def test_a_light_band_shows_how_far_copies_of_the_reference_lie(scale: str) -> N
     far = present(comparison.floor("base", KEY)).contrasts["copy"]
     end = null * present(far.ratio) if scale == "log" else null + present(far.difference)
     assert end == pytest.approx(high)
-    figure = standings_figure(info, found).to_plotly_json()
+    figure = standings_figure(info, found)
     assert [(s["x0"], s["x1"]) for s in figure["layout"]["shapes"]] == [(low, high), (null, null)]
     assert "grey: as far as its copies lie" in figure["layout"]["xaxis"]["title"]["text"]
     assert info_of(KEY).floor is None
