@@ -312,11 +312,13 @@ class _Placer:
             self._placement.notes.append(
                 f"{few([label, *others])} are equal in every value, to the bit"
             )
+        alike: dict[str, list[str]] = {}
         for group in self._groups.values():
             if group.new and len(group.members) > 1:
                 why = "as typed" if self._wishes.variant else group.why
                 seeds = ", ".join(str(seed) for seed in sorted(m.seed for m in group.members))
-                self._placement.notes.append(f"{group.variant}: seeds {seeds}; {why}")
+                alike.setdefault(f"seeds {seeds}; {why}", []).append(group.variant)
+        self._placement.notes += [f"{few(names)}: {said}" for said, names in alike.items()]
 
 
 def _both(one: Member, other: Member) -> bool:

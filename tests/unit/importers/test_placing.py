@@ -73,6 +73,17 @@ def test_one_name_with_configs_that_agree_is_one_variant() -> None:
     assert placement.notes == ["base: seeds 4, 7; their configs agree in all but the seed"]
 
 
+def test_variants_with_the_same_seeds_are_told_in_one_line() -> None:
+    runs = [
+        run(f"v{n}", place, config=config(width=n, seed=place % 2), said_seed=place % 2)
+        for place, n in enumerate(n for n in range(9) for _ in range(2))
+    ]
+
+    assert placed(*runs).notes == [
+        "v0, v1, v2, v3, v4, v5 and 3 more: seeds 0, 1; their configs agree in all but the seed"
+    ]
+
+
 def test_one_name_with_other_configs_is_two_variants_and_says_in_what() -> None:
     placement = placed(
         run("base", 1, config=config(seed=1), said_seed=1),
