@@ -14,6 +14,7 @@ from ablate.analysis.statistics.summaries import MetricSummary
 from ablate.analysis.wording import number
 from ablate.render.comparison.tables import (
     contrast_cell,
+    short_names,
     values_table,
     verdict_cell,
 )
@@ -117,7 +118,8 @@ def standings_table(comparison: Comparison, rows: Sequence[ComparedVariant]) -> 
     has_targets = any(row.targets for row in rows)
     columns += [Column("targets", is_number=True)] if has_targets else []
     if metric:
-        columns += [Column(metric.key, is_number=True), Column("difference")]
+        name = short_names(comparison.metrics)[metric.key]
+        columns += [Column(name, is_number=True), Column("difference")]
     return Table(
         "",
         tuple(columns),
@@ -160,16 +162,17 @@ def _primary_cells(row: ComparedVariant, metric: Metric) -> list[Cell]:
     if contrast is None:
         return [value, Cell("")]
     cell = contrast_cell(row, contrast)
-    return [value, replace(cell, text=_beside(contrast), lines=())]
+    parts = _beside(contrast)
+    return [value, replace(cell, text=" ".join(parts), lines=parts)]
 
 
-def _beside(contrast: Contrast) -> str:
-    """Return ``-12% better than phase_a``: the size, what follows, and beside what."""
+def _beside(contrast: Contrast) -> tuple[str, str]:
+    """Return ``-12%`` and ``better than phase_a``: the size, and what follows beside what."""
     size = difference_text(contrast).partition(" [")[0]
     words = {"better": "better than", "worse": "worse than", "equal": "equal to"}
     if contrast.verdict in words:
-        return f"{size} {words[contrast.verdict]} {contrast.reference}"
-    return f"{size} {contrast.verdict or ''} ({contrast.reference})"
+        return size, f"{words[contrast.verdict]} {contrast.reference}"
+    return size, f"{contrast.verdict or ''} ({contrast.reference})".strip()
 
 
 def _reasons(rows: Sequence[ComparedVariant]) -> list[str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from ablate.analysis.comparison import ComparedVariant, Comparison, Metric
 from ablate.analysis.judging.contrast_text import difference_text
 from ablate.analysis.judging.verdicts import Verdict
-from ablate.render.comparison.tables import value_parts
+from ablate.render.comparison.tables import short_names, value_parts
 from ablate.render.tables import Cell, Column, Table, to_latex
 
 _ARROWS = {"min": " ↓", "max": " ↑"}
@@ -24,7 +23,7 @@ def _table(comparison: Comparison) -> Table:
     # What has only a target to meet is told by verdicts, not by who is best.
     ranked = [m for m in comparison.metrics if m.goal in ("min", "max") or m.is_primary]
     metrics = sorted(ranked or comparison.metrics, key=lambda metric: not metric.is_primary)
-    names = _short_names(metrics)
+    names = short_names(metrics)
     differing = [m for m in metrics if m.is_primary and any(row.references for row in rows)]
     has_one = len({ref for row in rows for ref in row.references}) == 1
     columns = [Column("variant")]
@@ -75,13 +74,6 @@ def _notes(
         )
     notes.append("±: half of the 95% interval over seeds.")
     return tuple(notes)
-
-
-def _short_names(metrics: Sequence[Metric]) -> dict[str, str]:
-    """Return the last part of each key, the whole key where two end alike."""
-    last = {metric.key: metric.key.rpartition("/")[2] for metric in metrics}
-    counts = Counter(last.values())
-    return {key: name if counts[name] == 1 else key for key, name in last.items()}
 
 
 def _arrow(metric: Metric) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from ablate.analysis.comparison import ComparedVariant, Comparison, Metric
@@ -196,6 +197,13 @@ def _value_cell(row: ComparedVariant, key: str, *, with_error: bool) -> Cell:
         STATUS_TONES[summary.status] if summary.status else "plain",
         (" ".join([value, *mark]), *rest),
     )
+
+
+def short_names(metrics: Sequence[Metric]) -> dict[str, str]:
+    """Return the last part of each key, the whole key where two end alike."""
+    last = {metric.key: metric.key.rpartition("/")[2] for metric in metrics}
+    counts = Counter(last.values())
+    return {key: name if counts[name] == 1 else key for key, name in last.items()}
 
 
 def value_parts(row: ComparedVariant, summary: MetricSummary, *, with_error: bool) -> list[str]:
