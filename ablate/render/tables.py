@@ -63,6 +63,11 @@ class Table:
     """What it is about among the tables of a document, for a caption; empty for the main one."""
 
 
+def count_cell(value: int | None) -> Cell:
+    """Return the cell of a whole number, empty for None."""
+    return Cell("" if value is None else str(value), value)
+
+
 STYLES: dict[Tone, str] = {
     "plain": "",
     "strong": "bold",

@@ -47,7 +47,7 @@ def status(
     """Show every run: state, step, attempts, why it ended. Writes nothing."""
     from ablate.analysis.newest import ending_in_no_number
     from ablate.app.code_check import by_other_code
-    from ablate.render.studies import runs_table
+    from ablate.render.runs.table import runs_table
 
     while True:
         with opened(context) as store:
@@ -115,7 +115,7 @@ def retry(
 ) -> None:
     """Put failed, diverged, stopped or cancelled runs back into the queue."""
     from ablate.app.lookup import find_runs
-    from ablate.render.studies import why_not_requeued
+    from ablate.render.runs.sentences import why_not_requeued
 
     with opened(context, write=True) as store:
         found = find_runs(store, runs)

@@ -116,7 +116,7 @@ def _tell_done(creation: Creation) -> None:
 def _tell_other_code(context: typer.Context, name: str) -> None:
     """Say which of the study's runs, from before or from other studies, another code trained."""
     from ablate.app.code_check import by_other_code
-    from ablate.render.studies import other_code_lines
+    from ablate.render.runs.sentences import other_code_lines
 
     with opened(context) as store:
         others = by_other_code(store, settings_of(context).project, store.runs(name))
