@@ -11,6 +11,7 @@ from ablate.domain import Copy, Json, Plan, Run, Study, Variant
 from ablate.identity import canonical_json, flatten
 from ablate.planning.diff import PlanDiff
 from ablate.provenance import ABSENT_MEANS
+from ablate.render.runs.sentences import some
 from ablate.render.runs.table import count_states
 from ablate.render.tables import Cell, Column, Table, count_cell
 from ablate.text import counted, listed, written
@@ -18,9 +19,6 @@ from ablate.text import counted, listed, written
 if TYPE_CHECKING:
     from ablate.app.creating import FileChange
     from ablate.planning.study_file.spec import StudySpec
-
-_LISTED = 12
-"""Labels that a sentence lists before it only counts."""
 
 
 def variants_table(plan: Plan) -> Table:
@@ -30,7 +28,7 @@ def variants_table(plan: Plan) -> Table:
         Column("kind"),
         Column("from"),
         *([Column("start_at")] if _branches(plan.variants) else []),
-        Column("changes"),
+        Column("changes", is_below=True),
     )
     by_name = {v.name: v for v in plan.variants}
     rows: list[tuple[Cell, ...]] = []
@@ -193,12 +191,7 @@ def change_line(change: FileChange) -> str:
 def _listed(word: str, labels: Sequence[str]) -> list[str]:
     if not labels:
         return []
-    return [f"{word} {len(labels)}: {_some(labels)}"]
-
-
-def _some(labels: Sequence[str]) -> str:
-    more = f" and {len(labels) - _LISTED} more" if len(labels) > _LISTED else ""
-    return ", ".join(labels[:_LISTED]) + more
+    return [f"{word} {len(labels)}: {some(labels)}"]
 
 
 def studies_table(studies: Sequence[Study], runs: Mapping[str, Sequence[Run]]) -> Table:
@@ -207,8 +200,8 @@ def studies_table(studies: Sequence[Study], runs: Mapping[str, Sequence[Run]]) -
         Column("study", is_fixed=True),
         Column("variants", is_number=True),
         Column("runs", is_number=True),
-        Column("states"),
-        Column("question"),
+        Column("states", is_below=True),
+        Column("question", is_below=True),
     )
     rows = tuple(
         (
@@ -227,9 +220,9 @@ def templates_table(specs: Mapping[str, StudySpec]) -> Table:
     """Return the shipped studies and what they ask."""
     columns = (
         Column("template", is_fixed=True),
-        Column("phases"),
-        Column("factors"),
-        Column("question"),
+        Column("phases", is_below=True),
+        Column("factors", is_below=True),
+        Column("question", is_below=True),
     )
     rows = tuple(
         (
@@ -249,7 +242,7 @@ def artifacts_table(artifacts: Sequence[Artifact]) -> Table:
         Column("name", is_fixed=True),
         Column("bytes", is_number=True),
         Column("attempt", is_number=True),
-        Column("path"),
+        Column("path", is_below=True),
     )
     rows = tuple(
         (

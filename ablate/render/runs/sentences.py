@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ablate.domain import IMPORTED, Run, RunState
-from ablate.text import few
+from ablate.attempt.runners import place_of
+from ablate.domain import IMPORTED, Attempt, Run, RunState
+from ablate.text import printable
 
 if TYPE_CHECKING:
     from ablate.app.code_check import OtherCode
@@ -23,7 +25,7 @@ def other_code_lines(study: str, others: Sequence[OtherCode]) -> list[str]:
         by_change.setdefault(other.changes, []).append(other.run.label)
     return [
         f"{study}: {len(labels)} run{' was' if len(labels) == 1 else 's were'} trained by other "
-        f"code than is there now ({', '.join(changes)}): {few(labels, _LISTED)}"
+        f"code than is there now ({', '.join(changes)}): {some(labels)}"
         for changes, labels in by_change.items()
     ]
 
@@ -59,3 +61,29 @@ def summary_line(summary: Summary) -> str:
         if summary.runs[s]
     )
     return f"{counts or 'nothing was run'} in {summary.wall_s:.0f} s"
+
+
+def log_title(run: Run, attempt: Attempt | None = None) -> str:
+    """Return the line above a log: of which run and attempt it is, and how that ended."""
+    name = f"{run.study}/{run.label} (run {run.id[:8]})"
+    if attempt is None:
+        return f"==> {name}: never started <=="
+    error = f": {attempt.error}" if attempt.error else ""
+    which = f"attempt {attempt.number} of {run.attempts}"
+    return printable(f"==> {name}, {which}: {attempt.state}{error} <==")
+
+
+def where_log_is(attempt: Attempt, path: Path) -> str:
+    """Return where the log of an attempt is that is not at its path."""
+    place = place_of(attempt.runner)
+    if place is None:
+        return "it was imported, so there is no log"
+    if place.is_here:
+        return f"there is no log at {path}"
+    return f"it was trained on {place}; its log is there"
+
+
+def some(labels: Sequence[str]) -> str:
+    """Return labels in a row, cut after some."""
+    more = f" and {len(labels) - _LISTED} more" if len(labels) > _LISTED else ""
+    return ", ".join(labels[:_LISTED]) + more
