@@ -52,6 +52,7 @@ def test_name_tells_the_place() -> None:
     place = place_of("gpu03/boot/4242/77/abcd")
 
     assert place == Place("gpu03", 4242)
+    assert place is not None
     assert str(place) == "gpu03 (pid 4242)"
     assert not place.is_here
 
