@@ -8,7 +8,8 @@ from pathlib import Path
 
 import typer
 
-from ablate.cli.shared import LIST_FORMATS, check_format, echo, opened, settings_of, show
+from ablate.cli import completion
+from ablate.cli.shared import FORMAT, check_format, echo, opened, settings_of, show
 from ablate.errors import NotFoundError, StoreError
 from ablate.text import counted
 
@@ -20,10 +21,13 @@ def register(app: typer.Typer) -> None:
 
 def artifacts(
     context: typer.Context,
-    run: str = typer.Argument(help="A run id (a prefix will do) or a label such as phase_a-s0."),
+    run: str = typer.Argument(
+        help="A run id (a prefix will do) or a label such as phase_a-s0.",
+        autocompletion=completion.runs,
+    ),
     output: Path | None = typer.Option(None, "-o", "--output", help="Copy them into this folder."),
     only: list[str] = typer.Option([], "--only", help="A name or pattern (repeatable)."),
-    form: str = typer.Option("table", "--format", help=LIST_FORMATS),
+    form: str = FORMAT,
 ) -> None:
     """List the files that a run has kept, sound and pictures among them, or copy them."""
     from ablate.app.lookup import find_run

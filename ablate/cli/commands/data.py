@@ -8,8 +8,9 @@ from typing import BinaryIO, TextIO, cast
 
 import typer
 
+from ablate.cli import completion
 from ablate.cli.shared import (
-    LIST_FORMATS,
+    FORMAT,
     Shown,
     check_format,
     echo,
@@ -31,12 +32,22 @@ def register(app: typer.Typer) -> None:
 
 def export(
     context: typer.Context,
-    study: str = typer.Argument(help="The study."),
+    study: str = typer.Argument(help="The study.", autocompletion=completion.studies),
     output: Path | None = typer.Option(None, "-o", "--output", help="FILE (default: stdout)."),
-    metric: list[str] = typer.Option([], "--metric", help="A key or pattern (repeatable)."),
-    variant: list[str] = typer.Option([], "--variant", help="A phase (repeatable)."),
+    metric: list[str] = typer.Option(
+        [],
+        "--metric",
+        help="A key or pattern (repeatable).",
+        autocompletion=completion.metrics,
+    ),
+    variant: list[str] = typer.Option(
+        [], "--variant", help="A phase (repeatable).", autocompletion=completion.phases
+    ),
     form: str | None = typer.Option(
-        None, "--format", help="csv, ndjson or parquet (default: by FILE's suffix, else csv)."
+        None,
+        "--format",
+        help="csv, ndjson or parquet (default: by FILE's suffix, else csv).",
+        autocompletion=completion.one_of(_EXPORTS),
     ),
 ) -> None:
     """Write a study's points, one row for each (run, key, step), whatever their number."""
@@ -64,7 +75,7 @@ def _form_of(output: Path | None) -> str:
 def sql(
     context: typer.Context,
     query: str = typer.Argument(help="One SELECT, or - to read it from stdin."),
-    form: str = typer.Option("table", "--format", help=LIST_FORMATS),
+    form: str = FORMAT,
     timeout: float | None = typer.Option(
         None, "--timeout", min=0.001, help="Give up after so many seconds."
     ),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ablate.cli.shared import LIST_FORMATS, echo, opened, settings_of, show
+from ablate.cli.shared import FORMAT, echo, opened, settings_of, show
 from ablate.errors import AblateError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def sync(
 @app.command()
 def status(
     context: typer.Context,
-    form: str = typer.Option("table", "--format", help=LIST_FORMATS),
+    form: str = FORMAT,
 ) -> None:
     """Show how far each run is copied, and what MLflow refused and why. Asks MLflow nothing."""
     from ablate.app.mirroring import standings

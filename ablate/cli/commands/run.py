@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, TextIO, cast
 
 import typer
 
+from ablate.cli import completion
 from ablate.cli.commands.runs import start_over
 from ablate.cli.shared import echo, opened, say_changed_files, settings_of
 from ablate.domain import IMPORTED, RunState
@@ -46,12 +47,16 @@ def register(app: typer.Typer) -> None:
 def run(
     context: typer.Context,
     studies: list[str] | None = typer.Argument(
-        None, help="Studies; all that are queued by default."
+        None,
+        help="Studies; all that are queued by default.",
+        autocompletion=completion.studies,
     ),
     workers: int | None = typer.Option(
         None, "--workers", min=1, help="Runs at once (default: GPUs, else cores)."
     ),
-    only: list[str] = typer.Option([], "--only", help="A phase or a run (repeatable)."),
+    only: list[str] = typer.Option(
+        [], "--only", help="A phase or a run (repeatable).", autocompletion=completion.runs
+    ),
     executor: str = typer.Option(
         "local", "--executor", help="local, inline, or another (see ablate doctor)."
     ),

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import typer
 
+from ablate.cli import completion
 from ablate.cli.shared import (
-    LIST_FORMATS,
+    FORMAT,
     Shown,
     echo,
     flush_stdout,
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
     from ablate.settings import Settings
     from ablate.store.base import Store
 
-_FORMAT = typer.Option("table", "--format", help=LIST_FORMATS)
-_RUNS = typer.Argument(help="Run ids (a prefix will do), labels such as phase_a-s0, or phases.")
+_RUNS = typer.Argument(
+    help="Run ids (a prefix will do), labels such as phase_a-s0, or phases.",
+    autocompletion=completion.runs,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -45,12 +48,14 @@ def register(app: typer.Typer) -> None:
 
 def status(
     context: typer.Context,
-    study: str | None = typer.Argument(None, help="A study; all by default."),
+    study: str | None = typer.Argument(
+        None, help="A study; all by default.", autocompletion=completion.studies
+    ),
     watch: bool = typer.Option(False, "--watch", help="Look again every 2 s until interrupted."),
     every: bool = typer.Option(
         False, "--all", help="Of many runs, too, list each; only on a terminal are some counted."
     ),
-    form: str = _FORMAT,
+    form: str = FORMAT,
 ) -> None:
     """Show runs: state, step, who trains them, why they ended or wait. Writes nothing."""
     from ablate.analysis.newest import ending_in_no_number
@@ -90,7 +95,8 @@ def _is_gone(run: Run) -> bool:
 def logs(
     context: typer.Context,
     run: str = typer.Argument(
-        help="A phase, for all its seeds; a label such as phase_a-s0; or a run id (or its begin)."
+        help="A phase, for all its seeds; a label such as phase_a-s0; or a run id (or its begin).",
+        autocompletion=completion.runs,
     ),
     follow: bool = typer.Option(False, "-f", "--follow", help="Wait for more."),
 ) -> None:
