@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from ablate.cli.shared import FORMAT, echo, opened, settings_of, show
+from ablate.cli.typos import Group
 from ablate.errors import AblateError
 
 if TYPE_CHECKING:
     from ablate.mirrors.process import Summarise
 
-app = typer.Typer(help="Copy metrics to MLflow, and open its UI.", no_args_is_help=True)
+app = typer.Typer(cls=Group, help="Copy metrics to MLflow, and open its UI.", no_args_is_help=True)
 
 
 @app.command()

@@ -9,6 +9,7 @@ import typer
 
 from ablate.cli import completion
 from ablate.cli.shared import FORMAT, echo, opened, settings_of, show
+from ablate.cli.typos import Group
 from ablate.domain import IMPORTED
 from ablate.errors import UsageError
 from ablate.planning.copies import MAX_COPIES
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ablate.app.creating import Creation
     from ablate.domain import Plan
 
-app = typer.Typer(help="Define, list and look at studies.", no_args_is_help=True)
+app = typer.Typer(cls=Group, help="Define, list and look at studies.", no_args_is_help=True)
 
 
 @app.command()
