@@ -18,7 +18,7 @@ from ablate.cli.shared import (
     settings_of,
     terminal_width,
 )
-from ablate.errors import UsageError
+from ablate.errors import UsageError, closest
 
 _EXPORTS = ("csv", "ndjson", "parquet")
 _SUFFIXES = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
@@ -69,7 +69,11 @@ def export(
 
 
 def _form_of(output: Path | None) -> str:
-    return "csv" if output is None else _SUFFIXES.get(output.suffix.lower(), "csv")
+    suffix = "" if output is None else output.suffix.lower()
+    if suffix not in _SUFFIXES and (meant := closest(suffix, _SUFFIXES)):
+        hint = f"did you mean {meant}? --format says what is written, whatever the name"
+        raise UsageError(f"-o {output}: unknown suffix", hint=hint)
+    return _SUFFIXES.get(suffix, "csv")
 
 
 def sql(

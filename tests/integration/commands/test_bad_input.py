@@ -79,6 +79,7 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Project:
         (["study", "create", "x", "--seeds"], 2, ["ablate study create: --seeds wants a value"]),
         (["--db"], 2, ["ablate: --db wants a value", "see: ablate --help"]),
         (["export", "toy", "--at", "5"], 2, ["no option --at", "see: ablate export --help"]),
+        (["export", "toy", "-o", "x.parqet"], 2, ["unknown suffix", "did you mean .parquet?"]),
         (["import", "x.csv"], 2, ["ablate import: missing option '--study'"]),
         (["--foo"], 2, ["ablate has no option --foo"]),
         (["compare", "Slow"], 3, ["did you mean 'slow'?"]),
