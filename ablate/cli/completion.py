@@ -33,20 +33,27 @@ def new_studies(context: typer.Context, incomplete: str) -> list[str]:
 
 
 def phases(context: typer.Context, incomplete: str) -> list[str]:
-    """Offer the variants of the study that was named, else of all."""
+    """Offer the variants of the study that was named, else of all; STUDY/PHASE behind STUDY/."""
     from ablate.store.names import variant_names
 
-    return _offered(lambda: variant_names(_url(context), _study(context)), context, incomplete)
+    def names() -> Iterable[str]:
+        of_study, slash, _ = incomplete.rpartition("/")
+        found = variant_names(_url(context), of_study or context.params.get("study"))
+        return [f"{of_study}{slash}{name}" for name in found]
+
+    return _offered(names, context, incomplete)
 
 
 def runs(context: typer.Context, incomplete: str) -> list[str]:
-    """Offer variants and labels of runs; the ids of runs, too, once one is begun."""
+    """Offer variants, labels of runs, and ids once one is begun; STUDY/NAME behind STUDY/."""
     from ablate.store.names import run_names, variant_names
 
     def names() -> Iterable[str]:
-        found = run_names(_url(context))
-        ids = [run_id[:_ID_SHOWN] for _, run_id in found] if incomplete else []
-        return [*variant_names(_url(context)), *dict(found), *ids]
+        of_study, slash, _ = incomplete.rpartition("/")
+        found = run_names(_url(context), of_study or None)
+        ids = [run_id[:_ID_SHOWN] for _, run_id in found] if incomplete and not slash else []
+        known = [*variant_names(_url(context), of_study or None), *dict(found), *ids]
+        return [f"{of_study}{slash}{name}" for name in known]
 
     return _offered(names, context, incomplete)
 
@@ -92,7 +99,3 @@ def _url(context: typer.Context) -> str:
     from ablate.settings import load_settings
 
     return load_settings(db=context.find_root().params.get("db_url")).db_url
-
-
-def _study(context: typer.Context) -> str | None:
-    return context.params.get("study")

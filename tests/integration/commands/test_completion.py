@@ -94,6 +94,8 @@ def zsh(program: Path, folder: Path, typed: str) -> list[str]:
         (["run", "--only", "fast-"], ["fast-s0", "fast-s1"]),
         (["logs", "fast"], ["fast", "fast-s0", "fast-s1"]),
         (["retry", "fast-s0", "fast-"], ["fast-s1"]),
+        (["compare", "other/s"], ["other/slow", "other/slower"]),
+        (["logs", "other/slower-"], ["other/slower-s0", "other/slower-s1"]),
         (["diff", "fast", "slower-"], ["slower-s0", "slower-s1"]),
         (["inspect", "fast-s1"], ["fast-s1"]),
         (["report", "o"], ["other"]),
