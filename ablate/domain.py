@@ -308,6 +308,8 @@ class Run:
     """Where it branches off; None when it starts from the beginning."""
     logged_at: float | None = None
     """Unix seconds at which its running attempt last logged, or began; None when none runs."""
+    runner: str | None = None
+    """Who made its newest attempt, see `ablate.attempt.runners`; None before the first."""
 
     @property
     def label(self) -> str:

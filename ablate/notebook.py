@@ -60,7 +60,7 @@ class StudyFrames:
 
     def _repr_html_(self) -> str:
         """Return the study's runs as a table, everything escaped."""
-        from ablate.render.studies import runs_table
+        from ablate.render.runs.table import runs_table
         from ablate.render.tables import html_text, to_html
 
         with closing(self._store()) as store:

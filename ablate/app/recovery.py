@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablate.app.imports.folders import read_folders
-from ablate.attempt.runners import Life, life_of
+from ablate.attempt.runners import Life, life_of, place_of
 from ablate.errors import AblateError, HeldError, NotFoundError, StoreError, UsageError
 from ablate.settings import Settings
 from ablate.spool.folders import RunFolder
@@ -80,9 +80,7 @@ def refuse_beside_runners(runners: Collection[str], *, doing: str, is_confirmed:
 
 def _named(runners: list[str]) -> str:
     """Return ``host (pid 12), other (pid 9)``."""
-    parts = [runner.split("/") for runner in runners]
-    names = [f"{p[0]} (pid {p[2]})" if len(p) > 2 else p[0] for p in parts]
-    return ", ".join(dict.fromkeys(names))
+    return ", ".join(dict.fromkeys(str(place_of(runner) or runner) for runner in runners))
 
 
 def recover(settings: Settings, *, journal: Path | None, is_confirmed: bool) -> Recovered:

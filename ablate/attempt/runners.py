@@ -8,6 +8,7 @@ import signal
 import time
 import uuid
 from contextlib import suppress
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
@@ -50,6 +51,29 @@ def life_of(runner: str) -> Life:
     with suppress(OSError, psutil.Error):
         return Life.ALIVE if _start(int(pid)) == start else Life.DEAD
     return Life.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a runner runs, or ran."""
+
+    host: str
+    pid: int
+
+    def __str__(self) -> str:
+        """Return ``host (pid 12)``."""
+        return f"{self.host} (pid {self.pid})"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the machine is called as this one is."""
+        return self.host == _host()
+
+
+def place_of(runner: str | None) -> Place | None:
+    """Return where a runner is by its name; None for who is none, as an import."""
+    parts = (runner or "").split("/")
+    return Place(parts[0], int(parts[2])) if len(parts) == 5 and parts[2].isdecimal() else None
 
 
 def end_process(name: str, *, timeout_s: float) -> bool:

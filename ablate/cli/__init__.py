@@ -12,7 +12,6 @@ from importlib.metadata import PackageNotFoundError, distribution
 from typing import Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
 from ablate.cli.commands import (
     artifacts,
@@ -31,7 +30,7 @@ from ablate.cli.commands import (
 )
 from ablate.cli.last_net import PIPE_CLOSED, ended, hold_streams
 from ablate.cli.shared import Globals
-from ablate.cli.typos import in_our_words
+from ablate.cli.typos import Group
 from ablate.errors import AblateError
 
 EXIT_CODES = """
@@ -41,17 +40,13 @@ Exit codes: 0 good · 1 finished with failed runs · 2 usage or bad study file �
 """
 
 
-class _Group(TyperGroup):
+class _Group(Group):
     """The commands; typer would end one whose reader left like one that failed."""
-
-    def make_context(self, *given: Any, **named: Any) -> Any:
-        """Read what every command shares."""
-        return in_our_words(lambda: super(_Group, self).make_context(*given, **named))
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         try:
-            return in_our_words(lambda: super(_Group, self).invoke(ctx))
+            return super().invoke(ctx)
         except BrokenPipeError as error:
             raise SystemExit(PIPE_CLOSED) from error
 

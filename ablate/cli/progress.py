@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Literal, Self, TextIO
 
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from ablate.domain import AttemptState, Run
 from ablate.execution.progress import RunProgress
+from ablate.render.listing import hanging
 from ablate.spool.batch import Ending
 from ablate.text import duration, printable, silence
 
@@ -119,27 +121,60 @@ class LiveProgress:
 
     def progressed(self, active: Sequence[RunProgress]) -> None:
         """Redraw the table."""
-        table = Table(box=None, pad_edge=False, title=None, expand=False)
-        for name, justify in _COLUMNS:
-            table.add_column(name, justify=justify, no_wrap=True)
-        for progress in active:
-            table.add_row(*(Text(field) for field in _fields(progress, self._with_study)))
-        table.caption = Text(f"{self._done} of {self._total} runs done", style="dim")
-        table.caption_justify = "left"
-        self._live.update(table)
+        rows = [_fields(progress, self._with_study) for progress in active]
+        # A line each for what is above and below the runs, and one for the cursor.
+        room = max(1, self._console.height - 4)
+        table = _one_line_each(rows[:room])
+        unbounded = self._console.options.update(max_width=_UNBOUNDED)
+        if self._console.measure(table, options=unbounded).maximum > self._console.width:
+            room = max(1, room // 2)
+            table = _two_lines_each(rows[:room])
+        hidden = f"; {len(rows) - room} more are being trained" if len(rows) > room else ""
+        done = Text(f"{self._done} of {self._total} runs done{hidden}", style="dim")
+        self._live.update(Group(table, done))
 
     def ended(self, run: Run, ending: Ending) -> None:
         """Print how an attempt ended above the table."""
         self._done += ending.state is not AttemptState.LOST  # that one is tried again
         word, style = _MARKS[ending.state]
-        line = Text.assemble((f"{word:<9}", style), " ", _name(run, self._with_study))
-        if ending.reason:
-            line.append(f"  {printable(ending.reason)}", style="dim")
-        self._console.print(line)
+        name = printable(_name(run, self._with_study))
+        line = Text.assemble((f"{word:<9}", style), " ", name)
+        reason = printable(ending.reason) if ending.reason else ""
+        if reason and line.cell_len + 2 + cell_len(reason) <= self._console.width:
+            line.append(f"  {reason}", style="dim")
+            reason = ""
+        self._console.print(line, soft_wrap=True)
+        for part in hanging(reason, self._console.width, _UNDER_NAME):
+            self._console.print(Text(part, style="dim"), soft_wrap=True)
 
     def noted(self, text: str) -> None:
         """Print something else above the table."""
-        self._console.print(Text(printable(text), style="dim"))
+        for part in hanging(printable(text), self._console.width, 0):
+            self._console.print(Text(part, style="dim"), soft_wrap=True)
+
+
+_UNBOUNDED = 10_000
+"""Columns of a terminal on which anything fits."""
+_UNDER_NAME = 10
+"""The column in which names stand behind how a run ended."""
+
+
+def _one_line_each(rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(box=None, pad_edge=False, expand=False)
+    for name, justify in _COLUMNS:
+        table.add_column(name, justify=justify, no_wrap=True, overflow="ignore")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _two_lines_each(rows: Sequence[Sequence[str]]) -> Group:
+    """Return the runs for a narrow terminal: each name whole, and below it the rest."""
+    lines: list[Text] = []
+    for name, *rest in rows:
+        lines.append(Text(name, overflow="fold"))
+        lines.append(Text(f"  {'  '.join(filter(None, rest))}", no_wrap=True, overflow="ellipsis"))
+    return Group(*lines)
 
 
 _COLUMNS: tuple[tuple[str, Literal["left", "right"]], ...] = (

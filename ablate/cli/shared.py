@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
+from ablate.cli import completion
 from ablate.errors import StoreError, UsageError
-from ablate.text import printable_lines
+from ablate.text import listed, printable_lines
 
 if TYPE_CHECKING:
     from ablate.domain import Study
@@ -24,7 +25,14 @@ if TYPE_CHECKING:
 
 _Text = TypeVar("_Text", bound=str)
 
-LIST_FORMATS = "table, md, csv, json, ndjson or latex."
+LIST_FORMATS = ("table", "md", "csv", "json", "ndjson", "latex")
+FORMAT = typer.Option(
+    "table",
+    "--format",
+    help=f"{listed(LIST_FORMATS, 'or')}.",
+    autocompletion=completion.one_of(LIST_FORMATS),
+)
+"""Of every command that prints a list."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from ablate.errors import UsageError, closest
 
@@ -23,8 +24,28 @@ _IN_PLAIN_WORDS = (
 )
 
 
-def in_our_words(call: Callable[[], Result]) -> Result:
+class Group(TyperGroup):
+    """Commands whose typos are said in our words, each with its whole command."""
+
+    def make_context(self, *given: Any, **named: Any) -> Any:
+        """Read what every command of the group shares."""
+        path = " ".join(filter(None, (getattr(named.get("parent"), "command_path", ""), given[0])))
+        return in_our_words(lambda: super(Group, self).make_context(*given, **named), lambda: path)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        return in_our_words(
+            lambda: super(Group, self).invoke(ctx),
+            lambda: f"{ctx.command_path} {ctx.invoked_subcommand}",
+        )
+
+
+def in_our_words(call: Callable[[], Result], path: Callable[[], str]) -> Result:
     """Return what a call gives.
+
+    Args:
+        call: Which reads what was typed.
+        path: Of the command for which it reads then, where the parser does not tell.
 
     Raises:
         UsageError: In place of typer's own, which would draw a box.
@@ -34,13 +55,15 @@ def in_our_words(call: Callable[[], Result]) -> Result:
     except _WrongUse as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # it brings the help
             raise
-        raise (_said(error) if error.ctx else _said_anywhere(error)) from error
+        raise (_said(error) if error.ctx else _of_the_parser(error, path())) from error
 
 
-def _said_anywhere(error: Any) -> UsageError:
-    """Return the error of a parser that does not tell for which command it reads."""
+def _of_the_parser(error: Any, path: str) -> UsageError:
+    hint = f"see: {path} --help"
+    if type(error).__name__ == "BadOptionUsage" and error.message.endswith("an argument."):
+        return UsageError(f"{path}: {error.option_name} wants a value", hint=hint)
     text = error.format_message().rstrip(".")
-    return UsageError(f"{text[:1].lower()}{text[1:]}", hint="see: ablate COMMAND --help")
+    return UsageError(f"{path}: {text[:1].lower()}{text[1:]}", hint=hint)
 
 
 def _said(error: Any) -> UsageError:
@@ -48,7 +71,8 @@ def _said(error: Any) -> UsageError:
     path, command = context.command_path, context.command
     if found := _COMMAND.fullmatch(error.message):
         meant = closest(found[1], [name for name in command.commands if name[0] == found[1][:1]])
-        hint = f"did you mean: {path} {meant}" if meant else f"see: {path} --help"
+        known = f"{path} has: {', '.join(command.commands)}"
+        hint = f"did you mean: {path} {meant}" if meant else known
         return UsageError(f"there is no command '{path} {found[1]}'", hint=hint)
     if hasattr(error, "possibilities"):  # the option is not there; it may also lack its value
         option = error.option_name

@@ -96,6 +96,17 @@ class Source:
     """What else is there and is not read."""
 
 
+def _meant(text: str, path: Path) -> str:
+    """Return what may have been meant by the path of no file."""
+    if kind := closest(text, importers()):
+        return f"did you mean the kind '{kind}'?"
+    folder = path.parent
+    beside = [each.name for each in folder.iterdir()] if folder.is_dir() else []
+    if name := closest(path.name, beside):
+        return f"did you mean {Path(text).with_name(name)}?"
+    return f"looked in {folder.absolute()}" if folder.is_dir() else f"there is no folder {folder}"
+
+
 def find_source(text: str, kind: str | None) -> Source:
     """Return what was typed: a file, a folder or the URI of a tracking server.
 
@@ -111,10 +122,7 @@ def find_source(text: str, kind: str | None) -> Source:
     if _URI.fullmatch(text) or (kind == "mlflow" and not path.exists()):
         return Source("mlflow", Path(), uri=text)
     if not path.exists():
-        meant = closest(text, importers())
-        raise NotFoundError(
-            f"there is no file {text}", hint=f"did you mean the kind '{meant}'?" if meant else None
-        )
+        raise NotFoundError(f"there is no file {text}", hint=_meant(text, path))
     if path.is_dir():
         return _in_folder(path, kind)
     if not path.is_file():

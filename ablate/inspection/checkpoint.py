@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from ablate.attempt.checkpoints.files import file_digest
 from ablate.attempt.checkpoints.states import is_torch_file, load_state
+from ablate.attempt.runners import place_of
 from ablate.domain import Checkpoint, Run
 from ablate.errors import NotFoundError, UsageError
 from ablate.inspection.facts import (
@@ -95,8 +96,10 @@ def choose_checkpoint(
     if chosen:
         return chosen[0]
     if not here:
+        place = place_of(run.runner)
+        away = f"; it was trained on {place}" if place and not place.is_here else ""
         raise NotFoundError(
-            f"{run.label} has no checkpoint on this machine", hint=f"looked in {run_dir}"
+            f"{run.label} has no checkpoint on this machine", hint=f"looked in {run_dir}{away}"
         )
     steps = ", ".join(str(c.step) for c in here)
     raise NotFoundError(

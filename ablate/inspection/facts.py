@@ -82,14 +82,17 @@ def tensor_facts(value: Any) -> TensorFacts:
     flat = _doubles(value)
     finite = flat[flat.isfinite()]
     has_any = finite.numel() > 0
+    low, high = (float(finite.min()), float(finite.max())) if has_any else (None, None)
+    # Of equal elements only rounding is left.
+    deviation = 0.0 if low == high else float(finite.std(correction=0))
     return TensorFacts(
         shape=tuple(value.shape),
         dtype=str(value.dtype).removeprefix("torch."),
         norm=float(finite.norm()),
         mean=float(finite.mean()) if has_any else None,
-        deviation=float(finite.std(correction=0)) if has_any else None,
-        low=float(finite.min()) if has_any else None,
-        high=float(finite.max()) if has_any else None,
+        deviation=deviation if has_any else None,
+        low=low,
+        high=high,
         not_finite=flat.numel() - finite.numel(),
         zeros=float((flat == 0).double().mean()) if flat.numel() else None,
     )

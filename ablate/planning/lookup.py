@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Sequence
 
 from ablate.domain import Variant
-from ablate.errors import NotFoundError, did_you_mean
+from ablate.errors import NotFoundError, closest, did_you_mean
 
 
 def named_variants(
@@ -46,10 +46,21 @@ def named_metrics(study: str, known: Sequence[str], patterns: Sequence[str]) -> 
         if not matches:
             raise NotFoundError(
                 f"no run of '{study}' has logged a metric '{pattern}'",
-                hint=did_you_mean(pattern, _patterns(known) if "*" in pattern else known),
+                hint=_metric_hint(pattern, known),
             )
         found |= dict.fromkeys(matches)
     return tuple(found)
+
+
+_LISTED = 20
+"""Keys that a hint lists; of more it names their splits."""
+
+
+def _metric_hint(pattern: str, known: Sequence[str]) -> str | None:
+    names = _patterns(known) if "*" in pattern else known
+    if len(known) > _LISTED and closest(pattern, names) is None:
+        names = sorted({f"{key.split('/')[0]}/*" for key in known})
+    return did_you_mean(pattern, names)
 
 
 def _patterns(known: Sequence[str]) -> list[str]:

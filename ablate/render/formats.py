@@ -7,6 +7,7 @@ import math
 from decimal import Decimal
 from typing import Any, cast
 
+from ablate.analysis.statistics.intervals import ROUNDING
 from ablate.analysis.wording import number, percent
 from ablate.rules import Status
 
@@ -46,9 +47,15 @@ def mean_with_error(mean: float, half: float | None) -> str:
 
     Args:
         mean: May be NaN or infinite; then it stands alone, in words.
-        half: Half of the confidence interval; None or zero for none: three significant digits.
+        half: Half of the confidence interval; None, or zero but for rounding, for none: three
+            significant digits.
     """
-    if half is None or half == 0 or not math.isfinite(half) or not math.isfinite(mean):
+    if (
+        half is None
+        or half <= ROUNDING * abs(mean)
+        or not math.isfinite(half)
+        or not math.isfinite(mean)
+    ):
         return number(mean)
     exponent = math.floor(math.log10(max(abs(mean), half)))
     if -5 < exponent < 7:

@@ -14,7 +14,7 @@ def arrivals_table(planned: Import) -> Table:
         Column("change"),
         Column("points", is_number=True),
         Column("state"),
-        Column("source"),
+        Column("source", is_below=True),
     )
     rows = tuple(
         (

@@ -4,33 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ablate.attempt.artifacts import Artifact
-from ablate.domain import IMPORTED, Copy, Json, Plan, Run, RunState, Study, Variant
+from ablate.domain import Copy, Json, Plan, Run, Study, Variant
 from ablate.identity import canonical_json, flatten
 from ablate.planning.diff import PlanDiff
 from ablate.provenance import ABSENT_MEANS
-from ablate.render.tables import Cell, Column, Table, Tone
-from ablate.text import counted, listed, silence, written
+from ablate.render.runs.sentences import some
+from ablate.render.runs.table import count_states
+from ablate.render.tables import Cell, Column, Table, count_cell
+from ablate.text import counted, listed, written
 
 if TYPE_CHECKING:
-    from ablate.app.code_check import OtherCode
     from ablate.app.creating import FileChange
-    from ablate.execution.scheduling import Summary
     from ablate.planning.study_file.spec import StudySpec
-
-_TONES: dict[RunState, Tone] = {
-    RunState.SUCCEEDED: "good",
-    RunState.FAILED: "bad",
-    RunState.DIVERGED: "bad",
-    RunState.STOPPED: "warn",
-    RunState.CANCELLED: "muted",
-}
-_SILENT_S = 60.0
-_LISTED = 12
-"""Labels that a sentence lists before it only counts."""
 
 
 def variants_table(plan: Plan) -> Table:
@@ -40,7 +28,7 @@ def variants_table(plan: Plan) -> Table:
         Column("kind"),
         Column("from"),
         *([Column("start_at")] if _branches(plan.variants) else []),
-        Column("changes"),
+        Column("changes", is_below=True),
     )
     by_name = {v.name: v for v in plan.variants}
     rows: list[tuple[Cell, ...]] = []
@@ -203,12 +191,7 @@ def change_line(change: FileChange) -> str:
 def _listed(word: str, labels: Sequence[str]) -> list[str]:
     if not labels:
         return []
-    return [f"{word} {len(labels)}: {_some(labels)}"]
-
-
-def _some(labels: Sequence[str]) -> str:
-    more = f" and {len(labels) - _LISTED} more" if len(labels) > _LISTED else ""
-    return ", ".join(labels[:_LISTED]) + more
+    return [f"{word} {len(labels)}: {some(labels)}"]
 
 
 def studies_table(studies: Sequence[Study], runs: Mapping[str, Sequence[Run]]) -> Table:
@@ -217,14 +200,14 @@ def studies_table(studies: Sequence[Study], runs: Mapping[str, Sequence[Run]]) -
         Column("study", is_fixed=True),
         Column("variants", is_number=True),
         Column("runs", is_number=True),
-        Column("states"),
-        Column("question"),
+        Column("states", is_below=True),
+        Column("question", is_below=True),
     )
     rows = tuple(
         (
             Cell(study.name, tone="muted" if study.is_archived else "strong"),
-            _number(sum(v.copy is None for v in study.plan.variants)),
-            _number(len(runs[study.name])),
+            count_cell(sum(v.copy is None for v in study.plan.variants)),
+            count_cell(len(runs[study.name])),
             Cell(count_states(runs[study.name])),
             Cell(study.plan.question),
         )
@@ -237,9 +220,9 @@ def templates_table(specs: Mapping[str, StudySpec]) -> Table:
     """Return the shipped studies and what they ask."""
     columns = (
         Column("template", is_fixed=True),
-        Column("phases"),
-        Column("factors"),
-        Column("question"),
+        Column("phases", is_below=True),
+        Column("factors", is_below=True),
+        Column("question", is_below=True),
     )
     rows = tuple(
         (
@@ -253,138 +236,21 @@ def templates_table(specs: Mapping[str, StudySpec]) -> Table:
     return Table("", columns, rows)
 
 
-def runs_table(
-    runs: Sequence[Run],
-    now: float,
-    other_code: Mapping[str, Sequence[str]] = MappingProxyType({}),
-    no_numbers: Mapping[str, str] = MappingProxyType({}),
-) -> Table:
-    """Return runs with their state, step and why they ended or wait; where they branch off.
-
-    Args:
-        runs: In their order.
-        now: Unix seconds, against which it is told how long a run has logged nothing.
-        other_code: Run id -> in what the code that trained it differs from what is there now.
-        no_numbers: Run id -> which metrics are NaN or infinite in their newest value.
-    """
-    has_branches = any(run.parent for run in runs)
-    has_inexact = any(run.inexact for run in runs)
-    columns = (
-        Column("run", is_fixed=True),
-        Column("study"),
-        Column("phase"),
-        Column("seed", is_number=True),
-        *([Column("start_at")] if has_branches else []),
-        Column("state"),
-        Column("step", is_number=True),
-        Column("attempts", is_number=True),
-        Column("wall_s", is_number=True),
-        *([Column("trained by other code")] if other_code else []),
-        *([Column("not finite")] if no_numbers else []),
-        *([Column("resumed inexactly")] if has_inexact else []),
-        Column("reason"),
-    )
-    rows = tuple(
-        (
-            Cell(run.id[:8], run.id),
-            Cell(run.study),
-            Cell(run.variant, tone="strong"),
-            _number(run.seed),
-            *([Cell(_start(run))] if has_branches else []),
-            Cell(run.state.value, tone=_TONES.get(run.state, "plain")),
-            _number(run.step),
-            _number(run.attempts),
-            Cell(f"{run.wall_s:.1f}", run.wall_s),
-            *([Cell(", ".join(other_code.get(run.id, ())), tone="warn")] if other_code else []),
-            *([Cell(no_numbers.get(run.id, ""), tone="bad")] if no_numbers else []),
-            *([Cell(run.inexact or "", tone="warn")] if has_inexact else []),
-            Cell(run.reason or run.waits_for or _silence(run, now)),
-        )
-        for run in runs
-    )
-    return Table("", columns, rows, (count_states(runs),))
-
-
-def _silence(run: Run, now: float) -> str:
-    """Say that a run logs nothing any more, after a minute of it."""
-    silent_s = 0.0 if run.logged_at is None or run.trainer == IMPORTED else now - run.logged_at
-    return silence(silent_s) if silent_s > _SILENT_S else ""
-
-
-def _start(run: Run) -> str:
-    return f"{run.parent.variant}@{run.parent.step}" if run.parent else ""
-
-
-def other_code_lines(study: str, others: Sequence[OtherCode]) -> list[str]:
-    """Return which runs of a study were trained by other code, by what of it differs."""
-    by_change: dict[tuple[str, ...], list[str]] = {}
-    for other in others:
-        by_change.setdefault(other.changes, []).append(other.run.label)
-    return [
-        f"{study}: {len(labels)} run{' was' if len(labels) == 1 else 's were'} trained by other "
-        f"code than is there now ({', '.join(changes)}): {_some(labels)}"
-        for changes, labels in by_change.items()
-    ]
-
-
-def why_not_requeued(runs: Sequence[Run]) -> list[str]:
-    """Return a line for each run that is not put back into the queue: why, and what would."""
-    reasons = {
-        RunState.SUCCEEDED: "has succeeded; --fresh trains it anew",
-        RunState.QUEUED: "is queued already",
-        RunState.RUNNING: "is running; cancel it first",
-    }
-    lines = [
-        f"{run.study}/{run.label} "
-        + ("was imported" if run.trainer == IMPORTED else reasons.get(run.state, "was not moved"))
-        for run in runs
-    ]
-    more = len(lines) - _LISTED
-    return [*lines[:_LISTED], f"... and {more} more"] if more > 0 else lines
-
-
-def waiting_lines(runs: Sequence[Run]) -> list[str]:
-    """Return a line for each run that waits for the checkpoint of another."""
-    lines = [f"{run.label} {run.waits_for}" for run in runs if run.waits_for]
-    more = len(lines) - _LISTED
-    return [*lines[:_LISTED], f"... and {more} more"] if more > 0 else lines
-
-
 def artifacts_table(artifacts: Sequence[Artifact]) -> Table:
     """Return a row for each kept file."""
     columns = (
         Column("name", is_fixed=True),
         Column("bytes", is_number=True),
         Column("attempt", is_number=True),
-        Column("path"),
+        Column("path", is_below=True),
     )
     rows = tuple(
         (
             Cell(artifact.name),
-            _number(artifact.path.stat().st_size),
-            _number(artifact.attempt),
+            count_cell(artifact.path.stat().st_size),
+            count_cell(artifact.attempt),
             Cell(str(artifact.path)),
         )
         for artifact in artifacts
     )
     return Table("", columns, rows)
-
-
-def _number(value: int | None) -> Cell:
-    return Cell("" if value is None else str(value), value)
-
-
-def count_states(runs: Sequence[Run]) -> str:
-    """Return ``10 succeeded, 2 queued``."""
-    counts = Counter(run.state for run in runs)
-    return ", ".join(f"{counts[s]} {s.value}" for s in RunState if counts[s]) or "no runs"
-
-
-def summary_line(summary: Summary) -> str:
-    """Return how `ablate run` went."""
-    counts = ", ".join(
-        f"{summary.runs[s]} {'paused' if s is RunState.QUEUED else s.value}"
-        for s in RunState
-        if summary.runs[s]
-    )
-    return f"{counts or 'nothing was run'} in {summary.wall_s:.0f} s"

@@ -47,6 +47,10 @@ class Column:
     """Set flush right."""
     is_fixed: bool = False
     """Repeated in every part when a table is split to fit a terminal."""
+    is_below: bool = False
+    """Free text: in a list that is too wide for the terminal it stands below its row."""
+    rank: int = 0
+    """0 for what is always shown; of the others, in a list that is too wide, the highest goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,11 @@ class Table:
     """Whether a terminal shows the cells' short lines."""
     topic: str = ""
     """What it is about among the tables of a document, for a caption; empty for the main one."""
+
+
+def count_cell(value: int | None) -> Cell:
+    """Return the cell of a whole number, empty for None."""
+    return Cell("" if value is None else str(value), value)
 
 
 STYLES: dict[Tone, str] = {
@@ -223,7 +232,7 @@ _MINUS = re.compile(r"(?<![^\s\[(])-(?=\.?\d)")
 """Before a number; in a name there is something before it."""
 
 
-_GAP = 3
+GAP = 3
 """Columns between two cells on a terminal."""
 
 
@@ -232,11 +241,11 @@ def fit(table: Table, width: int) -> tuple[Table, ...]:
 
     The fixed columns are in every part.
     """
-    width += _GAP  # the last column has none behind it
-    if sum(_widths(table)) <= width:
+    width += GAP  # the last column has none behind it
+    if sum(widths_of(table)) <= width:
         return (table,)
     table = replace(table, is_stacked=True)
-    widths = _widths(table)
+    widths = widths_of(table)
     fixed = [i for i, column in enumerate(table.columns) if column.is_fixed]
     room = width - sum(widths[i] for i in fixed)
     parts: list[list[int]] = [[]]
@@ -258,15 +267,15 @@ def fit(table: Table, width: int) -> tuple[Table, ...]:
     )
 
 
-def _widths(table: Table) -> list[int]:
-    """Return the columns' widths, gaps included."""
+def widths_of(table: Table) -> list[int]:
+    """Return the columns' widths on a terminal, gaps included."""
     from rich.cells import cell_len
 
     widths: list[int] = []
     for i, column in enumerate(table.columns):
         shown = [row[i].shown(is_stacked=table.is_stacked).split("\n") for row in table.rows]
         lines = [printable(column.title), *(line for lines in shown for line in lines)]
-        widths.append(max(map(cell_len, lines)) + _GAP)
+        widths.append(max(map(cell_len, lines)) + GAP)
     return widths
 
 

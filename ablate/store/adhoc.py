@@ -23,6 +23,7 @@ from ablate.domain import POINT_COLUMNS
 from ablate.errors import StoreUnavailableError, UsageError, closest
 from ablate.store import prepare
 from ablate.store.schema.engine import Database, connect, reading
+from ablate.store.schema.models import Base
 from ablate.text import text_fault
 
 _ROWS = 5_000
@@ -44,6 +45,7 @@ _FUNCTIONS_THAT_ACT = frozenset({"load_extension", "writefile", "edit"})
 _NO_COLUMN = re.compile(
     r"no such column: (?:\w+\.)*(\w+)|column \"?(?:\w+\.)*(\w+)\"? does not exist"
 )
+_NO_TABLE = re.compile(r"no such table: (?:\w+\.)*(\w+)|relation \"(?:\w+\.)*(\w+)\" does not")
 _HINT = "it takes one SELECT; the view run_metrics has the points"
 
 
@@ -155,11 +157,14 @@ def _explained(database: Database, timeout_s: float | None) -> Generator[None]:
             ) from error
         if isinstance(error, driver.OperationalError) and _is_outage(said, diagnosis):
             raise StoreUnavailableError(f"database {database.shown}: {said}") from error
-        raise UsageError(f"SQL: {said}", hint=_column_hint(said) or _HINT) from error
+        raise UsageError(f"SQL: {said}", hint=_name_hint(said) or _HINT) from error
 
 
-def _column_hint(said: str) -> str | None:
-    """Return the column of the view that was meant where a query names none."""
+def _name_hint(said: str) -> str | None:
+    """Return the column of the view, or the table, that was meant where a query names none."""
+    if found := _NO_TABLE.search(said):
+        meant = closest(found[1] or found[2], [*Base.metadata.tables, "run_metrics"])
+        return f"did you mean {meant}? the view run_metrics has the points" if meant else None
     found = _NO_COLUMN.search(said)
     meant = closest(found[1] or found[2], POINT_COLUMNS) if found else None
     return f"did you mean {meant}? run_metrics has {', '.join(POINT_COLUMNS)}" if meant else None

@@ -89,6 +89,13 @@ def test_column_that_is_not_there_is_told_with_the_one_that_was_meant(url, colum
     assert str(caught.value.hint).startswith("did you mean variant? run_metrics has study, ")
 
 
+def test_table_that_is_not_there_is_told_with_the_one_that_was_meant(url):
+    with pytest.raises(UsageError) as caught:
+        ask(url, "select seed from rnus")
+
+    assert str(caught.value.hint).startswith("did you mean runs? ")
+
+
 def test_what_writes_is_refused_and_nothing_is_changed(url, tmp_path):
     for query in WRITES:
         with pytest.raises(UsageError) as caught:

@@ -10,6 +10,8 @@ from ablate.analysis.statistics.student_t import t_quantile
 from ablate.rules import mean
 
 CONFIDENCE = 0.95
+ROUNDING = 8 * 2.0**-52
+"""A spread of at most this fraction of the largest value is that of rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,13 @@ def around(centre: float, half: float) -> tuple[float, float] | tuple[None, None
 
 
 def standard_deviation(values: Sequence[float]) -> float:
-    """Return it, with the divisor n - 1, of two or more values."""
+    """Return it, with the divisor n - 1, of two or more values; 0 for what is rounding."""
     centre = mean(values)
     deviations = [v - centre for v in values]
     largest = max(map(abs, deviations))
-    if largest == 0 or math.isinf(largest):
+    if largest <= ROUNDING * max(map(abs, values)):
+        return 0.0
+    if math.isinf(largest):
         return largest
     # Scaled first: the square of a large float is too large for one.
     return largest * math.sqrt(

@@ -22,6 +22,7 @@ from functools import cached_property
 from typing import Literal
 
 from ablate.analysis.statistics.f_tail import f_tail
+from ablate.analysis.statistics.intervals import ROUNDING
 from ablate.analysis.statistics.student_t import t_quantile, t_tail
 from ablate.rules import Pairing, mean
 
@@ -34,8 +35,6 @@ FEWEST_LENDERS = 3
 SEED_EFFECT = 0.05
 """Seeds matter where the F test of them is below this."""
 CONFIDENCE = 0.95
-_ROUNDING = 8 * 2.0**-52
-"""A spread below this fraction of the largest value is that of rounding."""
 
 Mode = Literal["arms", "paired", "classic"]
 Arm = Mapping[int, float]
@@ -315,4 +314,4 @@ def _variance(values: Sequence[float]) -> float:
     """Return the variance, without what is rounding, of two or more values of at most 1."""
     centre = mean(values)
     found = math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1)
-    return found if found > _ROUNDING**2 else 0.0
+    return found if found > ROUNDING**2 else 0.0

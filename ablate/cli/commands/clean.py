@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from ablate.cli.shared import LIST_FORMATS, check_format, echo, opened, settings_of, show
+from ablate.cli import completion
+from ablate.cli.shared import FORMAT, check_format, echo, opened, settings_of, show
 from ablate.errors import StoreError
 
 
@@ -15,9 +16,13 @@ def register(app: typer.Typer) -> None:
 
 def clean(
     context: typer.Context,
-    studies: list[str] = typer.Argument(None, help="Only runs that these studies have wanted."),
+    studies: list[str] = typer.Argument(
+        None,
+        help="Only runs that these studies have wanted.",
+        autocompletion=completion.studies,
+    ),
     delete: bool = typer.Option(False, "--delete", help="Delete what is shown and not kept."),
-    form: str = typer.Option("table", "--format", help=LIST_FORMATS),
+    form: str = FORMAT,
 ) -> None:
     """Show what no study wants any more: runs, and folders without a run."""
     from ablate.app.cleaning import delete as delete_leftovers

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ablate.cli import completion
 from ablate.cli.shared import (
-    LIST_FORMATS,
+    FORMAT,
     check_format,
     echo,
     opened,
@@ -41,15 +42,37 @@ def register(app: typer.Typer) -> None:
 def compare(
     context: typer.Context,
     variants: list[str] | None = typer.Argument(
-        None, help="Phases, or STUDY/PHASE; all of the study by default."
+        None,
+        help="Phases, or STUDY/PHASE; all of the study by default.",
+        autocompletion=completion.phases,
     ),
-    study: str | None = typer.Option(None, "--study", help="Default: the newest with them."),
+    study: str | None = typer.Option(
+        None,
+        "--study",
+        help="Default: the newest with them.",
+        autocompletion=completion.studies,
+    ),
     at: int | None = typer.Option(
         None, "--at", min=0, max=2**63 - 1, help="Step; default: the largest of all."
     ),
-    metric: list[str] = typer.Option([], "--metric", help="A key or pattern (repeatable)."),
-    baseline: str | None = typer.Option(None, "--baseline", help="Compare with this phase."),
-    form: str = typer.Option("table", "--format", help=", ".join(_FORMATS) + "."),
+    metric: list[str] = typer.Option(
+        [],
+        "--metric",
+        help="A key or pattern (repeatable).",
+        autocompletion=completion.metrics,
+    ),
+    baseline: str | None = typer.Option(
+        None,
+        "--baseline",
+        help="Compare with this phase.",
+        autocompletion=completion.phases,
+    ),
+    form: str = typer.Option(
+        "table",
+        "--format",
+        help=", ".join(_FORMATS) + ".",
+        autocompletion=completion.one_of(_FORMATS),
+    ),
     plot: Path | None = typer.Option(None, "--plot", help="Write the curves to this HTML file."),
     full: bool = typer.Option(False, "--full", help="All values, differences and reasons."),
 ) -> None:
@@ -141,9 +164,13 @@ def _loaded(
 
 def diff(
     context: typer.Context,
-    first: str = typer.Argument(help="A phase, a label such as base-s0, or a run id."),
-    second: str = typer.Argument(help="Another; STUDY/PHASE where several studies have it."),
-    form: str = typer.Option("table", "--format", help=LIST_FORMATS),
+    first: str = typer.Argument(
+        help="A phase, a label such as base-s0, or a run id.", autocompletion=completion.runs
+    ),
+    second: str = typer.Argument(
+        help="Another; STUDY/PHASE where several studies have it.", autocompletion=completion.runs
+    ),
+    form: str = FORMAT,
 ) -> None:
     """Show in what two phases or runs differ: config, code, and where their curves part."""
     from ablate.app.differing import difference
@@ -158,7 +185,7 @@ def diff(
 
 def report(
     context: typer.Context,
-    study: str = typer.Argument(help="The study."),
+    study: str = typer.Argument(help="The study.", autocompletion=completion.studies),
     output: Path | None = typer.Option(None, "-o", "--output", help="FILE.html or FILE.md."),
 ) -> None:
     """Write the study's report as one file that opens anywhere."""

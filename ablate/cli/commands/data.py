@@ -8,8 +8,9 @@ from typing import BinaryIO, TextIO, cast
 
 import typer
 
+from ablate.cli import completion
 from ablate.cli.shared import (
-    LIST_FORMATS,
+    FORMAT,
     Shown,
     check_format,
     echo,
@@ -17,7 +18,7 @@ from ablate.cli.shared import (
     settings_of,
     terminal_width,
 )
-from ablate.errors import UsageError
+from ablate.errors import UsageError, closest
 
 _EXPORTS = ("csv", "ndjson", "parquet")
 _SUFFIXES = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
@@ -31,12 +32,22 @@ def register(app: typer.Typer) -> None:
 
 def export(
     context: typer.Context,
-    study: str = typer.Argument(help="The study."),
+    study: str = typer.Argument(help="The study.", autocompletion=completion.studies),
     output: Path | None = typer.Option(None, "-o", "--output", help="FILE (default: stdout)."),
-    metric: list[str] = typer.Option([], "--metric", help="A key or pattern (repeatable)."),
-    variant: list[str] = typer.Option([], "--variant", help="A phase (repeatable)."),
+    metric: list[str] = typer.Option(
+        [],
+        "--metric",
+        help="A key or pattern (repeatable).",
+        autocompletion=completion.metrics,
+    ),
+    variant: list[str] = typer.Option(
+        [], "--variant", help="A phase (repeatable).", autocompletion=completion.phases
+    ),
     form: str | None = typer.Option(
-        None, "--format", help="csv, ndjson or parquet (default: by FILE's suffix, else csv)."
+        None,
+        "--format",
+        help="csv, ndjson or parquet (default: by FILE's suffix, else csv).",
+        autocompletion=completion.one_of(_EXPORTS),
     ),
 ) -> None:
     """Write a study's points, one row for each (run, key, step), whatever their number."""
@@ -58,13 +69,17 @@ def export(
 
 
 def _form_of(output: Path | None) -> str:
-    return "csv" if output is None else _SUFFIXES.get(output.suffix.lower(), "csv")
+    suffix = "" if output is None else output.suffix.lower()
+    if suffix not in _SUFFIXES and (meant := closest(suffix, _SUFFIXES)):
+        hint = f"did you mean {meant}? --format says what is written, whatever the name"
+        raise UsageError(f"-o {output}: unknown suffix", hint=hint)
+    return _SUFFIXES.get(suffix, "csv")
 
 
 def sql(
     context: typer.Context,
     query: str = typer.Argument(help="One SELECT, or - to read it from stdin."),
-    form: str = typer.Option("table", "--format", help=LIST_FORMATS),
+    form: str = FORMAT,
     timeout: float | None = typer.Option(
         None, "--timeout", min=0.001, help="Give up after so many seconds."
     ),

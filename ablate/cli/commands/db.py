@@ -8,9 +8,11 @@ from pathlib import Path
 import typer
 
 from ablate.cli.shared import echo, opened, put, settings_of
+from ablate.cli.typos import Group
 from ablate.errors import AblateError, StoreError
 
 app = typer.Typer(
+    cls=Group,
     help="Upgrade, check, rebuild, back up and compact the results database.",
     no_args_is_help=True,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from ablate.cli import completion
 from ablate.cli.shared import (
     check_format,
     opened,
@@ -23,14 +24,22 @@ def register(app: typer.Typer) -> None:
 
 def effects(
     context: typer.Context,
-    study: str = typer.Argument(help="The study."),
+    study: str = typer.Argument(help="The study.", autocompletion=completion.studies),
     metric: list[str] = typer.Option(
-        [], "--metric", help="A key or pattern (repeatable; default: the declared ones)."
+        [],
+        "--metric",
+        help="A key or pattern (repeatable; default: the declared ones).",
+        autocompletion=completion.metrics,
     ),
     at: int | None = typer.Option(
         None, "--at", min=0, max=2**63 - 1, help="Step; default: the one of `ablate compare`."
     ),
-    form: str = typer.Option("table", "--format", help=", ".join(_FORMATS) + "."),
+    form: str = typer.Option(
+        "table",
+        "--format",
+        help=", ".join(_FORMATS) + ".",
+        autocompletion=completion.one_of(_FORMATS),
+    ),
 ) -> None:
     """Show which factor does how much: main effects, interactions, shares of the variance."""
     from ablate.analysis.effects import study_effects

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ablate.cli.shared import LIST_FORMATS, check_format, echo, settings_of, show
+from ablate.cli import completion
+from ablate.cli.shared import FORMAT, check_format, echo, settings_of, show
 from ablate.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +31,12 @@ def import_runs(
         help="Files, folders or MLflow URIs; KIND, such as csv or text, where no name says it.",
         show_default=False,
     ),
-    study: str = typer.Option(..., "--study", help="Into this study; made if there is none."),
+    study: str = typer.Option(
+        ...,
+        "--study",
+        help="Into this study; made if there is none.",
+        autocompletion=completion.studies,
+    ),
     variant: str | None = typer.Option(
         None, "--variant", help="Name of the phase (default: as the source says)."
     ),
@@ -45,6 +51,7 @@ def import_runs(
         "auto",
         "--seeds",
         help="auto: on evidence; names: any number at a name's end; none: no seeds.",
+        autocompletion=completion.one_of(_SEED_RULES),
     ),
     maps: list[str] = typer.Option(
         [], "--map", help="NAME=split/group/name, NAME=step|run|config|..., NAME=- (repeatable)."
@@ -73,7 +80,7 @@ def import_runs(
         None, "--experiment", help="MLflow: name or id (default: the only one)."
     ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Show what would be imported."),
-    form: str = typer.Option("table", "--format", help=LIST_FORMATS),
+    form: str = FORMAT,
 ) -> None:
     """Import runs of other tools into a study; again, change nothing."""
     from ablate.app.imports.importing import ImportOptions

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ablate.cli.shared import LIST_FORMATS, check_format, opened, settings_of, show
+from ablate.cli import completion
+from ablate.cli.shared import FORMAT, check_format, opened, settings_of, show
 from ablate.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -24,12 +25,16 @@ def register(app: typer.Typer) -> None:
 
 def inspect(
     context: typer.Context,
-    where: str = typer.Argument(help=f"Of which checkpoint: {_WHERE}"),
-    against: str | None = typer.Option(None, "--against", help=f"Compare with it: {_WHERE}"),
+    where: str = typer.Argument(
+        help=f"Of which checkpoint: {_WHERE}", autocompletion=completion.runs
+    ),
+    against: str | None = typer.Option(
+        None, "--against", help=f"Compare with it: {_WHERE}", autocompletion=completion.runs
+    ),
     tensor: list[str] = typer.Option(
         [], "--tensor", help="A part of a name, or a pattern (repeatable)."
     ),
-    form: str = typer.Option("table", "--format", help=LIST_FORMATS),
+    form: str = FORMAT,
 ) -> None:
     """Show every tensor of a checkpoint, or how two checkpoints differ; no code in it is run."""
     from ablate.inspection.checkpoint import differences, rows_of

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ablate.cli.shared import LIST_FORMATS, echo, opened, settings_of, show
+from ablate.cli.shared import FORMAT, echo, opened, settings_of, show
+from ablate.cli.typos import Group
 from ablate.errors import AblateError
 
 if TYPE_CHECKING:
     from ablate.mirrors.process import Summarise
 
-app = typer.Typer(help="Copy metrics to MLflow, and open its UI.", no_args_is_help=True)
+app = typer.Typer(cls=Group, help="Copy metrics to MLflow, and open its UI.", no_args_is_help=True)
 
 
 @app.command()
@@ -61,7 +62,7 @@ def sync(
 @app.command()
 def status(
     context: typer.Context,
-    form: str = typer.Option("table", "--format", help=LIST_FORMATS),
+    form: str = FORMAT,
 ) -> None:
     """Show how far each run is copied, and what MLflow refused and why. Asks MLflow nothing."""
     from ablate.app.mirroring import standings

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from ablate.cli.shared import LIST_FORMATS, echo, put, settings_of, show, typed_command
+from ablate.cli.shared import FORMAT, echo, put, settings_of, show, typed_command
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +44,7 @@ _PROJECT_TEXT = """\
 
 def doctor(
     context: typer.Context,
-    form: str = typer.Option("table", "--format", help=LIST_FORMATS),
+    form: str = FORMAT,
 ) -> None:
     """Show what is installed and reachable: packages, trainers, GPUs, database. Writes nothing."""
     from ablate.app.doctor import examine

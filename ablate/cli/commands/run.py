@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, TextIO, cast
 
 import typer
 
+from ablate.cli import completion
 from ablate.cli.commands.runs import start_over
 from ablate.cli.shared import echo, opened, say_changed_files, settings_of
 from ablate.domain import IMPORTED, RunState
@@ -46,12 +47,16 @@ def register(app: typer.Typer) -> None:
 def run(
     context: typer.Context,
     studies: list[str] | None = typer.Argument(
-        None, help="Studies; all that are queued by default."
+        None,
+        help="Studies; all that are queued by default.",
+        autocompletion=completion.studies,
     ),
     workers: int | None = typer.Option(
         None, "--workers", min=1, help="Runs at once (default: GPUs, else cores)."
     ),
-    only: list[str] = typer.Option([], "--only", help="A phase or a run (repeatable)."),
+    only: list[str] = typer.Option(
+        [], "--only", help="A phase or a run (repeatable).", autocompletion=completion.runs
+    ),
     executor: str = typer.Option(
         "local", "--executor", help="local, inline, or another (see ablate doctor)."
     ),
@@ -173,7 +178,7 @@ def _look_at_code(
             code is part of the study and is another.
     """
     from ablate.app.code_check import by_other_code
-    from ablate.render.studies import other_code_lines
+    from ablate.render.runs.sentences import other_code_lines
 
     for study in [store.study(name) for name in request.studies] or store.studies():
         own = (run for run in store.runs(study.name) if run.trainer != IMPORTED)
@@ -238,7 +243,7 @@ def _waiting(store: Store, request: RunRequest) -> list[Run]:
 
 def _show_waiting(waiting: Sequence[Run]) -> None:
     from ablate.cli.shared import show
-    from ablate.render.studies import runs_table
+    from ablate.render.runs.table import runs_table
 
     show(runs_table(waiting, time.time()), "table", "status")
     echo(f"dry run: {counted(len(waiting), 'run')} to train")
@@ -246,7 +251,7 @@ def _show_waiting(waiting: Sequence[Run]) -> None:
 
 def _say_nothing_to_do(store: Store, request: RunRequest) -> None:
     """Say why nothing is run; exit as after a run with failures where failed runs are left."""
-    from ablate.render.studies import count_states
+    from ablate.render.runs.table import count_states
 
     known = [study.name for study in store.studies()]
     chosen = _asked_for(store, request)
@@ -264,7 +269,7 @@ def _say_nothing_to_do(store: Store, request: RunRequest) -> None:
 def _work(store: Store, settings: Settings, request: RunRequest, waiting: Sequence[Run]) -> None:
     from ablate.app.running import run_studies
     from ablate.mirrors.process import mirroring
-    from ablate.render.studies import summary_line, waiting_lines
+    from ablate.render.runs.sentences import summary_line, waiting_lines
 
     total = len(waiting)
     slots = request.executor.slots

@@ -5,31 +5,39 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import typer
 
+from ablate.cli import completion
 from ablate.cli.shared import (
-    LIST_FORMATS,
+    FORMAT,
     Shown,
     echo,
+    flush_stdout,
     opened,
     say_changed_files,
     settings_of,
     show,
+    terminal_width,
 )
+from ablate.domain import RunState
 from ablate.errors import NotFoundError
 from ablate.settings import user_name
+from ablate.spool.folders import RunFolder
 
 if TYPE_CHECKING:
-    from ablate.domain import Run
+    from ablate.domain import Attempt, Run
     from ablate.settings import Settings
     from ablate.store.base import Store
 
-_FORMAT = typer.Option("table", "--format", help=LIST_FORMATS)
-_RUNS = typer.Argument(help="Run ids (a prefix will do), labels such as phase_a-s0, or phases.")
+_RUNS = typer.Argument(
+    help="Run ids (a prefix will do), labels such as phase_a-s0, or phases.",
+    autocompletion=completion.runs,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -40,14 +48,19 @@ def register(app: typer.Typer) -> None:
 
 def status(
     context: typer.Context,
-    study: str | None = typer.Argument(None, help="A study; all by default."),
+    study: str | None = typer.Argument(
+        None, help="A study; all by default.", autocompletion=completion.studies
+    ),
     watch: bool = typer.Option(False, "--watch", help="Look again every 2 s until interrupted."),
-    form: str = _FORMAT,
+    every: bool = typer.Option(
+        False, "--all", help="Of many runs, too, list each; only on a terminal are some counted."
+    ),
+    form: str = FORMAT,
 ) -> None:
-    """Show every run: state, step, attempts, why it ended. Writes nothing."""
+    """Show runs: state, step, who trains them, why they ended or wait. Writes nothing."""
     from ablate.analysis.newest import ending_in_no_number
     from ablate.app.code_check import by_other_code
-    from ablate.render.studies import runs_table
+    from ablate.render.runs.table import Remarks, runs_table, worth_listing
 
     while True:
         with opened(context) as store:
@@ -57,52 +70,88 @@ def status(
             no_numbers = ending_in_no_number(store, studies, runs)
         if watch and sys.stdout.isatty():
             sys.stdout.write("\x1b[2J\x1b[H")
-        changes = {other.run.id: other.changes for other in others}
-        show(runs_table(runs, time.time(), changes, no_numbers), form, "status")
+        remarks = Remarks(
+            other_code={other.run.id: other.changes for other in others},
+            no_numbers=no_numbers,
+            gone={run.id for run in runs if _is_gone(run)},
+        )
+        is_short = form == "table" and terminal_width() is not None and not every
+        listed, others = worth_listing(runs, remarks) if is_short else (runs, ())
+        show(runs_table(listed, time.time(), remarks, others), form, "status")
         if not watch:
             say_changed_files(settings_of(context), studies)
             return
         time.sleep(2)
 
 
+def _is_gone(run: Run) -> bool:
+    """Whether a run counts as running though its runner, of this machine, has ended."""
+    from ablate.attempt.runners import Life, life_of
+
+    is_running = run.state is RunState.RUNNING and run.runner is not None
+    return is_running and life_of(run.runner or "") is Life.DEAD
+
+
 def logs(
     context: typer.Context,
-    run: str = typer.Argument(help="A run id (a prefix will do) or a label such as phase_a-s0."),
+    run: str = typer.Argument(
+        help="A phase, for all its seeds; a label such as phase_a-s0; or a run id (or its begin).",
+        autocompletion=completion.runs,
+    ),
     follow: bool = typer.Option(False, "-f", "--follow", help="Wait for more."),
 ) -> None:
-    """Print what the trainer of a run printed, and why its attempts ended."""
+    """Print what the trainers of runs printed, and why their attempts ended."""
     from ablate.app.lookup import find_runs
-    from ablate.spool.folders import RunFolder
+    from ablate.render.runs.sentences import log_title
 
     with opened(context) as store:
-        found = find_runs(store, [run])[0]
-        attempts = store.attempts(found.id)
-    if not attempts:
-        raise NotFoundError(f"{found.label} was never started", hint="run: ablate run")
-    folder = RunFolder(settings_of(context).run_dir(found.id))
-    for attempt in attempts:
-        ended = f": {attempt.error}" if attempt.error else ""
-        echo(f"attempt {attempt.number} {attempt.state}{ended}")
-        _print_file(folder.attempt(attempt.number).log)
-        if attempt.traceback:
-            Shown().write(attempt.traceback)
+        found = find_runs(store, [run])
+        attempts = {each.id: store.attempts(each.id) for each in found}
+    if not any(attempts.values()):
+        raise NotFoundError(f"{run} was never started", hint="run: ablate run")
+    newest: dict[str, Path] = {}
+    for each in found:
+        if not attempts[each.id]:
+            Shown().write(f"{log_title(each)}\n")
+        folder = RunFolder(settings_of(context).run_dir(each.id))
+        for attempt in attempts[each.id]:
+            log = folder.attempt(attempt.number).log
+            title = log_title(each, attempt)
+            Shown().write(f"{title}\n")
+            _print_log(log, attempt)
+            if attempt is attempts[each.id][-1] and log.is_file():
+                newest[title] = log
     if follow:
-        _follow(folder.attempt(attempts[-1].number).log)
+        _follow(newest)
 
 
-def _print_file(path: Path) -> None:
-    if path.is_file():
-        Shown().write(path.read_text(encoding="utf-8", errors="replace"))
+def _print_log(path: Path, attempt: Attempt) -> None:
+    """Print a log and the traceback, each to a whole line; say where it is if it is not here."""
+    from ablate.render.runs.sentences import where_log_is
+
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    for part in (text, attempt.traceback or ""):
+        Shown().write(part if part.endswith("\n") or not part else f"{part}\n")
+    if not path.is_file():
+        flush_stdout()
+        echo(f"note: {where_log_is(attempt, path)}")
 
 
-def _follow(path: Path) -> None:
-    with path.open(encoding="utf-8", errors="replace") as file:
-        file.seek(0, os.SEEK_END)
+def _follow(logs: Mapping[str, Path]) -> NoReturn:
+    """Print what is added to logs, by their titles; of several it is said which one goes on."""
+    with ExitStack() as stack:
+        files: dict[str, TextIO] = {}
+        for title, path in logs.items():
+            files[title] = stack.enter_context(path.open(encoding="utf-8", errors="replace"))
+            files[title].seek(0, os.SEEK_END)
+        last = next(reversed(files), None)
         while True:
-            text = file.read()
-            Shown().write(text)
-            sys.stdout.flush()
-            if not text:
+            added = {title: text for title, file in files.items() if (text := file.read())}
+            for title, text in added.items():
+                Shown().write(text if title == last else f"{title}\n{text}")
+                last = title
+            flush_stdout()
+            if not added:
                 time.sleep(0.5)
 
 
@@ -115,7 +164,7 @@ def retry(
 ) -> None:
     """Put failed, diverged, stopped or cancelled runs back into the queue."""
     from ablate.app.lookup import find_runs
-    from ablate.render.studies import why_not_requeued
+    from ablate.render.runs.sentences import why_not_requeued
 
     with opened(context, write=True) as store:
         found = find_runs(store, runs)
@@ -133,8 +182,6 @@ def retry(
 
 def start_over(store: Store, settings: Settings, runs: Sequence[Run]) -> tuple[str, ...]:
     """Put runs back to their beginning; their own folders are put aside. Return those moved."""
-    from ablate.spool.folders import RunFolder
-
     moved = store.start_over([run.id for run in runs], by=user_name())
     for run_id in moved:
         RunFolder(settings.run_dir(run_id)).set_files_aside()

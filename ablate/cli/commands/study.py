@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ablate.cli.shared import LIST_FORMATS, echo, opened, settings_of, show
+from ablate.cli import completion
+from ablate.cli.shared import FORMAT, echo, opened, settings_of, show
+from ablate.cli.typos import Group
 from ablate.domain import IMPORTED
 from ablate.errors import UsageError
 from ablate.planning.copies import MAX_COPIES
@@ -16,17 +18,23 @@ if TYPE_CHECKING:
     from ablate.app.creating import Creation
     from ablate.domain import Plan
 
-app = typer.Typer(help="Define, list and look at studies.", no_args_is_help=True)
-
-_FORMAT = typer.Option("table", "--format", help=LIST_FORMATS)
+app = typer.Typer(cls=Group, help="Define, list and look at studies.", no_args_is_help=True)
 
 
 @app.command()
 def create(
     context: typer.Context,
-    name: str = typer.Argument(help="The study's name: studies/NAME.yaml, else a template."),
+    name: str = typer.Argument(
+        help="The study's name: studies/NAME.yaml, else a template.",
+        autocompletion=completion.new_studies,
+    ),
     file: Path | None = typer.Option(None, "-f", "--file", help="Read this study file instead."),
-    template: str | None = typer.Option(None, "--from", help="Start from this study or template."),
+    template: str | None = typer.Option(
+        None,
+        "--from",
+        help="Start from this study or template.",
+        autocompletion=completion.new_studies,
+    ),
     factor: list[str] = typer.Option([], "--factor", help="KEY=V1,V2,... (repeatable)."),
     design: str | None = typer.Option(
         None, "--design", help="one_at_a_time, grid, or another (see ablate doctor)."
@@ -116,7 +124,7 @@ def _tell_done(creation: Creation) -> None:
 def _tell_other_code(context: typer.Context, name: str) -> None:
     """Say which of the study's runs, from before or from other studies, another code trained."""
     from ablate.app.code_check import by_other_code
-    from ablate.render.studies import other_code_lines
+    from ablate.render.runs.sentences import other_code_lines
 
     with opened(context) as store:
         others = by_other_code(store, settings_of(context).project, store.runs(name))
@@ -127,7 +135,7 @@ def _tell_other_code(context: typer.Context, name: str) -> None:
 @app.command("list")
 def list_studies(
     context: typer.Context,
-    form: str = _FORMAT,
+    form: str = FORMAT,
     archived: bool = typer.Option(False, "--archived", help="Show archived studies too."),
 ) -> None:
     """List the studies and how far they are."""
@@ -142,8 +150,8 @@ def list_studies(
 @app.command("show")
 def show_study(
     context: typer.Context,
-    name: str = typer.Argument(help="The study."),
-    form: str = _FORMAT,
+    name: str = typer.Argument(help="The study.", autocompletion=completion.studies),
+    form: str = FORMAT,
 ) -> None:
     """Show a study's variants and what each changes against the baseline."""
     from ablate.render.studies import variants_table
@@ -156,7 +164,7 @@ def show_study(
 @app.command()
 def archive(
     context: typer.Context,
-    name: str = typer.Argument(help="The study."),
+    name: str = typer.Argument(help="The study.", autocompletion=completion.studies),
     undo: bool = typer.Option(False, "--undo", help="Bring it back."),
 ) -> None:
     """Hide a study from lists and from `ablate run`; nothing is deleted."""
@@ -167,7 +175,7 @@ def archive(
 
 
 @app.command()
-def templates(form: str = _FORMAT) -> None:
+def templates(form: str = FORMAT) -> None:
     """List the studies that ship with the package."""
     from ablate.planning.study_file.parsing import read_study
     from ablate.planning.study_file.templates import templates as shipped

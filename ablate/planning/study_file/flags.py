@@ -157,6 +157,7 @@ def _replace_factors(root: CommentedMap, spec: StudySpec, flags: StudyFlags) -> 
     kind = flags.design or "one_at_a_time"
     for key in ("phases", "factors", "design"):
         root.ca.items.pop(key, None)  # comments on what is replaced
+    _drop_references(root)
     root["design"] = _flow({"kind": kind})
     if spec.phases:
         start = _start(spec)
@@ -171,6 +172,14 @@ def _replace_factors(root: CommentedMap, spec: StudySpec, flags: StudyFlags) -> 
             for key, levels in flags.factors.items()
         }
     )
+
+
+def _drop_references(root: CommentedMap) -> None:
+    """Take out the references, which are phases, with the comment above them."""
+    keys = list(root)
+    if "references" in keys[1:]:
+        root.ca.items.pop(keys[keys.index("references") - 1], None)
+    root.pop("references", None)
 
 
 def _start(spec: StudySpec) -> str:

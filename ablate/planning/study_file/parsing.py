@@ -210,7 +210,7 @@ def _expected(fault: Any) -> str:
     shown = (
         repr(given)
         if isinstance(given, (str, int, float, bool, type(None)))
-        else type(given).__name__
+        else {"list": "a list", "dict": "a mapping of keys"}.get(type(given).__name__, "that")
     )
     message = str(fault["msg"]).replace("Input should be", "should be")
     for technical, plain in _PLAIN_WORDS:
@@ -225,4 +225,8 @@ _PLAIN_WORDS = (
     (r"a valid integer", "a whole number"),
     (r"a valid boolean", "true or false"),
     (r"a valid number", "a number"),
+    (r"greater than or equal to", "at least"),
+    (r"less than or equal to", "at most"),
+    (r"greater than", "above"),
+    (r"less than", "below"),
 )

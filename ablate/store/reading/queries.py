@@ -214,6 +214,13 @@ def _logged_at() -> ColumnElement[Any]:
     return query.correlate(RunRow).scalar_subquery()
 
 
+def _runner() -> ColumnElement[Any]:
+    """Return who made the newest attempt of `RunRow`."""
+    query = select(AttemptRow.runner).where(AttemptRow.run_id == RunRow.id)
+    newest = query.order_by(AttemptRow.number.desc()).limit(1)
+    return newest.correlate(RunRow).scalar_subquery()
+
+
 def _select_runs() -> AnySelect:
     """Select a row for each variant of a study that wants, or wanted, a run."""
     wall_s = func.coalesce(AttemptRow.finished_at, db_now()) - AttemptRow.started_at
@@ -232,6 +239,7 @@ def _select_runs() -> AnySelect:
             _of_attempts(func.coalesce(func.sum(wall_s), 0.0)).label("wall_s"),
             _inexact().label("inexact"),
             _logged_at().label("logged_at"),
+            _runner().label("runner"),
             _step().label("step"),
             checkpoint_step().label("checkpoint_step"),
             RunRow.parent_id,

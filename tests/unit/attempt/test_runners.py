@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ablate.attempt.runners import Life, end_process, life_of
+from ablate.attempt.runners import Life, Place, end_process, life_of, place_of, this_runner
 
 _NAMED = "from ablate.attempt.runners import this_runner; print(this_runner(), flush=True); input()"
 
@@ -46,3 +46,24 @@ def test_who_has_ended_long_ago_counts_as_ended(
     child.kill()
     child.wait()
     assert end_process(name, timeout_s=0.0)
+
+
+def test_name_tells_the_place() -> None:
+    place = place_of("gpu03/boot/4242/77/abcd")
+
+    assert place == Place("gpu03", 4242)
+    assert place is not None
+    assert str(place) == "gpu03 (pid 4242)"
+    assert not place.is_here
+
+
+def test_own_name_is_of_here() -> None:
+    place = place_of(this_runner())
+
+    assert place is not None
+    assert place.is_here
+
+
+@pytest.mark.parametrize("name", [None, "", "ann", "import by ann", "a/b/c/d/e"])
+def test_who_is_no_runner_has_no_place(name: str | None) -> None:
+    assert place_of(name) is None

@@ -37,6 +37,15 @@ def test_every_tensor_is_listed_with_its_facts(tmp_path):
     assert row(snapshot, "step").facts.mean == 7
 
 
+@pytest.mark.parametrize("value", [0.1, 0.3, 7.7])
+def test_equal_elements_have_no_deviation(tmp_path, value):
+    state = {"a": torch.full((1001,), value, dtype=torch.float64), "b": [value] * 1001}
+
+    snapshot = read(tmp_path, state)
+
+    assert [r.facts.deviation for r in rows_of(snapshot)] == [0.0] * len(rows_of(snapshot))
+
+
 def test_what_is_not_finite_is_counted_and_left_out_of_the_rest(tmp_path):
     values = torch.tensor([math.nan, math.inf, 3.0, 4.0])
     snapshot = read(tmp_path, {"some": values, "none": values[:2], "empty": values[:0]})

@@ -134,8 +134,8 @@ def test_a_baseline_that_begins_elsewhere_takes_copies_of_that_with_it() -> None
 @pytest.mark.parametrize(
     ("count", "message"),
     [
-        (-1, "aa: should be greater than or equal to 0, not -1"),
-        (101, "aa: should be less than or equal to 100, not 101"),
+        (-1, "aa: should be at least 0, not -1"),
+        (101, "aa: should be at most 100, not 101"),
         ("two", "aa: should be a whole number, not 'two'"),
     ],
 )

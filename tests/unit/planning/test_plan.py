@@ -174,6 +174,18 @@ def test_flags_write_a_file_that_makes_the_same_plan_and_keeps_comments() -> Non
     assert diff_plans(plan, planned(text)).is_empty
 
 
+def test_flags_with_factors_drop_the_references_which_were_phases() -> None:
+    extra = "\n# Phases are compared with phase1.\nreferences: [phase1]\n\nmetrics: {loss: min}\n"
+    document = parse_document(STUDY + extra, name="f.yaml")
+    flags = parse_flags(factors=["reg.weight=0,0.01"], settings=[], design=None, seeds=None)
+
+    text = apply_flags(document, check_study(document), "mine", flags)
+
+    assert names(planned(text)) == ["phase_a", "reg=0.01"]
+    assert "references" not in text
+    assert "compared with phase1" not in text
+
+
 def test_settings_and_seeds_alone_keep_the_phases() -> None:
     document = parse_document(STUDY, name="f.yaml")
     flags = parse_flags(factors=[], settings=["steps=10"], design=None, seeds=1)

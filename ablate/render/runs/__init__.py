@@ -1,0 +1,1 @@
+"""Runs on a terminal and in every other format."""
