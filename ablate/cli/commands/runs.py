@@ -52,9 +52,7 @@ def status(
         None, help="A study; all by default.", autocompletion=completion.studies
     ),
     watch: bool = typer.Option(False, "--watch", help="Look again every 2 s until interrupted."),
-    every: bool = typer.Option(
-        False, "--all", help="Of many runs, too, list each; only on a terminal are some counted."
-    ),
+    every: bool = typer.Option(False, "--all", help="List every run, however many."),
     form: str = FORMAT,
 ) -> None:
     """Show runs: state, step, who trains them, why they ended or wait. Writes nothing."""
@@ -95,7 +93,7 @@ def _is_gone(run: Run) -> bool:
 def logs(
     context: typer.Context,
     run: str = typer.Argument(
-        help="A phase, for all its seeds; a label such as phase_a-s0; or a run id (or its begin).",
+        help="A phase, for all its seeds; a label such as phase_a-s0; or the prefix of a run id.",
         autocompletion=completion.runs,
     ),
     follow: bool = typer.Option(False, "-f", "--follow", help="Wait for more."),
