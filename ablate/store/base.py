@@ -50,7 +50,7 @@ from ablate.domain import (
 )
 from ablate.provenance import Code
 from ablate.spool.batch import Ending, SpoolBatch
-from ablate.store.curves import Curve, Outline, WindowMean
+from ablate.store.curves import Curve, Outline, Stretches, WindowMean
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -339,6 +339,15 @@ class Store(Protocol):
         """Return the curves of the runs, ordered by run as given, then by key as given.
 
         A (run, key) without a point in the range has no curve.
+        """
+        ...
+
+    def stretches(
+        self, run_ids: Sequence[str], keys: Sequence[str], width: int
+    ) -> tuple[Stretches, ...]:
+        """Return the curves summed up over stretches of so many steps, ordered as `curves` are.
+
+        They are those of the points of `curves`, but that -0.0 may have become 0.0.
         """
         ...
 

@@ -1,9 +1,11 @@
-"""What a store returns of metrics: whole curves, means over windows, outlines."""
+"""What a store returns of metrics: curves whole or in stretches, means over windows, outlines."""
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import NamedTuple
 
 MIN_OUTLINE = 16
@@ -29,6 +31,53 @@ class Curve:
         return replace(
             self, steps=self.steps[part], values=self.values[part], times=self.times[part]
         )
+
+    def stretched(self, width: int) -> Stretches:
+        """Return it summed up over stretches of so many steps; it has at least one point."""
+        points = zip(self.steps, self.values, strict=True)
+        groups = {
+            start: [value for _, value in group]
+            for start, group in groupby(points, key=lambda point: point[0] - point[0] % width)
+        }
+        finite = [[v for v in values if math.isfinite(v)] for values in groups.values()]
+        usual = [[v for v in values if abs(v) < HUGE] for values in finite]
+        return Stretches(
+            run_id=self.run_id,
+            key=self.key,
+            width=width,
+            starts=tuple(groups),
+            counts=tuple(map(len, groups.values())),
+            means=tuple(math.fsum(v) / len(v) if v else None for v in usual),
+            lows=tuple(min(values, default=None) for values in finite),
+            highs=tuple(max(values, default=None) for values in finite),
+            last_step=self.steps[-1],
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stretches:
+    """One metric of one run, summed up over equal stretches of its steps."""
+
+    run_id: str
+    key: str
+    width: int
+    """Steps of a stretch: it holds those from a multiple of the width on."""
+    starts: tuple[int, ...]
+    """The first step of each stretch that has a point, ascending."""
+    counts: tuple[int, ...]
+    """How many points each has."""
+    means: tuple[float | None, ...]
+    """Over the finite values below `HUGE`; None where there is none."""
+    lows: tuple[float | None, ...]
+    """The smallest finite value."""
+    highs: tuple[float | None, ...]
+    """The largest finite value."""
+    last_step: int
+    """With a point."""
+
+
+HUGE = 1e290
+"""Values so large are in no mean: a sum of them may be beyond the doubles."""
 
 
 class WindowMean(NamedTuple):

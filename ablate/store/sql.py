@@ -14,7 +14,7 @@ from ablate.provenance import Code
 from ablate.spool.batch import Ending, SpoolBatch
 from ablate.storable import check_name
 from ablate.store.base import LEASE_S, ClaimFilter, ImportedRun, MirrorCursor, StudySource
-from ablate.store.curves import Curve, Outline, WindowMean
+from ablate.store.curves import Curve, Outline, Stretches, WindowMean
 from ablate.store.reading import metrics, queries
 from ablate.store.reading.means import means
 from ablate.store.reading.outlines import outlines
@@ -198,6 +198,12 @@ class SqlStore:
         steps = first_step, last_step
         with reading(self._database) as connection:
             return metrics.curves(connection, run_ids, keys, steps=steps, with_times=with_times)
+
+    def stretches(
+        self, run_ids: Sequence[str], keys: Sequence[str], width: int
+    ) -> tuple[Stretches, ...]:
+        with reading(self._database) as connection:
+            return metrics.stretches(connection, run_ids, keys, width)
 
     def stream(self, run_ids: Sequence[str], keys: Sequence[str]) -> Iterator[Curve]:
         with reading(self._database) as connection:

@@ -11,8 +11,9 @@ from typing import Any
 
 from ablate import keys
 from ablate.analysis.curves.jumps import events_of
-from ablate.analysis.curves.study_data import RunCurve, StudyData
+from ablate.analysis.curves.study_data import StudyData
 from ablate.rules import mean
+from ablate.store.curves import Stretches
 from ablate.text import counted
 from dashboards.theme import INK, MUTED, SILENT, TARGET, FigureSpec, Look, axis, label, layout
 
@@ -78,12 +79,16 @@ class CurvesInfo:
 
 def curves_info(data: StudyData, key: str, *, at_step: int | None = None) -> CurvesInfo | None:
     """Return what is to be drawn of a key, None when no run has a point."""
-    found = {n: _by_seed(data, n, key) for n in data.names}
+    width = _width(data, key)
+    found = {n: _by_seed(data, n, key, width) for n in data.names}
     curves = [curve for seeds in found.values() for curve in seeds.values()]
     if not curves:
         return None
-    stretch = _stretch(curves, max(40, min(POINTS, BUDGET // len(curves))))
-    variants = tuple(_variant(name, seeds, stretch) for name, seeds in found.items() if seeds)
+    if width > 1 and all(count == 1 for curve in curves for count in curve.counts):
+        # It was logged so rarely that each point is drawn where it is.
+        width = 1
+        found = {n: _by_seed(data, n, key, width) for n in data.names}
+    variants = tuple(_variant(name, seeds) for name, seeds in found.items() if seeds)
     target = data.targets.get(key)
     band = None
     if target and target.kind != "drift":
@@ -93,15 +98,15 @@ def curves_info(data: StudyData, key: str, *, at_step: int | None = None) -> Cur
             None if target.kind == "at_most" else low,
             None if target.kind == "at_least" else high,
         )
-    last = max(curve.steps[-1] for curve in curves)
+    last = max(curve.last_step for curve in curves)
     return CurvesInfo(
         key=key,
         variants=variants,
-        stretch=stretch,
+        stretch=width,
         at_step=at_step if at_step is not None and at_step < last else None,
         band=band,
         target=target.text if target else None,
-        silent=_silent(data, key, stretch),
+        silent=_silent(data, key, width),
         marks=_marks(data, last),
         is_log=_spans_decades(variants),
     )
@@ -137,53 +142,43 @@ def curves_figure(info: CurvesInfo, looks: Mapping[str, Look]) -> FigureSpec:
     }
 
 
-def _by_seed(data: StudyData, variant: str, key: str) -> dict[int, RunCurve]:
+def _width(data: StudyData, key: str) -> int:
+    """Return the steps that one drawn point stands for."""
+    ends = [run.step or 0 for run in data.runs if data.curve(run.id, key)]
+    points = max(40, min(POINTS, BUDGET // max(1, len(ends))))
+    return math.ceil((max(ends, default=0) + 1) / points)
+
+
+def _by_seed(data: StudyData, variant: str, key: str, width: int) -> dict[int, Stretches]:
     runs = data.runs_of(variant)
-    return {run.seed: curve for run in runs if (curve := data.curve(run.id, key))}
+    return {r.seed: curve.stretched(width) for r in runs if (curve := data.curve(r.id, key))}
 
 
-def _stretch(curves: Sequence[RunCurve], points: int) -> int:
-    longest = max(curves, key=lambda c: len(c.steps))
-    if len(longest.steps) <= points:
-        return 1
-    return math.ceil((longest.steps[-1] + 1) / points)
-
-
-def _variant(name: str, seeds: Mapping[int, RunCurve], stretch: int) -> VariantCurves:
-    gathered: dict[int, list[list[float]]] = {}
-    lines: dict[int, Line] = {}
-    for seed, curve in seeds.items():
-        grouped = _grouped(curve, stretch)
-        lines[seed] = _line({step: _finite_mean(values) for step, values in grouped.items()})
-        for step, values in grouped.items():
-            gathered.setdefault(step, []).append([v for v in values if math.isfinite(v)])
-    steps = sorted(gathered)
+def _variant(name: str, seeds: Mapping[int, Stretches]) -> VariantCurves:
+    gathered: dict[int, list[tuple[float | None, float | None, float | None]]] = {}
+    for curve in seeds.values():
+        rows = zip(curve.starts, curve.means, curve.lows, curve.highs, strict=True)
+        for start, *row in rows:
+            gathered.setdefault(start, []).append((row[0], row[1], row[2]))
     # The mean is drawn only where every run that is still going has a point: elsewhere it would
     # jump with the runs that take part, not with their values.
-    ends = sorted(line.steps[-1] for line in lines.values())
-    whole = [s for s in steps if len(gathered[s]) >= len(ends) - bisect_right(ends, s - 1)]
-    numbers = {s: [v for values in gathered[s] for v in values] for s in whole}
-    means = {s: _finite_mean([mean(values) for values in gathered[s] if values]) for s in whole}
+    ends = sorted(curve.starts[-1] for curve in seeds.values())
+    starts = sorted(gathered)
+    whole = [s for s in starts if len(gathered[s]) >= len(ends) - bisect_right(ends, s - 1)]
+    means, lows, highs = (
+        {s: [v for row in gathered[s] if (v := row[part]) is not None] for s in whole}
+        for part in range(3)
+    )
     return VariantCurves(
         variant=name,
-        seeds=lines,
-        mean=_line(means),
-        low=_line({s: min(values, default=None) for s, values in numbers.items()}),
-        high=_line({s: max(values, default=None) for s, values in numbers.items()}),
+        seeds={
+            seed: _line(dict(zip(curve.starts, curve.means, strict=True)))
+            for seed, curve in seeds.items()
+        },
+        mean=_line({s: mean(values) if values else None for s, values in means.items()}),
+        low=_line({s: min(values, default=None) for s, values in lows.items()}),
+        high=_line({s: max(values, default=None) for s, values in highs.items()}),
     )
-
-
-def _grouped(curve: RunCurve, stretch: int) -> dict[int, list[float]]:
-    """Return step -> values; with a stretch, the step is the first of its stretch."""
-    grouped: dict[int, list[float]] = {}
-    for step, value in zip(curve.steps, curve.values, strict=True):
-        grouped.setdefault(step - step % stretch, []).append(value)
-    return grouped
-
-
-def _finite_mean(values: Sequence[float]) -> float | None:
-    numbers = [v for v in values if math.isfinite(v)]
-    return mean(numbers) if numbers else None
 
 
 def _line(points: Mapping[int, float | None]) -> Line:
@@ -192,19 +187,27 @@ def _line(points: Mapping[int, float | None]) -> Line:
     return Line(tuple(points), rounded)
 
 
-def _silent(data: StudyData, key: str, stretch: int) -> Line | None:
+def _silent(data: StudyData, key: str, width: int) -> Line | None:
     split = key.partition("/")[0]
     if not keys.LOSS.holds(key, split):
         return None
     silent = keys.SILENT.key(keys.LOSS.name_in(key, split), split)
-    gathered: dict[int, list[float]] = {}
+    gathered: dict[int, list[tuple[float, int]]] = {}
     for run in data.runs:
         if curve := data.curve(run.id, silent):
-            for step, values in _grouped(curve, stretch).items():
-                gathered.setdefault(step, []).extend(values)
+            own = curve.stretched(width)
+            for start, value, count in zip(own.starts, own.means, own.counts, strict=True):
+                of_stretch = gathered.setdefault(start, [])
+                if value is not None:
+                    of_stretch.append((value, count))
     if not gathered:
         return None
-    return _line({step: _finite_mean(gathered[step]) for step in sorted(gathered)})
+    return _line({start: _weighted(gathered[start]) for start in sorted(gathered)})
+
+
+def _weighted(values: Sequence[tuple[float, int]]) -> float | None:
+    total = sum(count for _, count in values)
+    return math.fsum(value * count for value, count in values) / total if total else None
 
 
 def _marks(data: StudyData, last: int) -> tuple[Mark, ...]:

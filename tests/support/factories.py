@@ -19,7 +19,7 @@ from ablate.domain import Event, Plan, Run, RunState, Study, Variant
 from ablate.planning.references import references_of
 from ablate.planning.study_file.spec import declarations
 from ablate.store.base import Store
-from ablate.store.curves import Curve
+from ablate.store.curves import Curve, Stretches
 
 TARGET_RMS = 0.075
 SILENT = {"stft": 1.21, "l1": 0.038, "rms_frame": 0.056}
@@ -351,6 +351,11 @@ class FakeStore:
             if cell in self._data.curves
         ]
         return tuple(curve for curve in found if curve.steps)
+
+    def stretches(
+        self, run_ids: Sequence[str], keys: Sequence[str], width: int
+    ) -> tuple[Stretches, ...]:
+        return tuple(curve.stretched(width) for curve in self.curves(run_ids, keys))
 
     def events(self, run_ids: Sequence[str]) -> tuple[tuple[str, Event], ...]:
         return tuple((run, e) for run in run_ids for e in self._data.events.get(run, ()))

@@ -8,7 +8,7 @@ from itertools import accumulate
 
 from ablate.domain import Run
 from ablate.store.base import Store
-from ablate.store.curves import Curve
+from ablate.store.curves import Curve, Stretches
 
 MAX_POINTS = 400_000
 """Of whole curves that are kept in memory: forty megabytes."""
@@ -65,6 +65,8 @@ class _Reader:
         self._whole: dict[tuple[str, str], Curve] = {}
         self._n_points = 0
         self._longest: dict[str, int] = {}
+        self._stretches_of: tuple[str, int] = "", 0
+        self._stretches: dict[str, Stretches] = {}
 
     def between(self, run_id: str, key: str, first_step: int, last_step: int) -> Curve:
         """Return a part of a curve; it may have no point."""
@@ -111,6 +113,17 @@ class _Reader:
         while self._n_points > MAX_POINTS and (oldest := next(iter(self._whole))) != (run_id, key):
             self._n_points -= len(self._whole.pop(oldest).steps)
 
+    def stretched(self, run_id: str, key: str, width: int) -> Stretches:
+        """Return a curve summed up over stretches; those of one metric are kept."""
+        if (key, width) != self._stretches_of:
+            self._stretches_of, self._stretches = (key, width), {}
+        if run_id not in self._stretches:
+            place = self._places[run_id]
+            each = 1 + self._most_points[run_id] // width
+            ids = self._ids[place : place + max(1, _OF_RANGES_AT_ONCE // each)]
+            self._stretches |= {s.run_id: s for s in self._store.stretches(ids, [key], width)}
+        return self._stretches[run_id]
+
     def _short_from(self, run_id: str, key: str) -> list[str]:
         """Return a run, and those after it as long as all have few points together."""
         place = self._places[run_id]
@@ -145,3 +158,7 @@ class StoredCurve:
     def between(self, first_step: int, last_step: int) -> Curve:
         """See `RunCurve`."""
         return self.reader.between(self.run_id, self.key, first_step, last_step)
+
+    def stretched(self, width: int) -> Stretches:
+        """See `RunCurve`."""
+        return self.reader.stretched(self.run_id, self.key, width)

@@ -11,6 +11,7 @@ from ablate.keys import AUDIO, LOSS, SYSTEM, TRAIN, VALID, Group, rms
 from ablate.planning.lookup import named_variants
 from ablate.provenance import Code
 from ablate.rules import DeclaredMetric, Guard, Pairing, Target
+from ablate.store.curves import Stretches
 
 _TELLING = (
     (LOSS.prefix(VALID), AUDIO.prefix(VALID)),
@@ -48,6 +49,10 @@ class RunCurve(Protocol):
 
         It may be far cheaper than ``steps`` and ``values``.
         """
+        ...
+
+    def stretched(self, width: int) -> Stretches:
+        """Return it summed up over stretches of so many steps, cheaper than all its points."""
         ...
 
 

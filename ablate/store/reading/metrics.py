@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain, groupby
-from operator import itemgetter
+from itertools import chain
 from typing import NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, or_, select
 
 from ablate.domain import Event
 from ablate.storable import from_json
-from ablate.store.curves import Curve
+from ablate.store.curves import Curve, Stretches
 from ablate.store.reading.queries import counts, counts_from, counts_to
-from ablate.store.reading.spans import Span, key_names, read_points
+from ablate.store.reading.spans import Span, key_names, read_points, read_stretches
 from ablate.store.schema.models import (
     AttemptRow,
     EventRow,
@@ -129,7 +130,11 @@ def _columns(
     times = [_step_times(connection, w) for w in flat] if with_times else []
     rows = sorted(read_points(connection, spans, names, with_times=with_times))
     before: tuple[int, ...] = ()
-    for (place, key_id), series in groupby(rows, key=itemgetter(0, 1)):
+    end = 0
+    while end < len(rows):
+        place, key_id, *_ = rows[end]
+        series = rows[end : bisect_right(rows, (place, key_id, math.inf), end)]
+        end += len(series)
         _, _, steps, values, kinds, *own = zip(*series, strict=True)
         if steps == before:
             steps = before  # most keys are logged at the same steps: keep them once
@@ -157,6 +162,63 @@ def _curve(run_id: str, key: str, parts: Sequence[_Columns]) -> Curve:
         steps, values, times = (tuple(chain.from_iterable(p)) for p in zip(*parts, strict=True))
         whole = steps, values, times
     return Curve(run_id=run_id, key=key, steps=whole[0], values=whole[1], times=whole[2])
+
+
+def stretches(
+    connection: Connection, run_ids: Sequence[str], keys: Sequence[str], width: int
+) -> tuple[Stretches, ...]:
+    """Return the curves of the runs summed up over stretches, ordered by run, then by key."""
+    names = key_names(connection, keys)
+    windows = counting_steps(connection, run_ids, 0, None)
+    flat = [window for of_run in windows.values() for window in of_run]
+    spans = [Span(place, w.attempt_id, w.first_step, w.last_step) for place, w in enumerate(flat)]
+    found: dict[tuple[str, str], dict[int, _Sums]] = defaultdict(dict)
+    for place, key_id, number, *sums in read_stretches(connection, spans, names, width):
+        of_curve = found[flat[place].run_id, names[key_id]]
+        # A run that went on within a stretch has a part of it from each attempt.
+        before = of_curve.get(number)
+        of_curve[number] = _Sums(*sums) if before is None else before.plus(_Sums(*sums))
+    places = [(run_id, key) for run_id in run_ids for key in keys]
+    return tuple(_stretches(*place, found[place], width) for place in places if place in found)
+
+
+class _Sums(NamedTuple):
+    points: int
+    usual: int
+    total: float | None
+    low: float | None
+    high: float | None
+    last: int
+
+    def plus(self, other: _Sums) -> _Sums:
+        totals, lows, highs = (
+            [value for value in pair if value is not None]
+            for pair in ((self.total, other.total), (self.low, other.low), (self.high, other.high))
+        )
+        return _Sums(
+            self.points + other.points,
+            self.usual + other.usual,
+            sum(totals) if totals else None,
+            min(lows, default=None),
+            max(highs, default=None),
+            max(self.last, other.last),
+        )
+
+
+def _stretches(run_id: str, key: str, sums: Mapping[int, _Sums], width: int) -> Stretches:
+    numbers = sorted(sums)
+    ordered = [sums[number] for number in numbers]
+    return Stretches(
+        run_id=run_id,
+        key=key,
+        width=width,
+        starts=tuple(number * width for number in numbers),
+        counts=tuple(s.points for s in ordered),
+        means=tuple(None if s.total is None else s.total / s.usual for s in ordered),
+        lows=tuple(s.low for s in ordered),
+        highs=tuple(s.high for s in ordered),
+        last_step=max(s.last for s in ordered),
+    )
 
 
 def _step_times(connection: Connection, window: CountingSteps) -> dict[int, float]:

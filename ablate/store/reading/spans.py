@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
 
+from ablate.store.curves import HUGE
 from ablate.store.schema.models import MetricKeyRow
 from ablate.store.schema.rollups import WIDTH, bucket_of
 from ablate.store.schema.statements import chunks
@@ -120,7 +121,7 @@ _OF_SPANS = """
     JOIN series ON series.attempt_id = spans.attempt_id AND series.key_id IN ({keys})
     CROSS JOIN LATERAL (
         SELECT {columns} FROM {table} WHERE {table}.series_id = series.id
-        AND {table}.{step} BETWEEN spans.low AND spans.high OFFSET 0
+        AND {table}.{step} BETWEEN spans.low AND spans.high {group} OFFSET 0
     ) AS found
 """
 
@@ -174,6 +175,27 @@ def read_sums(
     return [row for row in rows if row[2]]
 
 
+_STRETCH = (
+    *("count(*)", "count(CASE WHEN abs(value) < {huge} THEN 1 END)"),
+    *("sum(CASE WHEN abs(value) < {huge} THEN value END)", "min(value)", "max(value)"),
+    "max(points.step)",
+)
+"""What is not finite has no value, so only points are counted by all rows."""
+
+
+def read_stretches(
+    connection: Connection, spans: Iterable[Span], key_ids: Iterable[int], width: int
+) -> Iterable[Any]:
+    """Return sums over the points in spans of steps, by stretches of so many steps.
+
+    They are place, key_id, number of the stretch, points, values that are summed, their sum, the
+    smallest and the largest value, and the last step. Without a finite value these three are None.
+    """
+    number = f"points.step / {width}"
+    columns = (number, *(column.format(huge=HUGE) for column in _STRETCH))
+    return _read(connection, ("points", "step"), columns, spans, key_ids, by=number)
+
+
 def _read(
     connection: Connection,
     table: tuple[str, str],
@@ -182,6 +204,7 @@ def _read(
     key_ids: Iterable[int],
     *,
     is_grouped: bool = False,
+    by: str = "",
 ) -> list[Any]:
     parts = {
         "keys": ", ".join(map(str, key_ids)),
@@ -194,7 +217,8 @@ def _read(
     cursor: Any = connection.connection.cursor()
     rows: list[Any] = []
     if connection.dialect.name == "sqlite":
-        group = "GROUP BY series.key_id" if is_grouped else ""
+        group = f"GROUP BY {', '.join(filter(None, ('series.key_id', by)))}"
+        group = group if is_grouped or by else ""
         statement = _OF_SPAN.format(group=group, **parts)
         for span in spans:
             rows += cursor.execute(statement, span._asdict()).fetchall()
@@ -202,7 +226,8 @@ def _read(
         for part in chunks(spans):
             # Numbers of ours: there are too many for parameters.
             values = ", ".join("({}, {}, {}, {})".format(*span) for span in part)
-            cursor.execute(_OF_SPANS.format(spans=values, **parts))
+            group = f"GROUP BY {by}" if by else ""
+            cursor.execute(_OF_SPANS.format(spans=values, group=group, **parts))
             rows += cursor.fetchall()
     cursor.close()
     return rows

@@ -153,6 +153,7 @@ class MetricsContract:
         ]
         assert curves[0].times == (4.5, 5.5)
         assert store.metric_keys([two.run.id]) == ("y",)
+        assert store.keys_by_run([*ids, "none"]) == {one.run.id: ("x", "y"), two.run.id: ("y",)}
         assert store.metric_keys(ids) == ("x", "y")
         assert store.curves([], ["x"]) == store.curves(ids, []) == ()
 

@@ -1,9 +1,10 @@
-"""What a store promises about means over windows and about outlines: what the points say."""
+"""What a store promises about means, stretches and outlines: what the points say."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -77,7 +78,7 @@ def close(found: float, expected: float, scale: float) -> bool:
 
 
 class SummariesContract:
-    """`Store.means` and `Store.outlines`."""
+    """`Store.means`, `Store.stretches` and `Store.outlines`."""
 
     @OPTIONS
     @given(attempts, windows)
@@ -136,6 +137,40 @@ class SummariesContract:
             (one.run.id, "x", 0, 1.0, 51),
         ]
         assert store.means([], ["x"], [(0, 9)]) == store.means([one.run.id], [], [(0, 9)]) == ()
+
+    @settings(OPTIONS, max_examples=25)
+    @given(attempts, st.integers(1, 80))
+    def test_stretches_are_those_of_the_points(
+        self,
+        store: Store,
+        made: list[tuple[int | None, list[tuple[int, float]], int]],
+        width: int,
+    ) -> None:
+        run_id = log_attempts(store, made)
+
+        found = store.stretches([run_id], ["y", "none", "x"], width)
+
+        expected = [curve.stretched(width) for curve in store.curves([run_id], ["y", "x"])]
+        assert [replace(s, means=()) for s in found] == [replace(s, means=()) for s in expected]
+        for one, other in zip(found, expected, strict=True):
+            for mean, wanted in zip(one.means, other.means, strict=True):
+                assert (mean is None) == (wanted is None)
+                assert mean is None or close(mean, wanted or 0.0, 1e5)
+
+    def test_stretches_come_by_run_then_key_as_given(self, store: Store) -> None:
+        store.apply_plan(make_plan(variants=("a", "b"), seeds=(0,)))
+        one, two = must_claim(store), must_claim(store)
+        feed(store, one, start=None, logs=logs(range(10), {"x": 1.0, "y": 2.0}))
+        feed(store, two, start=None, logs=logs(range(7, 13), {"x": 3.0}))
+
+        found = store.stretches([two.run.id, one.run.id], ["y", "x"], 4)
+
+        assert [(s.run_id, s.key, s.starts, s.counts, s.last_step) for s in found] == [
+            (two.run.id, "x", (4, 8, 12), (1, 4, 1), 12),
+            (one.run.id, "y", (0, 4, 8), (4, 4, 2), 9),
+            (one.run.id, "x", (0, 4, 8), (4, 4, 2), 9),
+        ]
+        assert store.stretches([], ["x"], 4) == store.stretches([one.run.id], [], 4) == ()
 
     @OPTIONS
     @given(attempts, st.integers(MIN_OUTLINE, 60), st.integers(0, 50), st.integers(50, 300))
