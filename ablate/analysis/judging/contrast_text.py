@@ -33,7 +33,8 @@ def ends_text(contrasts: Sequence[Contrast]) -> str:
     else:
         sizes = sorted(c.difference for c in known if c.difference is not None)
         ends = [f"{size:+.3g}" for size in (sizes[0], sizes[-1])]
-    return " to ".join(dict.fromkeys(ends))
+    are_alike = len({end.removeprefix("x") for end in ends}) == 1
+    return ends[0] if are_alike else " to ".join(ends)
 
 
 def seeds_text(seeds: SeedsNeeded) -> str:

@@ -71,6 +71,16 @@ def test_what_is_decided_is_told_with_its_size_and_counted() -> None:
     )
 
 
+def test_sizes_that_read_alike_are_told_once() -> None:
+    values = {
+        "base": arm(2.0),
+        "high": arm(4.6),
+        "too": {s: {KEY: [v[KEY][0] * 1.001] * 11, LEVEL: v[LEVEL]} for s, v in arm(4.6).items()},
+    }
+
+    assert "(x2.4)" in said(answered(values), "Decided")
+
+
 def test_what_is_missing_is_told_of_all_that_is_open_together() -> None:
     values = {
         "base": {s: {KEY: [2.0 + v] * 11} for s, v in enumerate((0.0, 0.1, 0.2))},
