@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ablate.analysis.aa import Copies, Floor
 from ablate.analysis.comparison import ComparedVariant, Comparison, Metric
 from ablate.analysis.effects import MetricEffects
+from ablate.analysis.factorial.shares import Share
 from ablate.analysis.judging.contrast_text import ends_text, seeds_text
 from ablate.analysis.judging.verdicts import Verdict
 from ablate.analysis.statistics.contrasts import Contrast
@@ -209,13 +210,24 @@ def _factors(metrics: Sequence[MetricEffects]) -> Iterator[str]:
             continue
         seen = [e for e in found.effects if e.standing == "seen" and e.share]
         seen.sort(key=lambda e: -e.share.seen if e.share else 0.0)
-        shares = [f"{e.name} explains {e.share.seen:.0%}" for e in seen[:2] if e.share]
+        shares = [f"{e.name} explains {_share(e.share)}" for e in seen[:2] if e.share]
         silent = [e.name for e in found.effects if len(e.factors) == 1 and e.standing != "seen"]
-        text = f"{listed(shares)} of {metric.key}" if shares else f"none is seen in {metric.key}"
+        text = (
+            f"{listed(shares)} of the variance of {metric.key}"
+            if shares
+            else f"none is seen in {metric.key}"
+        )
         rest = f" (no effect seen: {few(silent)})" if shares and silent else ""
         parts.append(text + rest)
     if parts:
         yield f"Factors: {'; '.join(parts)}."
+
+
+def _share(share: Share) -> str:
+    """Return ``81% [39, 89]``, without the interval where there is none."""
+    if share.low is None or share.high is None:
+        return f"{share.seen:.0%}"
+    return f"{share.seen:.0%} [{100 * share.low:.0f}, {100 * share.high:.0f}]"
 
 
 def _open(told: Sequence[_Told]) -> Iterator[str]:
@@ -228,6 +240,8 @@ def _open(told: Sequence[_Told]) -> Iterator[str]:
         return
     names = [f"{name} against {c.reference}" for name, _, c in open_]
     text = f"Open: {few(list(dict.fromkeys(names)), 4)}"
+    if len(open_) == 1:
+        text += f" in {open_[0][1]}"
     yield f"{text}{_missing([c.seeds for _, _, c in open_ if c.p_holm is not None])}."
 
 
@@ -241,8 +255,8 @@ def _missing(needed: Sequence[SeedsNeeded | None]) -> str:
         many = statistics.median_high(seeds.usual for seeds in known)
         count = sum(seeds.usual <= many for seeds in known)
         of = "all" if count == len(needed) else f"{count} of these {len(needed)} contrasts"
-        parts.append(f"{many} seeds of each variant would likely decide {of}")
+        parts.append(f"with {many} seeds each, {of} would likely be decided")
     if unseen := len(needed) - len(known):
-        where = f" in {unseen}" if known else ""
-        parts.append(f"nothing is seen{where} beyond noise")
-    return f"; {', '.join(parts)}"
+        where = f"in {unseen} of them " if known else ""
+        parts.append(f"{where}nothing is seen but noise")
+    return f"; {'; '.join(parts)}"

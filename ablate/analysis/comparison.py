@@ -39,6 +39,8 @@ class Metric:
     goal: Goal | None
     rule: str
     target: str | None
+    is_drift: bool = False
+    """Whether the target is about how far it moves from its first value."""
     is_primary: bool = False
     """Whether it decides verdicts."""
     margin: str | None = None
@@ -227,6 +229,7 @@ def _metric(
         goal=spec.goal,
         rule=spec.rule.text,
         target=target.text if target else None,
+        is_drift=target is not None and target.kind == "drift",
         is_primary=key in data.primary_keys(),
         margin=spec.margin.text if spec.margin else None,
         best=best_variants(data, spec, summaries, sound),

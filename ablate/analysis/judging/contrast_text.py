@@ -23,10 +23,11 @@ def difference_text(contrast: Contrast) -> str:
 
 
 def ends_text(contrasts: Sequence[Contrast]) -> str:
-    """Return the difference of one, or ``-54.9 to -23.4`` for several in the same metric."""
+    """Return ``by -54.9 to -23.4`` for several in the same metric, ``x1.4 to 2.3`` of ratios."""
     known = [c for c in contrasts if c.difference is not None]
+    by = "by " if any(c.ratio is None for c in known) else ""
     if len(known) == 1:
-        return difference_text(known[0])
+        return by + difference_text(known[0])
     ratios = sorted(c.ratio for c in known if c.ratio is not None)
     if len(ratios) == len(known):
         ends = ratios_text([ratios[0], ratios[-1]])
@@ -34,9 +35,9 @@ def ends_text(contrasts: Sequence[Contrast]) -> str:
         sizes = sorted(c.difference for c in known if c.difference is not None)
         ends = [f"{size:+.3g}" for size in (sizes[0], sizes[-1])]
     are_alike = len({end.removeprefix("x") for end in ends}) == 1
-    return ends[0] if are_alike else " to ".join(ends)
+    return by + (ends[0] if are_alike else " to ".join(ends))
 
 
 def seeds_text(seeds: SeedsNeeded) -> str:
-    """Return ``5 to 9 seeds would tell``."""
-    return f"{span([seeds.low, seeds.high])} seeds would tell"
+    """Return ``5 to 9 seeds of each would tell``."""
+    return f"{span([seeds.low, seeds.high])} seeds of each would tell"

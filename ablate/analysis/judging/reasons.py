@@ -22,7 +22,7 @@ from ablate.analysis.judging.silence_reasons import (
 from ablate.analysis.wording import number, of_runs, percent, span, spread
 from ablate.domain import IMPORTED, Event, RunState
 from ablate.keys import GateJudged, GuardFired
-from ablate.rules import Status, Target, mean
+from ablate.rules import DEFAULT_RULE, Status, Target, mean
 from ablate.text import listed
 
 
@@ -105,16 +105,18 @@ def _target_reasons(data: StudyData, runs: Sequence[JudgedRun], at_step: int) ->
                 text = _missed(data, key, missing=missing, total=len(runs))
                 misses = misses_of(data, key, [r.run.id for r in missing], at_step)
                 is_final = all(r.is_at_its_end for r in missing)
-                since = _since(misses, is_final=is_final)
+                since = _since(misses, is_final=is_final, at_step=at_step)
                 reasons.append(((severity, -len(missing) / len(runs), order), text + since))
     return reasons
 
 
-def _since(misses: Sequence[Miss], *, is_final: bool) -> str:
+def _since(misses: Sequence[Miss], *, is_final: bool, at_step: int) -> str:
     if not misses:
         return ""
     if not any(miss.was_met for miss in misses):
         return "; never met" if is_final else "; not met yet"
+    if min(miss.step for miss in misses) >= DEFAULT_RULE.window(at_step)[0]:
+        return ""  # that it missed at the end is said already
     return (
         f"; missed {'for good ' if is_final else ''}from step {span(miss.step for miss in misses)}"
     )

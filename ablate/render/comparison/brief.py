@@ -20,6 +20,7 @@ from ablate.render.comparison.tables import (
 )
 from ablate.render.document import Block, Items, Notes, Paragraph, Tables
 from ablate.render.tables import Cell, Column, Table
+from ablate.rules import Status
 from ablate.text import counted, few
 
 FEW = 4
@@ -172,7 +173,7 @@ def _beside(contrast: Contrast) -> tuple[str, str]:
     words = {"better": "better than", "worse": "worse than", "equal": "equal to"}
     if contrast.verdict in words:
         return size, f"{words[contrast.verdict]} {contrast.reference}"
-    return size, f"{contrast.verdict or ''} ({contrast.reference})".strip()
+    return size, f"{contrast.verdict or ''} vs {contrast.reference}".strip()
 
 
 def _reasons(rows: Sequence[ComparedVariant]) -> list[str]:
@@ -180,8 +181,19 @@ def _reasons(rows: Sequence[ComparedVariant]) -> list[str]:
     groups: dict[str, list[str]] = {}
     for row in rows:
         if row.symptoms and not _is_told(row):
-            groups.setdefault(f"{row.verdict}: {row.symptoms[0]}", []).append(row.variant)
+            reason = f"{row.verdict}: {row.symptoms[0]}{_missed_too(row)}"
+            groups.setdefault(reason, []).append(row.variant)
     return [f"{few(names)} {reason}" for reason, names in groups.items()]
+
+
+def _missed_too(row: ComparedVariant) -> str:
+    """Name the targets that are missed and of which the first reason does not speak."""
+    missed = [
+        key
+        for key, summary in row.values.items()
+        if summary.status in (Status.DEGRADING, Status.CRITICAL) and key not in row.symptoms[0]
+    ]
+    return f"; {few(missed)} missed too" if missed else ""
 
 
 def _is_told(row: ComparedVariant) -> bool:

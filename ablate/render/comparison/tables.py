@@ -11,6 +11,7 @@ from ablate.analysis.judging.contrast_text import difference_text
 from ablate.analysis.judging.verdicts import Verdict
 from ablate.analysis.statistics.contrasts import Contrast
 from ablate.analysis.statistics.summaries import MetricSummary
+from ablate.analysis.wording import percent
 from ablate.render.formats import STATUS_MARKS, mean_with_error, number, signed
 from ablate.render.tables import Cell, Column, Table, Tone
 from ablate.rules import Status, Target
@@ -181,15 +182,17 @@ def _value_row(
     metric: Metric, rows: Sequence[ComparedVariant], *, with_error: bool
 ) -> tuple[Cell, ...]:
     wanted = metric.target or GOALS[metric.goal]
-    cells = (_value_cell(row, metric.key, with_error=with_error) for row in rows)
+    cells = (_value_cell(row, metric, with_error=with_error) for row in rows)
     return (Cell(metric.key), Cell(wanted), *cells)
 
 
-def _value_cell(row: ComparedVariant, key: str, *, with_error: bool) -> Cell:
-    summary = row.values.get(key)
+def _value_cell(row: ComparedVariant, metric: Metric, *, with_error: bool) -> Cell:
+    summary = row.values.get(metric.key)
     if summary is None:
         return Cell("-", None, "muted")
     value, *rest = value_parts(row, summary, with_error=with_error)
+    if metric.is_drift and summary.change is not None:
+        rest.append(f"({percent(summary.change)})")
     mark = [STATUS_MARKS[summary.status]] if summary.status else []
     return Cell(
         " ".join([value, *rest, *mark]),

@@ -67,7 +67,8 @@ def test_what_is_decided_is_told_with_its_size_and_counted() -> None:
         decided,
     )
     assert re.fullmatch(
-        r"Open: as is against base; \d+ to \d+ seeds would tell\.", said(answered(values), "Open")
+        rf"Open: as is against base in {KEY}; \d+ to \d+ seeds of each would tell\.",
+        said(answered(values), "Open"),
     )
 
 
@@ -90,8 +91,8 @@ def test_what_is_missing_is_told_of_all_that_is_open_together() -> None:
     }
 
     assert re.fullmatch(
-        r"Open: low against base, lower against base and as is against base; \d seeds of each "
-        r"variant would likely decide 2 of these 3 contrasts, nothing is seen in 1 beyond noise\.",
+        r"Open: low against base, lower against base and as is against base; with \d seeds each, "
+        r"2 of these 3 contrasts would likely be decided; in 1 of them nothing is seen but noise\.",
         said(answered(values), "Open"),
     )
 
@@ -103,8 +104,8 @@ def test_where_nothing_differs_it_is_said() -> None:
         "Decided: 0 of 2 contrasts; no difference is larger than what seeds make."
     )
     assert said(answered(values), "Open") == (
-        "Open: same against base and other against base; 6 seeds of each variant would likely "
-        "decide all."
+        "Open: same against base and other against base; with 6 seeds each, all would likely be "
+        "decided."
     )
 
 
@@ -177,7 +178,8 @@ def test_what_the_factors_do_is_told_where_a_study_declares_them() -> None:
     sentences = answer_of(compare(data, factors=table))
 
     assert re.fullmatch(
-        r"Factors: reg explains \d+% of valid/loss/l1 \(no effect seen: gan\)\.",
+        r"Factors: reg explains \d+% \[\d+, \d+\] of the variance of valid/loss/l1 "
+        r"\(no effect seen: gan\)\.",
         said(sentences, "Factors"),
     )
     assert said(answer_of(compare(data)), "Factors") == ""

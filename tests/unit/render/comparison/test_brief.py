@@ -105,3 +105,36 @@ def test_everything_is_one_option_away() -> None:
     assert len(full) > 2 * len(brief)
     for row in comparison.rows:
         assert all(reason in full for reason in row.reasons)
+
+
+def test_of_very_many_variants_the_first_have_a_line_and_the_others_are_counted() -> None:
+    text = render(many(60), "table", width=None)
+
+    assert "the first 40 of 60 variants; `ablate compare --full` shows all" in text
+    assert text.count("passed") == 40
+    assert render(many(60), "table", width=None, is_full=True).count("baseline") > 1
+
+
+def test_every_target_that_is_missed_is_named() -> None:
+    other = "valid/score/x"
+    values = {
+        name: {s: arm(2.0, level)[s] | {other: [score] * 11} for s in range(3)}
+        for name, level, score in (("base", 0.075, 9.0), ("low", 0.055, 7.9))
+    }
+    spec = SPEC | {"targets": {LEVEL: "0.075 +-20%", other: ">= 8"}}
+
+    text = render(compare(make_data(values, every=10, spec=spec)), "table", width=None)
+
+    (line,) = (line for line in text.split("\n") if line.startswith("- low "))
+    assert line.endswith(f"its target 0.075 +-20%; never met; {other} missed too")
+
+
+def test_a_drift_is_told_beside_the_value_that_drifted() -> None:
+    norm = "train/norm/out"
+    moved = {s: {KEY: [1.0 + s] * 11, norm: [2.0] * 10 + [0.5 + 0.02 * s]} for s in range(2)}
+    metrics = {KEY: "min", norm: {"goal": "target", "rule": "last"}}
+    spec = {"metrics": metrics, "targets": {norm: "drift < 50%"}}
+
+    text = render(compare(make_data({"base": moved}, every=10, spec=spec)), "table", width=None)
+
+    assert "0.51 (-74.5%) !" in text
