@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from ablate.analysis.aa import Copies, Floor
 from ablate.analysis.comparison import ComparedVariant, Comparison, Metric
 from ablate.analysis.effects import MetricEffects
-from ablate.analysis.factorial.shares import Share
+from ablate.analysis.factorial.shares import share_text
 from ablate.analysis.judging.contrast_text import ends_text, seeds_text
 from ablate.analysis.judging.verdicts import Verdict
 from ablate.analysis.statistics.contrasts import Contrast
@@ -210,7 +210,7 @@ def _factors(metrics: Sequence[MetricEffects]) -> Iterator[str]:
             continue
         seen = [e for e in found.effects if e.standing == "seen" and e.share]
         seen.sort(key=lambda e: -e.share.seen if e.share else 0.0)
-        shares = [f"{e.name} explains {_share(e.share)}" for e in seen[:2] if e.share]
+        shares = [f"{e.name} explains {share_text(e.share)}" for e in seen[:2] if e.share]
         silent = [e.name for e in found.effects if len(e.factors) == 1 and e.standing != "seen"]
         text = (
             f"{listed(shares)} of the variance of {metric.key}"
@@ -221,13 +221,6 @@ def _factors(metrics: Sequence[MetricEffects]) -> Iterator[str]:
         parts.append(text + rest)
     if parts:
         yield f"Factors: {'; '.join(parts)}."
-
-
-def _share(share: Share) -> str:
-    """Return ``81% [39, 89]``, without the interval where there is none."""
-    if share.low is None or share.high is None:
-        return f"{share.seen:.0%}"
-    return f"{share.seen:.0%} [{100 * share.low:.0f}, {100 * share.high:.0f}]"
 
 
 def _open(told: Sequence[_Told]) -> Iterator[str]:

@@ -15,6 +15,7 @@ WRITTEN = [
     ROOT / "CHANGELOG.md",
     ROOT / "CONTRIBUTING.md",
     ROOT / "benchmarks" / "README.md",
+    *sorted((ROOT / "benchmarks" / "results").glob("*.md")),
     *PAGES,
 ]
 WIDTH = 120
@@ -28,7 +29,8 @@ def named(path: Path) -> str:
 
 @pytest.mark.parametrize("page", WRITTEN, ids=named)
 def test_lines_of_documents_fit(page: Path) -> None:
-    rows = ROWS.get(named(page), WIDTH)
+    is_measured = page.parent.name == "results"  # rows as a benchmark prints them
+    rows = 200 if is_measured else ROWS.get(named(page), WIDTH)
 
     long = [
         f"{named(page)}:{number} has {len(line)} columns"

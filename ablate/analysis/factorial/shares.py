@@ -103,3 +103,18 @@ def _share_at(f: float, df: int, rest: int, runs: float, tail: float) -> float:
         else:
             high = middle
     return (low + high) / 2
+
+
+def share_text(share: Share | None) -> str:
+    """Return ``83% [61, 92]``, without the interval where there is none."""
+    if share is None:
+        return "-"
+    if share.low is None or share.high is None:
+        return f"{percent_text(share.seen)}%"
+    return f"{percent_text(share.seen)}% [{percent_text(share.low)}, {percent_text(share.high)}]"
+
+
+def percent_text(share: float) -> str:
+    """Return ``83``, or ``0.4`` where that would be 0."""
+    percent = 100 * share
+    return f"{percent:.0f}" if percent >= 1 or percent < 0.05 else f"{percent:.1f}"

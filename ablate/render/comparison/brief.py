@@ -188,10 +188,11 @@ def _reasons(rows: Sequence[ComparedVariant]) -> list[str]:
 
 def _missed_too(row: ComparedVariant) -> str:
     """Name the targets that are missed and of which the first reason does not speak."""
+    told = row.symptoms[0].split()
     missed = [
         key
         for key, summary in row.values.items()
-        if summary.status in (Status.DEGRADING, Status.CRITICAL) and key not in row.symptoms[0]
+        if summary.status in (Status.DEGRADING, Status.CRITICAL) and key not in told
     ]
     return f"; {few(missed)} missed too" if missed else ""
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ablate.analysis.effects import MetricEffects, StudyEffects
 from ablate.analysis.factorial.fit import HIGHER, SEED, Effect, Effects, Noise
-from ablate.analysis.factorial.shares import Share
+from ablate.analysis.factorial.shares import percent_text, share_text
 from ablate.analysis.factors import FactorTable
 from ablate.analysis.statistics.scales import Scale
 from ablate.render.formats import interval, number
@@ -67,7 +67,7 @@ def _rest(told: Sequence[Effect]) -> list[str]:
     silent = [e.name for e in told if e.standing == "not seen" and len(e.factors) == 1]
     parts: list[str] = []
     if seen:
-        shares = [f"{e.name} {_percent(e.share.seen)}%" for e in seen if e.share]
+        shares = [f"{e.name} {percent_text(e.share.seen)}%" for e in seen if e.share]
         parts.append(f"seen too: {few(shares)}")
     if perhaps:
         parts.append(f"perhaps: {few(perhaps)}")
@@ -78,27 +78,13 @@ def _rest(told: Sequence[Effect]) -> list[str]:
 
 def _not_told(found: Effects) -> list[str]:
     names = [e.name for e in found.effects if len(e.factors) == 1 and not e.is_told]
-    share = _percent(found.untold_share or 0.0)
+    share = percent_text(found.untold_share or 0.0)
     return [f"not estimable: {few(names)} (together {share}%)"] if names else []
 
 
 def _confounded(found: Effects) -> str:
     first = next(effect for effect in found.effects if not effect.is_told)
     return f"{first.name} changes together with {few(first.ties)} in these runs"
-
-
-def share_text(share: Share | None) -> str:
-    """Return ``83% [61, 92]``, without the interval where there is none."""
-    if share is None:
-        return "-"
-    if share.low is None or share.high is None:
-        return f"{_percent(share.seen)}%"
-    return f"{_percent(share.seen)}% [{_percent(share.low)}, {_percent(share.high)}]"
-
-
-def _percent(share: float) -> str:
-    percent = 100 * share
-    return f"{percent:.0f}" if percent >= 1 or percent < 0.05 else f"{percent:.1f}"
 
 
 def change_text(value: float | None, low: float | None, high: float | None, scale: Scale) -> str:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from ablate.analysis.effects import MetricEffects, StudyEffects
 from ablate.analysis.factorial.fit import Effect, Effects, LevelEffect
+from ablate.analysis.factorial.shares import share_text
 from ablate.analysis.factors import FactorTable
 from ablate.analysis.statistics.scales import Scale
 from ablate.render import document
@@ -18,7 +19,6 @@ from ablate.render.effects.sentences import (
     is_listed,
     metric_notes,
     noise_sentence,
-    share_text,
     shown_name,
     study_notes,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 
 import pytest
@@ -11,20 +10,8 @@ from ablate.analysis.answer import answer_of
 from ablate.analysis.comparison import compare
 from ablate.analysis.factors import FactorTable
 from ablate.domain import RunState
+from tests.support.arms import KEY, LEVEL, SPEC, arm
 from tests.support.factories import make_data, make_scale_fix
-
-KEY, LEVEL = "valid/loss/l1", "train/audio/rms"
-SPEC = {"metrics": {KEY: "min"}, "targets": {LEVEL: "0.075 +-20%"}}
-
-
-def arm(loss: float, level: float = 0.075, seeds: int = 3):
-    return {
-        s: {
-            KEY: [loss * (1 + 0.02 * math.sin(7 * s + 40 * loss))] * 11,
-            LEVEL: [level * (1 + 0.001 * s)] * 11,
-        }
-        for s in range(seeds)
-    }
 
 
 def answered(values, spec=SPEC, **changes) -> tuple[str, ...]:

@@ -12,24 +12,11 @@ from ablate.domain import Copy
 from ablate.render.comparison.brief import sorted_rows
 from dashboards.figures.standings import StandingsInfo, standings_figure, standings_info
 from dashboards.theme import looks
+from tests.support.arms import KEY, LEVEL, SPEC, arm
 from tests.support.factories import make_data
 from tests.support.present import present
 
-KEY, LEVEL = "valid/loss/l1", "train/audio/rms"
-
-
-def arm(loss: float, level: float = 0.075):
-    return {
-        s: {
-            KEY: [loss * (1 + 0.02 * math.sin(7 * s + 40 * loss))] * 11,
-            LEVEL: [level * (1 + 0.01 * s)] * 11,
-        }
-        for s in range(3)
-    }
-
-
 STUDY = {"base": arm(2.0), "low": arm(1.0), "near": arm(2.02, 0.001)}
-SPEC = {"metrics": {KEY: "min"}, "targets": {LEVEL: "0.075 +-20%"}}
 
 
 def info_of(key: str, study=STUDY) -> StandingsInfo:

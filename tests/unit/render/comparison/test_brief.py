@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 from rich.cells import cell_len
 
 from ablate.analysis.comparison import Comparison, compare
 from ablate.domain import RunState
 from ablate.render.comparison.text import render
+from tests.support.arms import KEY, LEVEL, SPEC, arm
 from tests.support.factories import make_data, make_scale_fix
-
-KEY, LEVEL = "valid/loss/l1", "train/audio/rms"
-SPEC = {"metrics": {KEY: "min"}, "targets": {LEVEL: "0.075 +-20%"}}
-
-
-def arm(loss: float, level: float = 0.075, seeds: int = 3):
-    return {
-        s: {
-            KEY: [loss * (1 + 0.02 * math.sin(7 * s + 40 * loss))] * 11,
-            LEVEL: [level * (1 + 0.001 * s)] * 11,
-        }
-        for s in range(seeds)
-    }
 
 
 def many(count: int) -> Comparison:
