@@ -113,8 +113,12 @@ def without_data(comparison: Comparison) -> tuple[str, ...]:
 
 
 def standings_table(comparison: Comparison, rows: Sequence[ComparedVariant]) -> Table:
-    """Return a line for each variant: verdict, targets, the first primary metric, difference."""
+    """Return a line for each variant: verdict, targets, the first primary metric, difference.
+
+    Where no metric is primary, the first that is compared stands there.
+    """
     metric = next((m for m in comparison.metrics if m.is_primary), None)
+    metric = metric or next(iter(comparison.metrics), None)
     columns = [Column("variant", is_fixed=True), Column("verdict", is_fixed=True)]
     has_targets = any(row.targets for row in rows)
     columns += [Column("targets", is_number=True)] if has_targets else []

@@ -124,3 +124,13 @@ def test_a_drift_is_told_beside_the_value_that_drifted() -> None:
     text = render(compare(make_data({"base": moved}, every=10, spec=spec)), "table", width=None)
 
     assert "0.51 (-74.5%) !" in text
+
+
+def test_without_a_declared_metric_the_first_that_was_logged_is_shown() -> None:
+    values = {f"v{i}": arm(1.0 + i) for i in range(6)}
+
+    text = render(compare(make_data(values, every=10, spec={})), "table", width=None)
+
+    (line,) = (line for line in text.split("\n") if line.startswith("v3 "))
+    assert line.split()[:3] == ["v3", "not", "judged"]
+    assert 3.8 < float(line.split()[3]) < 4.2
